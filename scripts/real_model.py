@@ -22,6 +22,10 @@ import urllib.error
 import urllib.request
 
 
+# A sentence, in llama.cpp's form of grammars.
+SENTENCE = r'root ::= [A-Z] [^.!?\n]{9,200} [.!?]'
+
+
 def weights(file: str | None) -> str:
     if file:
         return file
@@ -79,6 +83,9 @@ def proxy(server: str, tool: str, host: str) -> str:
             # A model this small makes no use of tools by itself, and reading them takes it long. Without them the
             # later turns begin as the first one did, so that only what is new has to be read.
             sent = forced(body, tool) if first else {k: v for k, v in body.items() if k not in ("tools", "tool_choice")}
+            if not first:
+                # After a long prompt it would say nothing at all.
+                sent["grammar"] = SENTENCE
             request = urllib.request.Request(server + self.path, json.dumps(sent).encode(), {"content-type": "application/json"})
             try:
                 with urllib.request.urlopen(request) as response:

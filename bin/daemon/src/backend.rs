@@ -165,17 +165,10 @@ impl Backend {
     }
 
     /// The roles as the backend is told of them.
-    pub fn roles(&self) -> String {
+    fn roles(&self) -> String {
         let roles = self.served.as_ref().map(|served| served.0()).unwrap_or_default();
         let roles: Vec<_> = roles.iter().take(MAX_ROLES).map(Role::as_str).collect();
         roles.join(", ")
-    }
-
-    /// Tells the backend the roles before there is a run, so that its page can offer them.
-    pub async fn announce(&self, traceparent: &str) -> Result<(), McError> {
-        let deadline = tokio::time::Instant::now() + HEALTH_TIMEOUT;
-        let agent = self.system_agent()?.with_trace(traceparent).with_deadline(deadline);
-        self.ask(&agent.without_retries()).await.map(drop)
     }
 
     /// Asks the backend for its capabilities.

@@ -4,6 +4,7 @@
 mod acting;
 pub mod documents;
 mod models;
+mod outputs;
 mod running;
 
 use std::fmt::{self, Write as _};
@@ -95,6 +96,9 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
             }
             report.good(format!("time zones: {}", zones::release()));
             let workspace = report.workspace(workspace_of(&settings));
+            if let Some((options, snapshot)) = &workspace {
+                report.outputs(options, snapshot).await;
+            }
             let model = report.models(&settings).await;
             let backend = report.backend(&settings).await;
             if let (Some((_, snapshot)), Some((backend, _))) = (&workspace, &backend) {
@@ -112,6 +116,7 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
             }
             if let Some((options, snapshot)) = report.workspace(workspace_without_settings(layers))
             {
+                report.outputs(&options, &snapshot).await;
                 report.advice(&options, &snapshot, &tools::unasked(&snapshot));
             }
             report.warn("model and backend: not checked until the settings are valid");

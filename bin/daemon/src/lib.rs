@@ -26,7 +26,6 @@ pub mod webhook;
 use std::time::Duration;
 
 use service::listen::{self, Limits};
-use service::trace::TraceId;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -87,9 +86,7 @@ pub async fn serve(
     let upkeep = {
         let app = app.clone();
         tokio::spawn(async move {
-            let mut announcement = Announcement::default();
             loop {
-                announcement.make(&app).await;
                 sleep(UPKEEP_INTERVAL).await;
                 app.metrics.upkeep();
                 app.tools.warm_up(&app.workspace.snapshot());
@@ -126,37 +123,6 @@ pub async fn serve(
     tokio::task::spawn_blocking(move || drop(watch)).await.ok();
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The most rounds of upkeep between two attempts to tell the backend the roles.
-const MAX_ROUNDS: u32 = 12;
-
-/// What the backend was told of the roles.
-#[derive(Default)]
-struct Announcement {
-    told: String,
-    /// Failed attempts, and the rounds until the next one.
-    failures: u32,
-    rounds: u32,
-}
-
-impl Announcement {
-    /// Tells the backend the roles, once they are others than it was told; again where it did not answer.
-    async fn make(&mut self, app: &App) {
-        let roles = app.backend.roles();
-        self.rounds = self.rounds.saturating_sub(1);
-        if roles == self.told || self.rounds > 0 {
-            return;
-        }
-        match app.backend.announce(&TraceId::random().traceparent()).await {
-            Err(error) if error.is_retryable() => {
-                self.failures = self.failures.saturating_add(1);
-                self.rounds = self.failures.min(MAX_ROUNDS);
-            }
-            // A refusal is told by the first run.
-            Ok(()) | Err(_) => (self.told, self.failures) = (roles, 0),
-        }
-    }
 }
 
 /// Stops admitting runs, gives those in flight their time, then drops them.

@@ -5,6 +5,7 @@
 
 mod limits;
 mod patterns;
+pub(crate) mod reply;
 mod steps;
 
 use std::sync::Arc;

@@ -54,6 +54,10 @@ pub struct Turn {
     _lane_user: Option<LaneUser>,
 }
 
+/// Counts as one message that waits until it is dropped.
+#[derive(Debug)]
+pub struct WaitingPlace(#[expect(dead_code, reason = "dropped, it leaves the lane")] LaneUser);
+
 /// Counts as one user of a lane until it is dropped, also while waiting.
 #[derive(Debug)]
 struct LaneUser {
@@ -80,6 +84,15 @@ impl Sessions {
             }
         };
         Ok(Turn { _permit: Some(permit), _lane_user: Some(lane_user) })
+    }
+
+    /// A place among the messages of a session that wait; `None` when there are as many as may be.
+    pub fn wait_in(&self, session: &str, most: usize) -> Option<WaitingPlace> {
+        let (place, _) = self.join_lane(format!("waiting\n{session}"));
+        let lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = lanes.get(&place.name).map_or(0, |lane| lane.users);
+        drop(lanes);
+        (waiting <= most).then_some(WaitingPlace(place))
     }
 
     fn join_lane(&self, name: String) -> (LaneUser, Arc<Semaphore>) {

@@ -1,5 +1,7 @@
 //! The daemon's settings, read and validated once (docs/CONFIGURATION.md).
 
+mod background;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -25,6 +27,8 @@ use zones::parse_zone;
 use crate::protocols::Protocols;
 use crate::sessions::SessionPolicy;
 use crate::tools::OpenApiPlace;
+
+pub use background::Background;
 
 /// All settings, by the name of their variable.
 #[derive(Debug)]
@@ -77,6 +81,10 @@ pub struct Settings {
     pub context_warning_percent: u32,
     /// `WOMBAT_RUN_TIMEOUT_SECS`.
     pub run_timeout: Duration,
+    /// Runs that outlive their callers.
+    pub background: Background,
+    /// `WOMBAT_WEBHOOK_SECRET`: signs deliveries whose request brings no secret.
+    pub webhook_secret: Option<SecretString>,
     /// `WOMBAT_MAX_STEPS`.
     pub max_steps: u32,
     /// `WOMBAT_MAX_CONCURRENT_RUNS`.
@@ -164,6 +172,8 @@ impl Settings {
         let include_time = r.flag("WOMBAT_INCLUDE_TIME_CONTEXT", true);
         let context_warning_percent = r.number("WOMBAT_CONTEXT_WARNING_THRESHOLD", 75_u32, 1..=100);
         let run_timeout = r.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
+        let background = Background::read(&mut r);
+        let webhook_secret = r.secret("WOMBAT_WEBHOOK_SECRET");
         let max_steps = r.number("WOMBAT_MAX_STEPS", 16_u32, 0..=1_000);
         let max_concurrent_runs = r.number("WOMBAT_MAX_CONCURRENT_RUNS", 1024_usize, 1..=1_000_000);
         let session_policy = r.parse("WOMBAT_SESSION_POLICY", "queue", "queue, reject or parallel");
@@ -229,6 +239,8 @@ impl Settings {
             include_time,
             context_warning_percent,
             run_timeout,
+            background,
+            webhook_secret,
             max_steps,
             max_concurrent_runs,
             session_policy: session_policy.unwrap_or(SessionPolicy::Queue),

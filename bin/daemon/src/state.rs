@@ -10,6 +10,7 @@ use wombat_core::workspace::{Workspace, WorkspaceOptions};
 
 use crate::backend::Backend;
 use crate::metrics::Metrics;
+use crate::run::feed::Feeds;
 use crate::run::registry::Runs;
 use crate::run::usage::UsageBook;
 use crate::sessions::Sessions;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub backend: Arc<Backend>,
     /// The runs in flight.
     pub runs: Runs,
+    /// What detached runs tell here.
+    pub feeds: Feeds,
     /// The sessions in use.
     pub sessions: Sessions,
     /// Model usage since the start.
@@ -111,12 +114,14 @@ impl App {
             backend,
             webhooks: Webhooks::new(
                 settings.webhook_allow_private,
+                settings.webhook_secret.clone(),
                 settings.backend_retry.delay,
                 tracker,
             ),
             metrics: Metrics::new(models)?,
             runs,
             sessions: Sessions::default(),
+            feeds: Feeds::default(),
             book,
             tools,
             workspace,

@@ -14,7 +14,9 @@ use chrono::{SecondsFormat, Utc};
 use http::{HeaderMap, StatusCode};
 use reqwest::Url;
 use retry::{Backoff, retry_after};
+use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -31,6 +33,9 @@ const ATTEMPTS: u32 = 5;
 
 /// The timeout of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a run that could be told of again waits for the first attempt.
+const FIRST_ATTEMPT: Duration = Duration::from_secs(3);
 
 /// The longest wait between two attempts, also when the receiver asks for more.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -54,15 +59,22 @@ pub struct Webhooks {
     /// Created with the first webhook: most daemons never send one.
     http: Arc<OnceLock<reqwest::Client>>,
     allow_private: bool,
+    /// Signs where the request brings no secret.
+    secret: Option<SecretString>,
     backoff: Backoff,
     tracker: TaskTracker,
 }
 
 impl Webhooks {
     /// `delay` is the wait before the second attempt; it doubles up to a minute.
-    pub fn new(allow_private: bool, delay: Duration, tracker: TaskTracker) -> Self {
+    pub fn new(
+        allow_private: bool,
+        secret: Option<SecretString>,
+        delay: Duration,
+        tracker: TaskTracker,
+    ) -> Self {
         let backoff = Backoff::new(delay, MAX_WAIT);
-        Self { http: Arc::default(), allow_private, backoff, tracker }
+        Self { http: Arc::default(), allow_private, secret, backoff, tracker }
     }
 
     /// The client, which connects to public addresses only.
@@ -88,19 +100,41 @@ impl Webhooks {
 
     /// Delivers the end of a run in the background, where the request names a webhook.
     pub fn send(&self, request: &RunRequest, handle: &RunHandle, outcome: &Outcome) {
-        let Some(webhook) = request.webhook.clone() else { return };
+        let Some(delivery) = self.delivery(request, handle, outcome) else { return };
+        let sender = self.clone();
+        self.tracker.spawn(async move { sender.deliver(&delivery, None).await }.in_current_span());
+    }
+
+    /// The same, and waits for a while until the first attempt has been made.
+    pub async fn announce(&self, request: &RunRequest, handle: &RunHandle, outcome: &Outcome) {
+        let Some(delivery) = self.delivery(request, handle, outcome) else { return };
+        let (tell, tried) = oneshot::channel();
+        let sender = self.clone();
+        let deliver = async move { sender.deliver(&delivery, Some(tell)).await };
+        self.tracker.spawn(deliver.in_current_span());
+        let _in_time = tokio::time::timeout(FIRST_ATTEMPT, tried).await;
+    }
+
+    fn delivery(
+        &self,
+        request: &RunRequest,
+        handle: &RunHandle,
+        outcome: &Outcome,
+    ) -> Option<Delivery> {
+        let mut webhook = request.webhook.clone()?;
+        webhook.secret = webhook.secret.or_else(|| self.secret.clone());
         let event = event(request, handle, outcome).to_string();
         // The same key gives the same id, so that a receiver can recognise a repetition.
         let id = request.key.as_ref().map_or(handle.run_id.as_str(), |key| key.as_str());
-        let delivery = Delivery { webhook, id: format!("msg_{id}"), event };
-        let sender = self.clone();
-        self.tracker.spawn(async move { sender.deliver(&delivery).await }.in_current_span());
+        Some(Delivery { webhook, id: format!("msg_{id}"), event })
     }
 
-    async fn deliver(&self, delivery: &Delivery) {
+    async fn deliver(&self, delivery: &Delivery, mut tell: Option<oneshot::Sender<()>>) {
         let host = delivery.webhook.url.host_str().unwrap_or_default();
         for attempt in 1..=ATTEMPTS {
-            let (cause, asked) = match self.attempt(delivery).await {
+            let result = self.attempt(delivery).await;
+            drop(tell.take());
+            let (cause, asked) = match result {
                 AttemptResult::Delivered => {
                     return tracing::debug!(host, attempt, "webhook delivered");
                 }

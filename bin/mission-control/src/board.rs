@@ -36,6 +36,7 @@ use http::{HeaderMap, header};
 use self::viewer::{Viewer, record_view};
 use crate::app::App;
 use crate::auth::Listener;
+use crate::demo;
 use crate::error::ApiError;
 use crate::extract::{Id, Params};
 use crate::routes::events;
@@ -216,7 +217,15 @@ async fn roles(app: &App, viewer: &Viewer, user: &str) -> Result<Vec<String>, Ap
     let serving = roles.iter().take_while(|role| served.contains(role)).count();
     let new: Vec<_> = served.iter().filter(|role| !roles.contains(role)).cloned().collect();
     roles.splice(serving..serving, new);
-    if roles.is_empty() {
+    // No daemon has asked for anything yet.
+    if served.is_empty() && app.config.demo {
+        let new = demo::ROLES.map(str::to_owned);
+        roles.extend(new.into_iter().filter(|role| !roles.contains(role)).collect::<Vec<_>>());
+    }
+    if served.is_empty()
+        && (roles.is_empty() || app.config.demo)
+        && !roles.iter().any(|role| role == DEFAULT_ROLE)
+    {
         roles.push(DEFAULT_ROLE.to_owned());
     }
     Ok(roles)

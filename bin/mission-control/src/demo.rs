@@ -17,6 +17,9 @@ use crate::auth::Tenant;
 use crate::error::ApiError;
 use crate::extract::{Body, Id};
 
+/// The agents of the demo's workspace.
+pub(crate) const ROLES: [&str; 3] = ["scout", "jarvis", "analyst"];
+
 /// The most schools in one answer.
 const MAX_LIMIT: usize = 50;
 

@@ -37,10 +37,11 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 20] = [
+const FEATURES: [&str; 21] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
+    "message_data",
     "user_messages",
     "tasks_update",
     "documents_list",

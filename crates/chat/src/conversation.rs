@@ -252,7 +252,8 @@ impl Conversation {
                 StreamEvent::Start { task_id, .. } => {
                     self.task_id = Some(task_id).filter(|id| !id.is_empty());
                 }
-                StreamEvent::Chunk { data } => screen.chunk(&data)?,
+                StreamEvent::Chunk { data, step } => screen.chunk(&data, step)?,
+                StreamEvent::Restarted { step, from, .. } => screen.restarted(step, from)?,
                 StreamEvent::ToolCall { id, name, arguments } => {
                     screen.call(id, &name, &arguments)?;
                 }

@@ -39,6 +39,8 @@ pub(super) struct Screen<'w> {
     open: bool,
     /// Text since the last tool call.
     said: String,
+    /// The turn of the model that speaks, and where its text begins in `said`.
+    turn: (Option<u32>, usize),
     /// Calls without a result: id and description.
     calls: Vec<(String, String)>,
     progress: Option<Progress>,
@@ -54,6 +56,7 @@ impl<'w> Screen<'w> {
             cleaner: Cleaner::default(),
             open: false,
             said: String::new(),
+            turn: (None, 0),
             calls: Vec::new(),
             progress: None,
         }
@@ -67,8 +70,11 @@ impl<'w> Screen<'w> {
         }
     }
 
-    /// A piece of the answer.
-    pub(super) fn chunk(&mut self, text: &str) -> io::Result<()> {
+    /// A piece of the answer, of this turn of the model.
+    pub(super) fn chunk(&mut self, text: &str, step: Option<u32>) -> io::Result<()> {
+        if self.turn.0 != step {
+            self.turn = (step, self.said.len());
+        }
         let text = self.cleaner.piece(text);
         if text.is_empty() {
             return Ok(());
@@ -78,6 +84,21 @@ impl<'w> Screen<'w> {
             Answer::Live => self.print(&text),
             Answer::Whole => Ok(()),
         }
+    }
+
+    /// What a turn said beyond its first characters is void, and is said anew.
+    pub(super) fn restarted(&mut self, step: u32, from: u64) -> io::Result<()> {
+        let (turn, begin) = self.turn;
+        let said = self.said.get(begin..).unwrap_or_default();
+        let kept = usize::try_from(from).ok().and_then(|from| said.char_indices().nth(from));
+        let (Some((kept, _)), true) = (kept, turn == Some(step)) else { return Ok(()) };
+        self.said.truncate(begin + kept);
+        self.cleaner = Cleaner::default();
+        if self.answer == Answer::Live {
+            self.note("(that was not valid, and is written again)")?;
+        }
+        self.wait("thinking");
+        Ok(())
     }
 
     fn print(&mut self, text: &str) -> io::Result<()> {
@@ -91,6 +112,7 @@ impl<'w> Screen<'w> {
     /// A tool is called. The call is printed with its result.
     pub(super) fn call(&mut self, id: String, name: &str, arguments: &Value) -> io::Result<()> {
         let said = std::mem::take(&mut self.said);
+        self.turn.1 = 0;
         self.cleaner = Cleaner::default();
         if self.answer == Answer::Whole && !said.trim().is_empty() {
             self.note(&said)?;
@@ -135,6 +157,7 @@ impl<'w> Screen<'w> {
             }
         }
         self.said.clear();
+        self.turn = (None, 0);
         let waits = done.status == RunStatus::AwaitingApproval;
         self.end_with(if waits { "awaiting approval" } else { "no result" })?;
         if let Some(warning) = &done.context_warning {
@@ -154,6 +177,7 @@ impl<'w> Screen<'w> {
         self.cleaner = Cleaner::default();
         // An incomplete answer is not printed as an answer, but must not be lost.
         let said = std::mem::take(&mut self.said);
+        self.turn = (None, 0);
         if self.answer == Answer::Whole && !said.trim().is_empty() {
             self.note(&said)?;
         }
@@ -245,14 +269,14 @@ mod tests {
     fn printed(answer: Answer) -> (String, String) {
         let (mut out, mut notes) = (Vec::new(), anstream::StripStream::new(Vec::new()));
         let mut screen = Screen::new(answer, &mut out, &mut notes);
-        screen.chunk("I look\u{1b}]0;t").unwrap();
-        screen.chunk("itle\u{7}.").unwrap();
+        screen.chunk("I look\u{1b}]0;t", Some(1)).unwrap();
+        screen.chunk("itle\u{7}.", Some(1)).unwrap();
         let arguments = json!({ "title": format!("\u{1b}[31m{}", "x".repeat(200)) });
         screen.call("1".to_owned(), "find\u{9b}2J", &arguments).unwrap();
         screen.call("2".to_owned(), "lost", &json!({})).unwrap();
         screen.result("1", "find", Err("404: no\nsuch"), 1_250).unwrap();
-        screen.chunk("The an\u{1b}[3").unwrap();
-        screen.chunk("1mswer").unwrap();
+        screen.chunk("The an\u{1b}[3", Some(3)).unwrap();
+        screen.chunk("1mswer", Some(3)).unwrap();
         screen.done(&done("The an\u{1b}[31mswer")).unwrap();
         drop(screen);
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -283,7 +307,7 @@ mod tests {
         for (answer, expected) in [(Answer::Live, ("Half", "")), (Answer::Whole, ("", "Half"))] {
             let (mut out, mut notes) = (Vec::new(), anstream::StripStream::new(Vec::new()));
             let mut screen = Screen::new(answer, &mut out, &mut notes);
-            screen.chunk("Half").unwrap();
+            screen.chunk("Half", None).unwrap();
             screen.end().unwrap();
             drop(screen);
             let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim_end().to_owned();

@@ -68,19 +68,35 @@ pub struct RunAnswer<'a> {
     /// Set when the prompt is close to the model's context window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_warning: Option<Cow<'a, str>>,
+    /// The reply as JSON, where it had to fit a schema; `null` beside `output_errors`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Value>))]
+    pub output: Option<Cow<'a, Value>>,
+    /// What of the reply does not fit, where the output was asked for with `strict: false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
+    pub output_errors: Option<Cow<'a, [String]>>,
     /// The reply had been stored by an earlier run with the same key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed: Option<bool>,
     /// There was nothing to say, and nothing was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
-    /// What resumes the run (`resume_run_key`), where it waits for approval.
+    /// The run's key: what joins and cancels it at any instance, and resumes it (`resume_run_key`) where it
+    /// waits for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_key: Option<Cow<'a, str>>,
     /// The tool calls that wait for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<ToolRequest>>))]
     pub tool_requests: Option<Cow<'a, [ToolRequest]>>,
+}
+
+/// Reads a field that is there, also where it is `null`.
+fn present<'de, 'a, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'a, Value>>, D::Error> {
+    Value::deserialize(deserializer).map(|value| Some(Cow::Owned(value)))
 }
 
 /// How a run ended.

@@ -1,5 +1,7 @@
 //! The events of `POST /api/agents/stream`.
 
+use std::borrow::Cow;
+
 use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -22,11 +24,29 @@ pub enum StreamEvent<'a> {
         /// The trace of the request.
         #[serde(default)]
         trace_id: String,
+        /// The run's key, by which it can be joined, resumed and cancelled at any instance.
+        #[serde(default)]
+        run_key: String,
     },
     /// More text of the reply.
     Chunk {
         /// The piece of text.
         data: String,
+        /// The turn of the model that says it: its place in the journal.
+        #[serde(default)]
+        step: Option<u32>,
+    },
+    /// Text that was told is void. What this turn says next continues where the valid text ends.
+    Restarted {
+        /// The turn of the model, as in [`StreamEvent::Chunk`].
+        step: u32,
+        /// How many characters (Unicode code points) of the turn's text are still valid.
+        #[serde(default)]
+        from: u64,
+        /// Why: `schema` where the text does not fit the schema of the run's output. Readers take other
+        /// words, too.
+        #[serde(default)]
+        reason: Cow<'static, str>,
     },
     /// A tool is called.
     ToolCall {
@@ -68,6 +88,7 @@ impl StreamEvent<'_> {
         match self {
             Self::Start { .. } => "start",
             Self::Chunk { .. } => "chunk",
+            Self::Restarted { .. } => "restarted",
             Self::ToolCall { .. } => "tool_call",
             Self::ToolResult { .. } => "tool_result",
             Self::Done(_) => "done",
@@ -86,12 +107,23 @@ impl Serialize for StreamEvent<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", self.name())?;
         match self {
-            Self::Start { run_id, task_id, trace_id } => {
+            Self::Start { run_id, task_id, trace_id, run_key } => {
                 map.serialize_entry("run_id", run_id)?;
                 map.serialize_entry("task_id", task_id)?;
                 map.serialize_entry("trace_id", trace_id)?;
+                map.serialize_entry("run_key", run_key)?;
             }
-            Self::Chunk { data } => map.serialize_entry("data", data)?,
+            Self::Chunk { data, step } => {
+                map.serialize_entry("data", data)?;
+                if let Some(step) = step {
+                    map.serialize_entry("step", step)?;
+                }
+            }
+            Self::Restarted { step, from, reason } => {
+                map.serialize_entry("step", step)?;
+                map.serialize_entry("from", from)?;
+                map.serialize_entry("reason", reason)?;
+            }
             Self::ToolCall { id, name, arguments } => {
                 map.serialize_entry("id", id)?;
                 map.serialize_entry("name", name)?;
@@ -134,8 +166,10 @@ mod tests {
     #[test]
     fn events_are_read_and_written_as_documented() {
         for text in [
-            r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x"}"#,
+            r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x","run_key":"k"}"#,
             r#"{"type":"chunk","data":"Hi"}"#,
+            r#"{"type":"chunk","data":"Hi","step":1}"#,
+            r#"{"type":"restarted","step":1,"from":0,"reason":"schema"}"#,
             r#"{"type":"tool_call","id":"1","name":"find","arguments":{"b":1,"a":2}}"#,
             r#"{"type":"tool_result","id":"1","name":"find","ok":false,"duration_ms":7}"#,
             r#"{"type":"error","error":"e","code":"c","details":{"x":1}}"#,

@@ -13,6 +13,7 @@ mod event;
 mod info;
 pub mod metadata;
 mod request;
+mod run;
 
 pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
 pub use error::{ErrorBody, FieldProblems};
@@ -21,7 +22,8 @@ pub use info::{
     AgentInfo, Agents, Compatibility, ListedTool, MayCall, Pages, RoleTools, RunningTools,
     ToolInfo, ToolLists, ToolVerdict,
 };
-pub use request::{Limits, SendRequest, Turn, TurnRole};
+pub use request::{Limits, Output, SendRequest, Turn, TurnRole};
+pub use run::{Accepted, RunReport};
 
 /// Reads `null` as the default.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

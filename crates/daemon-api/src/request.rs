@@ -45,6 +45,26 @@ pub struct SendRequest<'a> {
     /// Limits of the run, below the daemon's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// The reply has to be JSON of a schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
+}
+
+/// The output that a reply has to have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Output {
+    /// The JSON Schema that the reply has to fit: at most 64 KiB, 32 levels deep.
+    #[cfg_attr(feature = "openapi", schema(required, value_type = Object))]
+    pub schema: Value,
+    /// Its name for the model's provider: letters, digits, `_` and `-`, 64 at most; `result` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether the run fails when no reply fits (`true` when absent), or answers with text and
+    /// `output_errors`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
 }
 
 /// One earlier turn of a conversation.

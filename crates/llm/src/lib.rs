@@ -10,6 +10,7 @@ pub mod client;
 pub mod cost;
 pub mod error;
 pub mod event;
+mod final_tool;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod model;

@@ -2,6 +2,7 @@
 //! and the wire formats. Retries, fallback and deadlines are up to `client` and `retry_policy`.
 
 mod answer;
+mod answer_form;
 mod anthropic;
 mod body;
 mod call_ids;

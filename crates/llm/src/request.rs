@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalog;
+use crate::final_tool::{FinalTool, with_final_tool};
 use crate::model::{ModelRef, Provider};
 
 /// One call of a model.
@@ -28,8 +29,9 @@ pub struct LlmRequest {
     pub max_output_tokens: Option<u32>,
     /// 0 to 2; the provider's default when `None`.
     pub temperature: Option<f64>,
-    /// The answer must be JSON of this schema, where the provider supports that.
-    pub response_schema: Option<ResponseSchema>,
+    /// The answer is to be JSON of this schema. The provider gets the form that holds its model to it; the
+    /// prompt has to tell the schema, too, and the caller checks the answer.
+    pub response_schema: Option<Arc<ResponseSchema>>,
 }
 
 impl LlmRequest {
@@ -56,12 +58,35 @@ impl LlmRequest {
 }
 
 /// A JSON Schema for the answer, and its name for the provider.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ResponseSchema {
     /// A short name: letters, digits, `_`, `-`.
     pub name: String,
     /// The schema.
     pub schema: Value,
+    /// The tools with the one that takes the answer, for the tools that were sent first.
+    tools: OnceLock<(ToolList, ToolList, FinalTool)>,
+}
+
+impl ResponseSchema {
+    /// A schema under a name.
+    pub fn new(name: impl Into<String>, schema: Value) -> Self {
+        Self { name: name.into(), schema, tools: OnceLock::new() }
+    }
+
+    /// These tools, and one that takes the answer.
+    pub(crate) fn with_final_tool(&self, tools: &ToolList) -> (ToolList, FinalTool) {
+        let make = || {
+            let (all, tool) = with_final_tool(self, tools);
+            (tools.clone(), all, tool)
+        };
+        let (of, all, tool) = self.tools.get_or_init(make);
+        if Arc::ptr_eq(&of.0, &tools.0) {
+            return (all.clone(), tool.clone());
+        }
+        let (_, all, tool) = make();
+        (all, tool)
+    }
 }
 
 /// Whether the model may call tools in a turn.

@@ -166,6 +166,7 @@ fn metadata(item: &mut Map<String, Value>) -> Option<Map<String, Value>> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize as _;
     use serde_json::json;
 
     use super::*;

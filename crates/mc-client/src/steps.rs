@@ -12,6 +12,9 @@ pub use crate::journal_mac::{CALLING, TOOL};
 /// The kind of step 0, the request.
 pub const REQUEST: &str = "request";
 
+/// The kind of step 1 of a run that goes on without its caller: the earlier turns.
+pub const THREAD: &str = "thread";
+
 /// The kind of an answer of the model.
 pub const LLM: &str = "llm";
 
@@ -19,9 +22,9 @@ pub const LLM: &str = "llm";
 pub const LLM_REJECTED: &str = "llm_rejected";
 
 /// Step 0: the request, complete enough to resume the run on any instance. `M` is a message of a
-/// conversation.
+/// conversation, `O` the output that a reply has to have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RequestStep<M> {
+pub struct RequestStep<M, O = Value> {
     /// The user's message.
     pub message: String,
     /// Earlier turns as the model sees them.
@@ -40,6 +43,37 @@ pub struct RequestStep<M> {
     pub task: Value,
     /// The task's id in the backend.
     pub task_id: String,
+    /// The output that the reply has to have.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub output: Option<O>,
+    /// Set for a run that goes on without its caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detached: Option<Detached>,
+}
+
+fn none<O>() -> Option<O> {
+    None
+}
+
+/// What a run without a caller needs besides, at whichever instance it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detached {
+    /// The id that its `start` names.
+    pub run_id: String,
+    /// The trace of its request.
+    pub trace_id: String,
+    /// Whether the caller gave no earlier turns, so that the thread is read when the run begins.
+    pub reads_thread: bool,
+    /// Notified of its end. It holds no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+}
+
+/// Step 1 of a run without a caller: the earlier turns as they are when its turn comes. [`THREAD`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThreadStep<M> {
+    /// Earlier turns as the model sees them.
+    pub history: Vec<M>,
 }
 
 /// An answer of the model: [`LLM`] and [`LLM_REJECTED`]. `P` names providers.
@@ -57,6 +91,15 @@ pub struct LlmStep<P> {
     /// person is asked to approve.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub definitions: BTreeMap<String, String>,
+    /// What of the final text does not fit the schema of the run's output: its words are void.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+    /// The id of its first event, in a run that has readers elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_event: Option<i64>,
+    /// The id of its last event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<i64>,
 }
 
 /// The size of a prompt, and the room that it had.
@@ -117,6 +160,12 @@ pub struct ToolStep {
     /// The approval request that a person decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_request_id: Option<String>,
+    /// The id of the event of the call, in a run that has readers elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_event: Option<i64>,
+    /// The id of the event of the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<i64>,
 }
 
 /// Written before approved calls are made whose servers may not recognise a repetition: where such a

@@ -1,5 +1,6 @@
 //! `agent-config.json`: roles, model tiers, and the tool permissions of each role.
 
+mod output;
 pub(crate) mod shape;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use crate::json_lines::{Step, line_at, steps};
 use crate::session::Role;
 
+pub use self::output::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, OutputSpec};
 pub use crate::permissions::{NamedTool, Permission, ToolCall, ToolLists, ToolPermissions};
 
 /// Which of the configured models a run uses.
@@ -52,6 +54,8 @@ pub struct AgentProfile {
     pub heartbeat_cron: Option<String>,
     /// Its tool permissions.
     pub tools: Arc<ToolPermissions>,
+    /// The output that its replies have to have, but for those to heartbeats.
+    pub output: Option<Arc<OutputSpec>>,
 }
 
 impl AgentProfile {
@@ -63,6 +67,7 @@ impl AgentProfile {
             model_tier: ModelTier::Default,
             heartbeat_cron: None,
             tools: Arc::new(ToolPermissions::default()),
+            output: None,
         }
     }
 }
@@ -105,7 +110,9 @@ impl AgentConfig {
             }
         };
         let mut errors = shape::problems(&raw, text, env);
+        let outputs = output::as_written(&raw);
         expand(&mut raw, env);
+        output::restore(&mut raw, outputs);
         let mut agents: Vec<AgentEntry> = Vec::new();
         let entries = match raw.get("agents") {
             None => &[][..],
@@ -142,6 +149,10 @@ impl AgentConfig {
                 let about = |pattern: &&&str| what.contains(&format!("{:?}", pattern.trim()));
                 let at = patterns.iter().find(about);
                 let at = at.and_then(|text_of| line_from(text, line.unwrap_or(0), text_of));
+                let at = at.or_else(|| {
+                    let path = [place[0], place[1], Step::Key("output")];
+                    line_at(text, &path).filter(|_| what.starts_with("output"))
+                });
                 ConfigError { line: at.or(line), reason: format!("{name}: {what}") }
             }));
         }
@@ -200,6 +211,7 @@ fn read_entry(
         #[serde(default)]
         tools: ToolLists,
     }
+    let output = entry.as_object().map_or(Ok(None), output::of_entry);
     let entry: Entry = serde_path_to_error::deserialize(entry)
         .map_err(|error| (error.path().clone(), error.inner().to_string()))?;
     let role = match Role::parse(&entry.role) {
@@ -226,6 +238,10 @@ fn read_entry(
         }
     }
     profile.heartbeat_cron = entry.heartbeat_cron;
+    match output {
+        Ok(output) => profile.output = output.map(Arc::new),
+        Err(why) => problems.extend(why),
+    }
     profile.tools = Arc::new(ToolPermissions::read(&entry.tools, problems));
     Ok(Some(AgentEntry { profile, tools: entry.tools }))
 }
@@ -310,6 +326,10 @@ mod tests {
             AgentConfig::parse(text, &|name| (name == "URL").then(|| "http://h".into())).unwrap();
         assert_eq!(config.raw["backend_base_url"], "http://h/x");
         assert_eq!(config.agents[0].profile.model_tier, ModelTier::Cheap);
+        let text = r#"{"agents": [{"role": "a", "output": {"schema": {"pattern": "^${URL}$"}}}]}"#;
+        let config = AgentConfig::parse(text, &|_| None).unwrap();
+        let output = config.agents[0].profile.output.as_ref().unwrap();
+        assert_eq!(output.schema["pattern"], "^${URL}$");
     }
 
     #[test]
@@ -331,6 +351,17 @@ mod tests {
                 "{\"agents\": [{\"role\": \"a\", \"tools\": {\"deny\": [\"GET x/\"]}}]}",
                 Some(1),
                 "GET x/",
+            ),
+            (
+                "{\"agents\": [{\"role\": \"a\",\n\"output\": {\"schema\": 7}}]}",
+                Some(2),
+                "agent \"a\": output.schema: must be",
+            ),
+            ("{\"agents\": [{\"role\": \"a\",\n\"output\": []}]}", Some(2), "output: must be"),
+            (
+                "{\"agents\": [{\"role\": \"a\",\n\"Output\": {}}]}",
+                Some(2),
+                "did you mean \"output\"?",
             ),
         ] {
             let error = AgentConfig::parse(text, &|_| None).unwrap_err();

@@ -193,6 +193,8 @@ mod tests {
             error: None,
             duration_ms: 0,
             tool_request_id: None,
+            first_event: None,
+            last_event: None,
         }
     }
 

@@ -19,29 +19,46 @@ use super::journal::{LlmStep, millis, report};
 use super::model::{CallError, ModelCaller};
 use super::prompt_window::{Window, prompt_report};
 use super::tool_calls::{Finished, Turn};
+use super::typed::Typed;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::context_window::Fitted;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::meter::estimate_tools;
+use crate::run::recording::Recording;
 use crate::run::state_machine::{FailReason, Next, RunState};
 use crate::tools::RequestedCall;
 
 impl RunContext<'_> {
     /// The conversation from its opening messages to the stored reply: model and tools in turn.
     /// Steps that the journal holds are read instead of done again.
-    pub(super) async fn converse(&self, messages: Vec<Message>) -> Result<RunAnswer, RunError> {
-        let caller = self.model_caller();
+    /// With `typed`, the reply has to fit a schema.
+    pub(super) async fn converse(
+        &self,
+        messages: Vec<Message>,
+        typed: Option<Typed>,
+    ) -> Result<RunAnswer, RunError> {
+        let caller = self.model_caller(typed.as_ref());
         let mut progress = Progress::default();
         let mut state = RunState::new(messages, self.run.request.limits.max_steps);
+        if typed.is_some() {
+            state = state.typed();
+        }
         let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools));
         let mut attempts = Attempts::default();
-        // Step 0 of the journal is the request.
-        let mut place = Place { at: 1, origin: TurnOrigin::default() };
+        let mut place = Place { at: self.journal.first_turn(), origin: TurnOrigin::default() };
         loop {
             match state.next() {
                 Next::Ask { .. } => {
-                    self.ask(&caller, &mut state, &mut window, &mut progress, &mut place).await?;
+                    let typed = typed.as_ref();
+                    let ask = self.ask(
+                        (&caller, typed),
+                        &mut state,
+                        &mut window,
+                        &mut progress,
+                        &mut place,
+                    );
+                    ask.await?;
                 }
                 Next::CallTools(calls) => {
                     let said = state.text_so_far();
@@ -54,8 +71,7 @@ impl RunContext<'_> {
                     let (done, places) = match turn {
                         Ok(Turn::Done { steps, places }) => (steps, places),
                         Ok(Turn::AwaitingApproval(tool_requests)) => {
-                            let run_key = self.run.run_key.as_str().to_owned();
-                            let ending = Ending::AwaitingApproval { run_key, tool_requests };
+                            let ending = Ending::AwaitingApproval { tool_requests };
                             return Ok(self.answer(ending, said.to_owned(), progress));
                         }
                         Err(error) => {
@@ -68,10 +84,15 @@ impl RunContext<'_> {
                     done.iter().for_each(|step| attempts.add(step));
                     state.on_tool_results(done.into_iter().map(|step| step.content).collect());
                 }
-                Next::Fail(FailReason::NoSummary) => {
+                Next::Fail(FailReason::NoSummary) if typed.as_ref().is_none_or(Typed::is_lax) => {
                     let text = summary(&progress.steps);
-                    self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
+                    let step = Some(place.at);
+                    self.run.sink.send(|| RunEvent::Chunk { data: text.clone(), step }).await;
                     let reason = FinishReason::ToolCalls;
+                    if let Some(typed) = &typed {
+                        let end = (text.as_str(), reason, place.at);
+                        return Box::pin(self.store_typed(typed, end, progress)).await;
+                    }
                     return Box::pin(self.store_reply(&text, reason, progress)).await;
                 }
                 Next::Fail(why) => {
@@ -79,6 +100,11 @@ impl RunContext<'_> {
                     return Err(self.attach(error, state.text_so_far(), &progress.steps));
                 }
                 Next::Reply { text, finish_reason } => {
+                    if let Some(typed) = &typed {
+                        // The turn before the next place.
+                        let end = (text, finish_reason, place.at.saturating_sub(1));
+                        return Box::pin(self.store_typed(typed, end, progress)).await;
+                    }
                     return Box::pin(self.store_reply(text, finish_reason, progress)).await;
                 }
             }
@@ -89,32 +115,40 @@ impl RunContext<'_> {
     /// avoid, the state is still to ask.
     async fn ask(
         &self,
-        caller: &ModelCaller<'_>,
+        (caller, typed): (&ModelCaller<'_>, Option<&Typed>),
         state: &mut RunState,
         window: &mut Window,
         progress: &mut Progress,
         place: &mut Place,
     ) -> Result<(), RunError> {
-        let recorded = self.recorded_answer(window, &mut place.at);
+        let recorded = self.recorded_answer(state, window, progress, &mut place.at).await;
         let recorded =
             recorded.map_err(|error| self.attach(error, state.text_so_far(), &progress.steps))?;
+        if !matches!(state.next(), Next::Ask { .. }) {
+            // The last answer in the journal was sent back for the last time.
+            return Ok(());
+        }
         let fitted = window.fit(state);
         progress.context_warning =
             self.context_warning(&fitted).or(progress.context_warning.take());
         let answer = match recorded {
-            Some(step) => Ok((self.replay_answer(step).await, false)),
+            Some(step) => Ok((self.replay_answer(step, place.at).await, false)),
             None => {
+                let caller = (caller, typed);
                 Box::pin(self.next_answer(caller, state, &fitted, window.room(), place.at)).await
             }
         };
         let (error, said) = match answer {
             Ok((step, is_fresh)) => {
                 drop(fitted);
+                let at = place.at;
                 place.at += 1;
                 place.origin = TurnOrigin { is_fresh, definitions: step.definitions };
                 let completion = step.completion;
                 progress.model = Some(ModelRef::new(completion.provider, &completion.model));
-                state.on_completion(completion);
+                if state.take(completion, &step.errors) {
+                    self.take_back(at).await;
+                }
                 return Ok(());
             }
             Err(failed) => (failed.error, failed.said),
@@ -139,15 +173,37 @@ impl RunContext<'_> {
 
     /// The model's answer in the journal, where it has one at this position. Answers before it that
     /// were of no use are charged. What the run had left out of its prompt then is left out again.
-    fn recorded_answer(
+    async fn recorded_answer(
         &self,
+        state: &mut RunState,
         window: &mut Window,
+        progress: &mut Progress,
         at: &mut u32,
     ) -> Result<Option<LlmStep>, RunError> {
         while let Some(rejected) = self.journal.rejected(*at)? {
             window.resume(&rejected.prompt);
             self.run.handle.meter.call_finished(&rejected.completion);
+            let step = *at;
             *at += 1;
+            if rejected.errors.is_empty() {
+                if let Some(recording) = self.run.sink.recorded() {
+                    recording.reject(step);
+                }
+                continue;
+            }
+            // It did not fit its schema, and was sent back: its words are void. Of the last one they may
+            // be all that there is.
+            let completion = rejected.completion;
+            progress.model = Some(ModelRef::new(completion.provider, &completion.model));
+            let data = completion.message.text.clone();
+            if !state.take(completion, &rejected.errors) {
+                let step = Some(step);
+                self.run.sink.send(|| RunEvent::Chunk { data, step }).await;
+                return Ok(None);
+            }
+            if self.run.sink.recorded().is_some() {
+                self.take_back(step).await;
+            }
         }
         let step = self.journal.llm(*at)?;
         if let Some(step) = &step {
@@ -157,11 +213,13 @@ impl RunContext<'_> {
     }
 
     /// Tells of an answer in the journal like of a new one.
-    async fn replay_answer(&self, step: LlmStep) -> LlmStep {
+    async fn replay_answer(&self, step: LlmStep, at: u32) -> LlmStep {
         self.run.handle.meter.call_finished(&step.completion);
         let text = &step.completion.message.text;
-        if !text.is_empty() {
-            self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
+        // Readers of a detached run have it from the journal.
+        if !text.is_empty() && self.run.sink.recorded().is_none() {
+            let chunk = || RunEvent::Chunk { data: text.clone(), step: Some(at) };
+            self.run.sink.send(chunk).await;
         }
         step
     }
@@ -173,12 +231,13 @@ impl RunContext<'_> {
     }
 
     /// What all model calls of the run have in common.
-    fn model_caller(&self) -> ModelCaller<'_> {
+    fn model_caller(&self, typed: Option<&Typed>) -> ModelCaller<'_> {
         let role = self.run.request.session.role().as_str();
         ModelCaller {
             app: self.run.app,
             model: &self.model,
             tools: self.tools.specs(),
+            response_schema: typed.map(|typed| typed.wanted.clone()),
             limits: self.run.request.limits,
             call_context: CallContext {
                 // Each call has a span of its own; `ModelCaller::call` sets it.
@@ -205,7 +264,7 @@ impl RunContext<'_> {
     /// this run's own. A failure comes with the text that the model had said by then.
     async fn next_answer(
         &self,
-        caller: &ModelCaller<'_>,
+        (caller, typed): (&ModelCaller<'_>, Option<&Typed>),
         state: &RunState,
         fitted: &Fitted<'_>,
         room: Option<u64>,
@@ -215,9 +274,10 @@ impl RunContext<'_> {
             return Err(RunError::new(RunErrorKind::Internal).into());
         };
         let started = Instant::now();
-        let called = caller.call(&fitted.messages, tool_choice, fitted.tokens).await;
+        let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, at).await;
         let (completion, reserved) = called?;
         let step = LlmStep {
+            errors: Vec::new(),
             cost: Some(llm::cost_or_unknown(
                 &completion.model,
                 completion.provider,
@@ -227,19 +287,43 @@ impl RunContext<'_> {
             duration_ms: millis(started.elapsed()),
             definitions: self.definitions(&completion),
             completion,
+            first_event: None,
+            last_event: None,
         };
-        if !self.journal.is_enabled() {
+        let mut step = match self.run.sink.recorded() {
+            Some(recording) => Box::pin(with_events(step, at, recording)).await,
+            None => step,
+        };
+        if !self.journal.is_enabled() && typed.is_none() {
             reserved.settle(&step.completion).await;
             return Ok((step, true));
         }
         let mut after = state.clone();
         after.on_completion(step.completion.clone());
-        let useful = !matches!(after.next(), Next::Fail(_));
+        if let Some(typed) = typed {
+            step.errors = typed.errors(&after).await;
+        }
+        if !self.journal.is_enabled() {
+            reserved.settle(&step.completion).await;
+            return Ok((step, true));
+        }
+        let useful = !matches!(after.next(), Next::Fail(_)) && step.errors.is_empty();
         let said = step.completion.message.text.clone();
         let completion = step.completion.clone();
         let put = self.journal.put_llm(at, step, useful);
         let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.settle(&completion)));
         step.map_err(|error| CallError { error, said })
+    }
+}
+
+/// A turn whose words readers elsewhere have been told, with the ids of its events.
+async fn with_events(step: LlmStep, at: u32, recording: &Recording) -> LlmStep {
+    let span = recording.complete(at, &step.completion.message.text).await;
+    recording.forget_tools();
+    LlmStep {
+        first_event: span.map(|span| span.first),
+        last_event: span.map(|span| span.last),
+        ..step
     }
 }
 
@@ -284,7 +368,11 @@ fn error_kind(why: FailReason) -> RunErrorKind {
                  tool calls were complete; raise limits.max_output_tokens, or ask for less at once"
             ),
         ),
-        // It has a reply.
-        FailReason::NoSummary => RunErrorKind::EmptyReply,
+        // It has a reply, but for one that has to fit a schema.
+        FailReason::NoSummary => RunErrorKind::Llm(
+            LlmErrorKind::ForbiddenCall,
+            "the model went on calling tools instead of giving its answer; raise limits.max_steps"
+                .to_owned(),
+        ),
     }
 }

@@ -8,6 +8,7 @@ use mc_client::types::Capabilities;
 use service::otel::Span;
 use service::trace::TraceId;
 use tokio::time::Instant;
+use wombat_core::agent_config::AgentProfile;
 use wombat_core::heartbeat::is_empty_checklist;
 use wombat_core::untrusted::FenceMark;
 use wombat_core::workspace::Snapshot;
@@ -15,6 +16,7 @@ use wombat_core::workspace::Snapshot;
 use super::context::RunContext;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
+use super::journal::Journal;
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
 use crate::run::answer::{Ending, RunAnswer};
@@ -66,6 +68,7 @@ impl RunDriver<'_> {
                 run_id: self.handle.run_id.clone(),
                 task_id: context.task_id.clone(),
                 trace_id: self.trace.to_string(),
+                run_key: self.run_key.as_str().to_owned(),
             })
             .await;
         if let Some(stored) = known.stored {
@@ -81,8 +84,8 @@ impl RunDriver<'_> {
         }
         let told = Box::pin(context.store_message(&known)).await?;
         let history = known.history(self.request, told.as_deref());
-        let messages = Box::pin(context.open_conversation(history)).await?;
-        Box::pin(context.converse(messages)).await
+        let (messages, typed) = Box::pin(context.open_conversation(history)).await?;
+        Box::pin(context.converse(messages, typed)).await
     }
 
     /// Finds out everything that is needed before the model is called: task, session turn, thread,
@@ -130,6 +133,31 @@ impl RunDriver<'_> {
             journal,
         };
         Ok((context, known))
+    }
+
+    /// What a detached run works with.
+    pub(super) async fn context(
+        &self,
+        client: AgentClient,
+        capabilities: Arc<Capabilities>,
+        snapshot: Arc<Snapshot>,
+        profile: AgentProfile,
+        task_id: &str,
+        journal: Journal,
+    ) -> RunContext<'_> {
+        let tools = self.app.tools.of_role(&snapshot, &profile, &capabilities).await;
+        let (model, task_id) = (self.model_of(&profile).clone(), task_id.to_owned());
+        RunContext {
+            run: self,
+            client,
+            capabilities,
+            snapshot,
+            profile,
+            tools,
+            model,
+            task_id,
+            journal,
+        }
     }
 
     /// The backend's optional features.

@@ -24,6 +24,8 @@ pub(super) struct RunFinalizer {
     finished: AtomicBool,
     handle: Arc<RunHandle>,
     tracker: TaskTracker,
+    /// Whether the end of the run is read from its journal, at any instance.
+    is_detached: bool,
 }
 
 /// The session's turn: in this instance, and (the lease) among all instances.
@@ -45,12 +47,47 @@ impl HeldTurn {
 
 impl RunFinalizer {
     pub(super) fn new(handle: Arc<RunHandle>, tracker: TaskTracker) -> Self {
+        Self::of(handle, tracker, false)
+    }
+
+    fn of(handle: Arc<RunHandle>, tracker: TaskTracker, is_detached: bool) -> Self {
         Self {
             journal: OnceLock::new(),
             held: Mutex::default(),
             finished: AtomicBool::new(false),
             handle,
             tracker,
+            is_detached,
+        }
+    }
+
+    /// The same for a run whose end is read from its journal.
+    pub(super) fn detached(handle: Arc<RunHandle>, tracker: TaskTracker) -> Self {
+        Self::of(handle, tracker, true)
+    }
+
+    /// What is written with the final status.
+    pub(super) fn fields_of(&self, result: &Result<RunAnswer, RunError>) -> Map<String, Value> {
+        let (_, mut extra) = Self::final_status(result);
+        self.add_usage(&mut extra);
+        if self.is_detached {
+            match result {
+                Ok(answer) => extra["answer"] = json!(answer),
+                Err(error) => {
+                    let retry_after = error.retry_after.map(|wait| wait.as_secs().max(1));
+                    extra["failure"] = json!({ "error": error.message(), "code": error.code(),
+                        "details": error.details(), "retry_after": retry_after });
+                }
+            }
+        }
+        fields(extra)
+    }
+
+    /// Gives the turn back; nothing is written.
+    pub(super) fn give_back(&self) {
+        self.finished.store(true, Ordering::SeqCst);
+        if let Some(held) = self.take_held() {
+            drop(self.tracker.spawn(held.release().in_current_span()));
         }
     }
 
@@ -71,9 +108,8 @@ impl RunFinalizer {
     /// Writes the final status, and gives the turn back.
     pub(super) async fn finish(&self, result: &Result<RunAnswer, RunError>) {
         if let Some(journal) = self.journal.get() {
-            let (status, mut extra) = Self::final_status(result);
-            self.add_usage(&mut extra);
-            Box::pin(journal.end(status, fields(extra))).await;
+            let (status, _) = Self::final_status(result);
+            Box::pin(journal.end(status, self.fields_of(result))).await;
         }
         self.finished.store(true, Ordering::SeqCst);
         match self.take_held() {
@@ -87,7 +123,7 @@ impl RunFinalizer {
     fn final_status(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
         match result {
             Ok(answer) => match &answer.ending {
-                Ending::AwaitingApproval { tool_requests, .. } => {
+                Ending::AwaitingApproval { tool_requests } => {
                     let ids: Vec<_> = tool_requests.iter().map(|request| &request.id).collect();
                     (RunStatus::AwaitingApproval, json!({ "tool_requests": ids }))
                 }

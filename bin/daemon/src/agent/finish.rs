@@ -12,6 +12,7 @@ use super::store;
 use crate::run::answer::{Ending, RunAnswer, StoredReply};
 use crate::run::error::{Produced, RunError, RunErrorKind};
 use crate::run::events::RunEvent;
+use crate::run::output::Output;
 use crate::run::request::RunKind;
 
 /// What a conversation has produced so far.
@@ -23,6 +24,8 @@ pub(super) struct Progress {
     pub(super) model: Option<ModelRef>,
     /// Set when the prompt is close to the model's context window.
     pub(super) context_warning: Option<String>,
+    /// What became of the reply where it has to fit a schema.
+    pub(super) output: Option<Output>,
 }
 
 impl RunContext<'_> {
@@ -33,7 +36,9 @@ impl RunContext<'_> {
         finish_reason: FinishReason,
         progress: Progress,
     ) -> Result<RunAnswer, RunError> {
-        let is_heartbeat = self.run.request.options.kind == RunKind::Heartbeat;
+        // JSON is no acknowledgement.
+        let is_heartbeat =
+            self.run.request.options.kind == RunKind::Heartbeat && progress.output.is_none();
         let finish_reason = Some(finish_reason);
         let most = is_heartbeat.then_some(self.run.app.settings.heartbeat_ack_max);
         let text = match heartbeat_reply(text, most) {
@@ -48,9 +53,10 @@ impl RunContext<'_> {
                 return Ok(RunAnswer { finish_reason, ..answer });
             }
         };
+        let data = self.data_of(&progress);
+        let key = self.run.run_key;
         let stored =
-            store::reply(&self.client, self.run.request, self.run.run_key, &self.task_id, &text)
-                .await;
+            store::reply(&self.client, self.run.request, key, &self.task_id, (&text, data)).await;
         let stored = stored.map_err(|error| {
             RunError::not_stored(&error, self.produced(&text, &progress.steps, None))
         })?;
@@ -74,9 +80,11 @@ impl RunContext<'_> {
     /// earlier run did not get to store is stored now.
     pub(super) async fn replay(&self, stored: Message) -> Result<RunAnswer, RunError> {
         let text = stored.content;
-        self.run.sink.send(|| RunEvent::Chunk { data: text.clone() }).await;
+        self.run.sink.send(|| RunEvent::Chunk { data: text.clone(), step: None }).await;
         let reply = self.store_plan(stored.id, &text, &[]).await?;
-        Ok(self.answer(Ending::Replayed(reply), text, Progress::default()))
+        let output = self.stored_output(&text).await;
+        let progress = Progress { output, ..Progress::default() };
+        Ok(self.answer(Ending::Replayed(reply), text, progress))
     }
 
     /// Stores the plan of a kickoff; does nothing for other runs.
@@ -105,6 +113,7 @@ impl RunContext<'_> {
             run_id: self.run.handle.run_id.clone(),
             task_id: self.task_id.clone(),
             trace_id: self.run.trace.to_string(),
+            run_key: self.run.run_key.as_str().to_owned(),
             response,
             usage: tally.usage,
             cost: tally.cost,
@@ -113,6 +122,7 @@ impl RunContext<'_> {
             steps: progress.steps,
             workspace_digest: self.snapshot.digest().to_owned(),
             context_warning: progress.context_warning,
+            output: progress.output,
         }
     }
 

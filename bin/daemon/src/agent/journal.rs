@@ -8,6 +8,7 @@
 mod steps;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,15 +17,15 @@ use mc_client::error::McError;
 use mc_client::idempotency::RunKey;
 use mc_client::journal_mac::{JournalChain, JournalFault, JournalKeys, JournalOwner};
 use mc_client::runs::{PutRun, Run, RunNote, RunStatus, RunStep};
-use mc_client::steps::{CALLING, LLM, LLM_REJECTED, REQUEST, TOOL};
+use mc_client::steps::{CALLING, LLM, LLM_REJECTED, REQUEST, THREAD, TOOL};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use wombat_core::session::SessionKey;
 
-pub(crate) use self::steps::RecordedRequest;
-pub(super) use self::steps::{CallingStep, LlmStep, ToolStep, report};
+pub(super) use self::steps::{CallingStep, LlmStep, ThreadStep, ToolStep, report};
+pub(crate) use self::steps::{Detached, RecordedRequest};
 use crate::run::error::{RunError, RunErrorKind};
 
 /// The timeout of writing the final status of a run.
@@ -44,6 +45,8 @@ struct Open {
     recorded: BTreeMap<u32, RunStep>,
     /// What further steps follow on.
     chain: Mutex<JournalChain>,
+    /// Whether step 1, the thread, was written since.
+    thread_written: AtomicBool,
     /// Why the steps that were found cannot be trusted.
     fault: Option<JournalFault>,
 }
@@ -89,6 +92,7 @@ impl Journal {
             earlier,
             recorded: trusted.into_iter().map(|step| (step.index, step)).collect(),
             chain: Mutex::new(chain),
+            thread_written: AtomicBool::new(false),
             fault,
         }))))
     }
@@ -132,6 +136,65 @@ impl Journal {
         match self.write(0, REQUEST, &recorded).await? {
             Some(theirs) => Ok(theirs),
             None => Ok(recorded),
+        }
+    }
+
+    /// Step 1 of a run without a caller, where it is written.
+    pub(super) fn thread(&self) -> Result<Option<ThreadStep>, RunError> {
+        if self.kind_at(1) != Some(THREAD) {
+            return Ok(None);
+        }
+        self.recorded(1, THREAD)
+    }
+
+    /// The same journal, written by another client: under a lease.
+    pub(super) fn with_client(&self, client: AgentClient) -> Self {
+        let Some(open) = &self.0 else { return Self::default() };
+        Self(Some(Arc::new(Open {
+            client,
+            key: open.key.clone(),
+            earlier: open.earlier.clone(),
+            recorded: open.recorded.clone(),
+            chain: Mutex::new(open.chain().clone()),
+            thread_written: AtomicBool::new(open.thread_written.load(Ordering::Relaxed)),
+            fault: open.fault.clone(),
+        })))
+    }
+
+    /// Writes that the run is at work; fails if it was cancelled.
+    pub(super) async fn begin(&self, run: &PutRun) -> Result<(), RunError> {
+        check_cancelled(self.put(run).await)
+    }
+
+    /// Where the first turn of the model stands.
+    pub(super) fn first_turn(&self) -> u32 {
+        // Step 0 is the request.
+        let is_after_thread = self.0.as_ref().is_some_and(|open| {
+            self.kind_at(1) == Some(THREAD) || open.thread_written.load(Ordering::Relaxed)
+        });
+        if is_after_thread { 2 } else { 1 }
+    }
+
+    /// Writes step 1 of a run without a caller; returns the valid one.
+    pub(super) async fn put_thread(&self, thread: ThreadStep) -> Result<ThreadStep, RunError> {
+        let thread = self.write(1, THREAD, &thread).await?.unwrap_or(thread);
+        if let Some(open) = &self.0 {
+            open.thread_written.store(true, Ordering::Relaxed);
+        }
+        Ok(thread)
+    }
+
+    /// The steps as they were found.
+    pub(super) fn steps(&self) -> Vec<RunStep> {
+        let steps = self.0.as_ref().map(|open| open.recorded.values().cloned().collect());
+        steps.unwrap_or_default()
+    }
+
+    /// Writes a status, or what goes with it. Returns the run's status then.
+    pub(super) async fn put(&self, run: &PutRun) -> Result<RunNote, McError> {
+        match &self.0 {
+            Some(open) => open.client.put_run(open.key.as_str(), run).await,
+            None => Ok(RunNote::default()),
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::attend::attend;
 use super::audit;
 use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
@@ -22,11 +23,14 @@ use crate::state::App;
 
 /// What a run has after its deadline to book what it used and to say what it did. Model and tools are
 /// given up at the deadline itself.
-const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
+pub(super) const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs a request without streaming. With a key the run completes even if the caller disconnects, so
 /// that a retry finds the reply; without one it is dropped together with the caller.
 pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
+    if request.detached {
+        return Box::pin(attend(app, request, trace, EventSink::disabled())).await;
+    }
     let Some(key) = request.key.clone() else {
         return execute(app, request, trace, EventSink::disabled()).await;
     };
@@ -49,6 +53,9 @@ pub async fn send(app: &App, request: RunRequest, trace: TraceId) -> Outcome {
 /// Runs a request and sends its events to `sink`. The run lives and dies with this future. A key
 /// whose run is already in flight is not run twice: its outcome is awaited.
 pub async fn stream(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
+    if request.detached {
+        return Box::pin(attend(app, request, trace, sink)).await;
+    }
     let Some(key) = request.key.clone() else {
         return execute(app, request, trace, sink).await;
     };
@@ -91,10 +98,10 @@ async fn join(app: &App, key: &RunKey, request: &RunRequest) -> Result<Claim, Ru
 
 /// The request that runs for a key. However it ends, even dropped or by a panic, the key is released
 /// and the waiting requests are notified.
-struct Leader {
-    app: App,
-    key: RunKey,
-    sender: watch::Sender<Option<Outcome>>,
+pub(super) struct Leader {
+    pub(super) app: App,
+    pub(super) key: RunKey,
+    pub(super) sender: watch::Sender<Option<Outcome>>,
 }
 
 impl Drop for Leader {
@@ -104,12 +111,17 @@ impl Drop for Leader {
 }
 
 /// The outcome; `None` when the run was dropped before it had one.
-async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Option<Outcome> {
+pub(super) async fn wait_for(mut outcome: watch::Receiver<Option<Outcome>>) -> Option<Outcome> {
     outcome.wait_for(Option::is_some).await.ok()?.clone()
 }
 
 /// Runs to the end, within a log span that carries the run's ids.
-async fn execute(app: &App, request: RunRequest, trace: TraceId, sink: EventSink) -> Outcome {
+pub(super) async fn execute(
+    app: &App,
+    request: RunRequest,
+    trace: TraceId,
+    sink: EventSink,
+) -> Outcome {
     let run_id = Uuid::now_v7().to_string();
     let role = request.session.role();
     // At level error, so that the ids are also there when only errors are logged.
@@ -176,7 +188,7 @@ async fn run_to_end(
 }
 
 /// Span attributes of the end of a run.
-fn describe(
+pub(super) fn describe(
     span: &mut Span,
     handle: &RunHandle,
     result: &Result<crate::run::answer::RunAnswer, RunError>,
@@ -195,7 +207,7 @@ fn describe(
 }
 
 /// Logs the end of a run, and marks its usage as exact unless the run was dropped.
-fn settle(
+pub(super) fn settle(
     registration: &mut Registration,
     result: &Result<crate::run::answer::RunAnswer, RunError>,
 ) {
@@ -228,7 +240,7 @@ fn settle(
 }
 
 /// The outcome as a metrics label.
-fn outcome_label(outcome: &Outcome) -> &'static str {
+pub(super) fn outcome_label(outcome: &Outcome) -> &'static str {
     match outcome {
         Ok(answer) => answer.ending.as_str(),
         Err(error) => error.code(),

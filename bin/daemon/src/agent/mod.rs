@@ -9,13 +9,16 @@
 
 mod approval;
 mod attempts;
+mod attend;
 pub(crate) mod audit;
 mod budget;
 mod context;
 mod converse;
+pub(crate) mod detach;
 mod driver;
 mod finalizer;
 mod finish;
+pub(crate) mod follow;
 pub(crate) mod journal;
 pub mod launch;
 mod lease;
@@ -24,6 +27,9 @@ mod most_price;
 mod opening;
 mod prepare;
 mod prompt_window;
+mod recorder;
 mod refusals;
 mod store;
+mod take_up;
 mod tool_calls;
+mod typed;

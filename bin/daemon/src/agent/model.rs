@@ -1,8 +1,10 @@
 //! One model call of a run: cost limit and budget, the call itself, streamed text, usage.
 
+use std::sync::Arc;
+
 use llm::event::{Completion, StreamEvent};
 use llm::model::ModelRef;
-use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
+use llm::request::{LlmRequest, Message, ResponseSchema, ToolChoice, ToolList};
 use llm::{CallContext, LlmClient, Received, Tally};
 use serde_json::json;
 use service::otel::{Side, Span};
@@ -27,6 +29,8 @@ pub(super) struct ModelCaller<'a> {
     pub(super) app: &'a App,
     pub(super) model: &'a ModelRef,
     pub(super) tools: &'a ToolList,
+    /// The schema of the reply.
+    pub(super) response_schema: Option<Arc<ResponseSchema>>,
     pub(super) limits: RunLimits,
     /// What every call carries.
     pub(super) call_context: CallContext,
@@ -38,12 +42,13 @@ pub(super) struct ModelCaller<'a> {
 
 impl ModelCaller<'_> {
     /// Calls the model once, if cost limit and budget allow it. The caller settles the reservation.
-    /// `prompt_tokens` is the estimated size of the prompt.
+    /// `prompt_tokens` is the estimated size of the prompt, `step` the turn's place in the journal.
     pub(super) async fn call(
         &self,
         messages: &[Message],
         tool_choice: ToolChoice,
         prompt_tokens: u64,
+        step: u32,
     ) -> Result<(Completion, Reserved), CallError> {
         if self.call_context.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(RunError::new(RunErrorKind::Timeout).into());
@@ -58,7 +63,7 @@ impl ModelCaller<'_> {
             tool_choice,
             max_output_tokens: reserved.affordable.or(longest),
             temperature: None,
-            response_schema: None,
+            response_schema: self.response_schema.clone(),
         };
         let started = Instant::now();
         let mut said = String::new();
@@ -77,7 +82,7 @@ impl ModelCaller<'_> {
         reserved.call_started(in_flight.clone(), self.call_context.deadline);
         let asking = async {
             if self.sink.is_enabled() {
-                self.stream(request, call, &mut said).await
+                self.stream(request, call, step, &mut said).await
             } else {
                 self.app.llm.complete(&request, &call).await
             }
@@ -142,9 +147,13 @@ impl ModelCaller<'_> {
         &self,
         request: LlmRequest,
         call: CallContext,
+        step: u32,
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
         let started = Instant::now();
+        if let Some(recording) = self.sink.recorded() {
+            recording.ask(step);
+        }
         let mut events = self.app.llm.stream(request, call);
         while let Some(event) = events.next().await {
             match event? {
@@ -153,7 +162,7 @@ impl ModelCaller<'_> {
                         self.app.metrics.first_text(self.model, started.elapsed());
                     }
                     said.push_str(&data);
-                    self.sink.send(|| RunEvent::Chunk { data }).await;
+                    self.sink.send(|| RunEvent::Chunk { data, step: Some(step) }).await;
                 }
                 StreamEvent::Done(completion) => return Ok(*completion),
             }

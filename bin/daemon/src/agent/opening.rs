@@ -7,10 +7,13 @@ use serde_json::json;
 use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::context::RunContext;
-use super::journal::RecordedRequest;
+use super::driver::RunDriver;
+use super::journal::{RecordedRequest, ThreadStep};
 use super::prepare::LookupResult;
 use super::store;
+use super::typed::Typed;
 use crate::run::error::{RunError, RunErrorKind};
+use crate::run::output::OutputFormat;
 use crate::run::request::RunKind;
 
 /// The instruction of a kickoff without a note.
@@ -21,10 +24,12 @@ impl RunContext<'_> {
     pub(super) async fn open_conversation(
         &self,
         history: Vec<Message>,
-    ) -> Result<Vec<Message>, RunError> {
+    ) -> Result<(Vec<Message>, Option<Typed>), RunError> {
         let journal = &self.journal;
         if !journal.is_enabled() {
-            return Ok(self.messages(history, self.newest_turn()));
+            let output = self.run.request.output.as_deref();
+            let typed = self.typed(output).await?;
+            return Ok((self.messages(history, self.run.newest_turn(), output), typed));
         }
         let recorded = match journal.recorded_request()? {
             Some(recorded) => recorded,
@@ -33,10 +38,15 @@ impl RunContext<'_> {
                 self.new_request(history)
             }
         };
+        let typed = self.typed(recorded.output.as_ref()).await?;
+        let opened = |recorded: RecordedRequest, thread: Option<ThreadStep>| {
+            let history = thread.map_or(recorded.history, |thread| thread.history);
+            self.messages(history, recorded.newest, recorded.output.as_ref())
+        };
         // A completed run has all its steps in the journal; storing its reply again under the same
         // key returns the stored one.
         if self.is_completed() {
-            return Ok(self.messages(recorded.history, recorded.newest));
+            return Ok((opened(recorded, journal.thread()?), typed));
         }
         if recorded.workspace_digest != self.snapshot.digest() {
             tracing::info!(
@@ -51,10 +61,11 @@ impl RunContext<'_> {
             status: Some(RunStatus::Running),
             workspace_digest: Some(self.snapshot.digest().to_owned()),
             extra: [("run_id".to_owned(), json!(self.run.handle.run_id))].into_iter().collect(),
+            ..PutRun::default()
         };
         let recorded = journal.start(run, recorded).await?;
         self.run.check_fingerprint(&recorded)?;
-        Ok(self.messages(recorded.history, recorded.newest))
+        Ok((opened(recorded, journal.thread()?), typed))
     }
 
     /// Stores the message of the request in the thread, where the backend takes it and does not have it, and
@@ -63,11 +74,19 @@ impl RunContext<'_> {
         &self,
         known: &LookupResult,
     ) -> Result<Option<String>, RunError> {
+        if self.journal.recorded_request()?.is_some() {
+            return Ok(None);
+        }
+        self.tell_thread(known).await
+    }
+
+    /// The same, whatever the journal has.
+    pub(super) async fn tell_thread(
+        &self,
+        known: &LookupResult,
+    ) -> Result<Option<String>, RunError> {
         let request = self.run.request;
-        if !self.run.stores_message(&self.capabilities)
-            || known.has(&request.message)
-            || self.journal.recorded_request()?.is_some()
-        {
+        if !self.run.stores_message(&self.capabilities) || known.has(&request.message) {
             return Ok(None);
         }
         let stored = store::message(&self.client, request, self.run.run_key, &self.task_id).await;
@@ -85,40 +104,27 @@ impl RunContext<'_> {
         RecordedRequest {
             message: self.run.request.message.clone(),
             history,
-            newest: self.newest_turn(),
+            newest: self.run.newest_turn(),
             metadata: self.run.request.metadata.clone(),
             limits: self.run.request.limits.to_json(),
             workspace_digest: self.snapshot.digest().to_owned(),
             fingerprint: self.run.fingerprint().to_owned(),
             task: self.run.request.task.to_json(),
             task_id: self.task_id.clone(),
+            output: self.run.request.output.as_deref().cloned(),
+            detached: None,
         }
-    }
-
-    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
-    fn newest_turn(&self) -> String {
-        let options = &self.run.request.options;
-        let mut newest = String::new();
-        if self.run.app.settings.include_time {
-            newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
-        }
-        newest += &match options.kind {
-            RunKind::Notification => {
-                self.run.fence().fence("notification", &self.run.request.message)
-            }
-            RunKind::Message | RunKind::Heartbeat => self.run.request.message.clone(),
-        };
-        if let Some(kickoff) = &options.kickoff {
-            newest += "\n\n";
-            newest += kickoff.note.as_deref().unwrap_or(KICKOFF);
-        }
-        newest
     }
 
     /// System prompt, history, and the newest turn.
-    fn messages(&self, history: Vec<Message>, newest: String) -> Vec<Message> {
+    pub(super) fn messages(
+        &self,
+        history: Vec<Message>,
+        newest: String,
+        output: Option<&OutputFormat>,
+    ) -> Vec<Message> {
         let options = &self.run.request.options;
-        let system = match &options.system_prompt {
+        let mut system = match &options.system_prompt {
             Some(own) => own.clone(),
             None => {
                 let request = PromptRequest {
@@ -130,10 +136,33 @@ impl RunContext<'_> {
                 self.snapshot.prompt(&request).system.as_ref().to_owned()
             }
         };
+        if let Some(output) = output {
+            system += &Typed::instruction(output);
+        }
         let mut messages = Vec::with_capacity(history.len() + 2);
         messages.push(Message::system(system));
         messages.extend(history);
         messages.push(Message::user(newest));
         messages
+    }
+}
+
+impl RunDriver<'_> {
+    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
+    pub(super) fn newest_turn(&self) -> String {
+        let options = &self.request.options;
+        let mut newest = String::new();
+        if self.app.settings.include_time {
+            newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
+        }
+        newest += &match options.kind {
+            RunKind::Notification => self.fence().fence("notification", &self.request.message),
+            RunKind::Message | RunKind::Heartbeat => self.request.message.clone(),
+        };
+        if let Some(kickoff) = &options.kickoff {
+            newest += "\n\n";
+            newest += kickoff.note.as_deref().unwrap_or(KICKOFF);
+        }
+        newest
     }
 }

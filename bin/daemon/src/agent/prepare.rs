@@ -33,10 +33,41 @@ pub(super) async fn acquire_turn(
     task_before: impl AsyncFnOnce() -> Result<Option<String>, RunError>,
 ) -> Result<TaskTurn, RunError> {
     let session = &request.session;
-    let busy = |_: Busy| RunError {
+    let (task_id, resolving) = find_task(client, sessions, policy, request, task_before).await?;
+    let mut enter = Box::pin(sessions.enter(lane(session, &task_id), policy));
+    // The first poll puts this run into the queue; after that the next message may resolve.
+    let turn = tokio::select! {
+        biased;
+        turn = &mut enter => turn,
+        () = std::future::ready(()) => {
+            drop(resolving);
+            enter.await
+        }
+    };
+    Ok(TaskTurn { task_id, turn: turn.map_err(busy)? })
+}
+
+pub(super) fn busy(_: Busy) -> RunError {
+    RunError {
         retry_after: Some(std::time::Duration::from_secs(1)),
         ..RunError::new(RunErrorKind::SessionBusy)
-    };
+    }
+}
+
+/// The lane of a session's runs on a task.
+pub(super) fn lane(session: &SessionKey, task_id: &str) -> String {
+    format!("task\n{session}\n{task_id}")
+}
+
+/// Finds or creates the task. What comes with its id is held until the run is in the session's queue.
+pub(super) async fn find_task(
+    client: &AgentClient,
+    sessions: &Sessions,
+    policy: SessionPolicy,
+    request: &RunRequest,
+    task_before: impl AsyncFnOnce() -> Result<Option<String>, RunError>,
+) -> Result<(String, Option<SessionTurn>), RunError> {
+    let session = &request.session;
     let resolving = match &request.task {
         TaskTarget::Id(_) => None,
         TaskTarget::Title { title, .. } => {
@@ -53,17 +84,7 @@ pub(super) async fn acquire_turn(
             Box::pin(resolve(client, session, target, task_before)).await?
         }
     };
-    let mut enter = Box::pin(sessions.enter(format!("task\n{session}\n{task_id}"), policy));
-    // The first poll puts this run into the queue; after that the next message may resolve.
-    let turn = tokio::select! {
-        biased;
-        turn = &mut enter => turn,
-        () = std::future::ready(()) => {
-            drop(resolving);
-            enter.await
-        }
-    };
-    Ok(TaskTurn { task_id, turn: turn.map_err(busy)? })
+    Ok((task_id, resolving))
 }
 
 async fn resolve(
@@ -227,6 +248,7 @@ mod tests {
             agent_role: role.map(str::to_owned),
             actor_id: None,
             attachments: None,
+            data: None,
             created_at: None,
         }
     }

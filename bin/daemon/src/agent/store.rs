@@ -8,6 +8,7 @@ use mc_client::idempotency::RunKey;
 use mc_client::types::{
     ActorType, CreateDocument, CreateMessage, Document, HeartbeatRequest, Message,
 };
+use serde_json::Value;
 
 use crate::run::request::{Kickoff, RunRequest};
 
@@ -27,17 +28,18 @@ pub(super) struct Stored {
     pub(super) was_there: bool,
 }
 
-/// Stores the reply under the run's key.
+/// Stores the reply under the run's key: its text, and its data where the backend keeps that.
 pub(super) async fn reply(
     client: &AgentClient,
     request: &RunRequest,
     run_key: &RunKey,
     task_id: &str,
-    text: &str,
+    (text, data): (&str, Option<Value>),
 ) -> Result<Stored, McError> {
     let message = CreateMessage {
         task_id: task_id.to_owned(),
         content: text.to_owned(),
+        data,
         actor_type: Some(ActorType::Agent),
         agent_role: Some(request.session.role().as_str().to_owned()),
         idempotency_key: Some(run_key.reply_key()),

@@ -150,8 +150,11 @@ impl RunContext<'_> {
         let (planned, at) = (attempt.planned, attempt.at);
         if let Some(step) = self.journal.tool(at)? {
             finished.add(at, &step);
-            self.send_call(planned).await;
-            self.send_result(&step).await;
+            // Readers of a detached run have it from the journal.
+            if self.run.sink.recorded().is_none() {
+                self.send_call(planned).await;
+                self.send_result(&step).await;
+            }
             return Ok(Called::Done(Box::new(step)));
         }
         let (reply, took, tool_request_id) = match decision {
@@ -182,7 +185,7 @@ impl RunContext<'_> {
             let (user, role) = (session.user().as_str(), session.role().as_str());
             format!("{said} (user {user:?}, role {role:?})")
         });
-        let step = ToolStep {
+        let mut step = ToolStep {
             call_id: planned.call.id.clone(),
             name: planned.call.name.clone(),
             arguments: planned.call.arguments.clone(),
@@ -196,6 +199,8 @@ impl RunContext<'_> {
             error: reply.failure(),
             duration_ms: millis(took),
             tool_request_id,
+            first_event: None,
+            last_event: None,
         };
         let known = self.tools.has(&step.name).then_some(step.name.as_str());
         self.run.app.metrics.tool(known, step.ok, took);
@@ -207,7 +212,12 @@ impl RunContext<'_> {
             tracing::warn!(tool = logged, refused, "the backend refused the call");
         }
         finished.add(at, &step);
-        self.send_result(&step).await;
+        if let Some(recording) = self.run.sink.recorded() {
+            step.first_event = recording.push(call_event(planned));
+            step.last_event = recording.push(result_event(&step));
+        } else {
+            self.send_result(&step).await;
+        }
         self.journal.put_tool(at, step).await.map(|step| Called::Done(Box::new(step)))
     }
 
@@ -257,25 +267,31 @@ impl RunContext<'_> {
 
     /// Sends the event of a call.
     async fn send_call(&self, planned: &PlannedCall) {
-        let call = &planned.call;
-        let event = || RunEvent::ToolCall {
-            id: call.id.clone(),
-            name: call.name.clone(),
-            arguments: call.arguments.clone(),
-        };
-        self.run.sink.send(event).await;
+        self.run.sink.send(|| call_event(planned)).await;
     }
 
     /// Sends the event of a result.
     async fn send_result(&self, step: &ToolStep) {
-        let event = || RunEvent::ToolResult {
-            id: step.call_id.clone(),
-            name: step.name.clone(),
-            ok: step.ok,
-            duration_ms: step.duration_ms,
-            error: step.error.clone(),
-        };
-        self.run.sink.send(event).await;
+        self.run.sink.send(|| result_event(step)).await;
+    }
+}
+
+fn call_event(planned: &PlannedCall) -> RunEvent {
+    let call = &planned.call;
+    RunEvent::ToolCall {
+        id: call.id.clone(),
+        name: call.name.clone(),
+        arguments: call.arguments.clone(),
+    }
+}
+
+fn result_event(step: &ToolStep) -> RunEvent {
+    RunEvent::ToolResult {
+        id: step.call_id.clone(),
+        name: step.name.clone(),
+        ok: step.ok,
+        duration_ms: step.duration_ms,
+        error: step.error.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod encoder;
 mod input;
+mod transcript;
 
 use axum::Router;
 use axum::extract::{Extension, State};
@@ -59,12 +60,12 @@ async fn run(
     role: Result<Segment, ApiError>,
     body: Result<JsonObject, ApiError>,
 ) -> Response {
-    let (Segment(role), JsonObject(body)) = match (role, body) {
+    let (Segment(role), JsonObject(mut body)) = match (role, body) {
         (Ok(role), Ok(body)) => (role, body),
         (Err(error), _) | (_, Err(error)) => return error_response(&error),
     };
     // From here on an error is an event of the protocol.
-    match begin(app, trace, &headers, role, &body).await {
+    match begin(app, trace, &headers, role, &mut body).await {
         Ok(response) => response,
         Err(error) => events(vec![run_error(&error)]),
     }
@@ -75,11 +76,16 @@ async fn begin(
     trace: TraceId,
     headers: &HeaderMap,
     role: String,
-    body: &serde_json::Map<String, Value>,
+    body: &mut serde_json::Map<String, Value>,
 ) -> Result<Response, ApiError> {
     let input = Input::read(body)?;
     let user = header::text(headers, USER_HEADER).unwrap_or_default();
-    let mut encoder = Encoder::new(&input);
+    // They are needed no more, but for a snapshot.
+    let messages = match body.remove("messages") {
+        Some(Value::Array(messages)) => messages,
+        Some(_) | None => Vec::new(),
+    };
+    let mut encoder = Encoder::new(&input, messages);
     let mut protocol_request = ProtocolRequest {
         user,
         user_field: USER_HEADER,
@@ -89,7 +95,9 @@ async fn begin(
         history: Some(input.history),
         context: input.context,
         key: Some(input.run_id),
+        output: input.output,
         resume: header::text(headers, RESUME_HEADER),
+        detached: header::detaches(headers)?,
         ..ProtocolRequest::default()
     };
     let client = backend(&app, &trace, &protocol_request)?;

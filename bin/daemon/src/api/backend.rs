@@ -32,10 +32,11 @@ const FEATURES: [&str; 12] = [
 ];
 
 /// Optional features of the contract that this version uses.
-const USED: [&str; 10] = [
+const USED: [&str; 11] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
+    "message_data",
     "user_messages",
     "tasks_update",
     "notifications",

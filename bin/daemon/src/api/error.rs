@@ -78,21 +78,11 @@ impl From<RunError> for ApiError {
         let mut answer = Self::new(status_of(&error), code, error.message());
         answer.retry_after = error.retry_after;
         if answer.retry_after.is_none()
-            && matches!(code, "llm_unavailable" | "overloaded" | "draining")
+            && matches!(code, "llm_unavailable" | "overloaded" | "draining" | "session_queue_full")
         {
             answer.retry_after = Some(Duration::from_secs(1));
         }
-        if let Some(produced) = error.produced {
-            answer.body.details = serde_json::to_value(*produced).unwrap_or_default();
-        }
-        if let RunErrorKind::UnknownRole(unknown) = &error.kind {
-            answer.body.details = json!({
-                "role": unknown.role,
-                "nearest": unknown.nearest,
-                "known_roles": unknown.known,
-                "total_roles": unknown.total,
-            });
-        }
+        answer.body.details = error.details();
         answer
     }
 }
@@ -111,9 +101,10 @@ fn status_of(error: &RunError) -> StatusCode {
         | Kind::BackendAuth(_)
         | Kind::BackendRefused(_)
         | Kind::ReplyNotStored(_)
+        | Kind::FailedElsewhere(_)
         | Kind::EmptyReply => StatusCode::BAD_GATEWAY,
         Kind::Llm(kind, _) => status_of_llm(kind),
-        Kind::ContentFiltered => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::ContentFiltered | Kind::SchemaMismatch(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::Cancelled
         | Kind::SessionBusy
         | Kind::SessionLost
@@ -122,12 +113,35 @@ fn status_of(error: &RunError) -> StatusCode {
         Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Kind::Overloaded
         | Kind::Draining
+        | Kind::Stalled
         | Kind::PolicyInvalid(_)
         | Kind::WorkspaceUnreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Kind::BudgetExceeded(_) => StatusCode::PAYMENT_REQUIRED,
-        Kind::PriceUnknown(_) => StatusCode::BAD_REQUEST,
+        Kind::PriceUnknown(_) | Kind::FeatureMissing(_) => StatusCode::BAD_REQUEST,
+        Kind::QueueFull => StatusCode::TOO_MANY_REQUESTS,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// The HTTP status of a failed run, where only its code is known: it failed at another instance.
+pub(super) fn status_of_code(code: &str, may_retry: bool) -> StatusCode {
+    let status = match code {
+        "invalid_payload" | "task_unresolved" | "feature_missing" => 400,
+        "budget_exceeded" => 402,
+        "task_not_found" | "run_not_found" | "unknown_role" => 404,
+        "run_cancelled" | "session_busy" | "idempotency_conflict" | "journal_rejected" => 409,
+        "content_filtered" | "context_too_long" | "schema_mismatch" => 422,
+        "session_queue_full" => 429,
+        "backend_unavailable" if may_retry => 503,
+        "backend_unavailable" | "backend_auth" | "backend_error" | "reply_not_stored" => 502,
+        "llm_empty_reply" | "llm_auth" | "llm_invalid_request" | "llm_rejected" => 502,
+        "llm_bad_answer" => 502,
+        "llm_not_configured" | "llm_unavailable" | "overloaded" | "draining" => 503,
+        "policy_invalid" | "workspace_unreadable" => 503,
+        "run_timeout" => 504,
+        _ => 500,
+    };
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn status_of_llm(kind: &LlmErrorKind) -> StatusCode {

@@ -13,6 +13,8 @@ pub(super) const TASK_HEADER: &str = "x-wombat-task-id";
 pub(super) const SESSION_HEADER: &str = "x-wombat-session";
 /// Resumes a run that waited for approval.
 pub(super) const RESUME_HEADER: &str = "x-wombat-resume-run-key";
+/// Whether a run goes on when its caller leaves.
+pub(super) const DETACHED_HEADER: &str = "x-wombat-detached";
 /// Makes a run safe to retry.
 pub(super) const KEY_HEADER: &str = "idempotency-key";
 /// The daemon key.
@@ -28,7 +30,8 @@ pub(super) const A2A_VERSION: &str = "a2a-version";
 const ACCESS: [&str; 4] = ["x-agent-daemon-key", "authorization", "host", "origin"];
 
 /// Headers that decide for whom, and about what, a request is.
-const IDENTITY: [&str; 8] = [
+const IDENTITY: [&str; 9] = [
+    DETACHED_HEADER,
     USER_HEADER,
     TASK_HEADER,
     SESSION_HEADER,
@@ -38,6 +41,19 @@ const IDENTITY: [&str; 8] = [
     MCP_REVISION,
     A2A_VERSION,
 ];
+
+/// Whether a header says that the run goes on when its caller leaves.
+///
+/// # Errors
+/// It says something else than true or false.
+pub(super) fn detaches(headers: &HeaderMap) -> Result<bool, ApiError> {
+    match single(headers, DETACHED_HEADER)?.as_deref() {
+        None => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(_) => Err(invalid(DETACHED_HEADER, "is neither true nor false")),
+    }
+}
 
 /// Checks the headers by which a request is accepted.
 ///

@@ -15,8 +15,9 @@ use utoipa::ToSchema;
 use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
-use crate::model_task::llm_task::{LlmTask, compile, run};
+use crate::model_task::llm_task::{LlmTask, run};
 use crate::run::answer_json::{cost_to_wire, usage_to_wire};
+use crate::schema::reply::compile;
 use crate::state::App;
 
 /// The documented form of the body.

@@ -5,6 +5,7 @@ mod a2a;
 mod ag_ui;
 mod backend;
 mod compact;
+mod detached;
 mod document;
 mod error;
 mod extract;
@@ -16,10 +17,10 @@ mod llm_task;
 mod mcp;
 mod openai;
 mod options;
+mod output;
 mod protocol_request;
 mod resume;
 mod run_stream;
-mod runs;
 mod send;
 mod sse;
 mod usage;
@@ -52,7 +53,9 @@ pub fn router(app: App) -> Router {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(send::send))
         .routes(routes!(send::stream))
-        .routes(routes!(runs::cancel))
+        .routes(routes!(detached::start))
+        .routes(routes!(detached::get, detached::cancel))
+        .routes(routes!(detached::stream))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::health))

@@ -108,6 +108,29 @@ fn as_model_error(mut error: ApiError) -> ApiError {
     error
 }
 
+/// Names the fields of `output` as they are here.
+fn as_format_error(mut error: ApiError) -> ApiError {
+    let Value::Object(fields) = error.body.details["fields"].take() else { return error };
+    let renamed = |name: String| match name.as_str() {
+        "output.schema" => "response_format.json_schema.schema".to_owned(),
+        "output.name" => "response_format.json_schema.name".to_owned(),
+        "output" => "response_format".to_owned(),
+        _ => name,
+    };
+    let fields = fields.into_iter().map(|(name, why)| {
+        let why = why.as_str().unwrap_or_default().to_owned();
+        (renamed(name), why)
+    });
+    let named = match &*error.body.code {
+        "invalid_payload" => ApiError::fields("invalid_payload", fields.collect()),
+        _ => {
+            error.body.details["fields"] = fields.map(|(name, why)| (name, json!(why))).collect();
+            return error;
+        }
+    };
+    ApiError { retry_after: error.retry_after, ..named }
+}
+
 async fn completions(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
@@ -128,13 +151,13 @@ async fn complete(
 ) -> Result<Response, ApiError> {
     let JsonObject(body) = body?;
     let (protocol_request, wanted) = read(&body, headers)?;
-    let encoder = Encoder::new(&protocol_request.role, wanted);
-    let request = protocol_request.validate(&app, &trace).await?;
+    let mut encoder = Encoder::new(&protocol_request.role, wanted);
+    let request = protocol_request.validate(&app, &trace).await.map_err(as_format_error)?;
+    encoder.holds_text = request.output.is_some();
     if encoder.wanted.is_none() {
         let answer = launch::send(&app, request, trace).await?;
         return Ok(Json(encoder.completion(&answer)).into_response());
     }
-    let mut encoder = encoder;
     let updates = RunStream::start(app, request, trace).await?;
     Ok(sse::response(
         updates.flat_map(move |update| {

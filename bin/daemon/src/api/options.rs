@@ -62,9 +62,11 @@ pub(super) fn read_options(
 pub(super) fn read_limits(
     app: &App,
     given: &Map<String, Value>,
+    detached: bool,
     problems: &mut BTreeMap<String, String>,
 ) -> RunLimits {
     let own = &app.settings;
+    let longest = if detached { own.background.timeout } else { own.run_timeout };
     let mut fields = Fields::new(given, "limits.", problems);
     let max_steps = fields.integer("max_steps", 0).and_then(|n| u32::try_from(n).ok());
     let max_output_tokens = fields.integer("max_output_tokens", 1);
@@ -74,6 +76,6 @@ pub(super) fn read_limits(
         max_steps: max_steps.map_or(own.max_steps, |steps| steps.min(own.max_steps)),
         max_output_tokens: max_output_tokens.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
         max_cost_usd,
-        timeout: timeout.map_or(own.run_timeout, |timeout| timeout.min(own.run_timeout)),
+        timeout: timeout.map_or(longest, |timeout| timeout.min(longest)),
     }
 }

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use llm::request::Message;
 use serde_json::{Map, Value};
 use service::trace::TraceId;
+use wombat_core::agent_config::AgentProfile;
 use wombat_core::session::{Role, SessionKey, UserId};
 use wombat_core::workspace::AgentReport;
 
 use super::error::ApiError;
 use super::options::{read_limits, read_options};
-use super::resume;
 use super::send::MAX_KEY_BYTES;
+use super::{output, resume};
 use crate::run::error::RunError;
 use crate::run::request::{KeySpace, RunRequest, TaskTarget};
 use crate::state::App;
@@ -47,8 +48,12 @@ pub(super) struct ProtocolRequest {
     pub resume: Option<String>,
     /// As in `send`.
     pub metadata: Map<String, Value>,
+    /// Whether the run goes on when its caller leaves.
+    pub detached: bool,
     /// As in `send`.
     pub limits: Map<String, Value>,
+    /// `output`, as in `send`.
+    pub output: Option<Value>,
 }
 
 impl ProtocolRequest {
@@ -76,15 +81,17 @@ impl ProtocolRequest {
             problems.insert("idempotency_key".to_owned(), why);
         }
         let options = read_options(app, &self.metadata, &mut problems);
-        let limits = read_limits(app, &self.limits, &mut problems);
-        let role = known_role(app, &self.role)?;
+        let limits = read_limits(app, &self.limits, self.detached, &mut problems);
+        let given = output::read(self.output.as_ref(), &mut problems).await;
+        let profile = admitted(app, &self.role)?;
         let (Ok(user), Some(options), true) = (user, options, problems.is_empty()) else {
             return Err(ApiError::fields("invalid_payload", problems));
         };
-        let session = SessionKey::new(user, role);
+        let session = SessionKey::new(user, profile.role.clone());
         if let Some(run_key) = self.resume {
-            return resume::request(app, trace, session, &run_key, None).await;
+            return resume::request(app, trace, session, &run_key, None, self.detached).await;
         }
+        let output = output::of_run(&profile, &options, given).await?;
         let task = self.task_id.map(TaskTarget::Id).unwrap_or_else(|| {
             let default = || app.settings.default_task.clone();
             let title = self.task_title.or_else(default).unwrap_or_else(|| CHAT_TASK.to_owned());
@@ -103,11 +110,13 @@ impl ProtocolRequest {
             message: self.message,
             history,
             task,
+            output,
             options,
             metadata: self.metadata,
             webhook: None,
             key,
             resumed: false,
+            detached: self.detached,
             limits,
         })
     }
@@ -118,8 +127,15 @@ impl ProtocolRequest {
 /// # Errors
 /// 404 for one that the workspace does not have; 503 when the workspace's rules cannot be used.
 pub(super) fn known_role(app: &App, name: &str) -> Result<Role, ApiError> {
-    let profile = app.workspace.snapshot().admit(name).map_err(RunError::from)?;
-    Ok(profile.role)
+    admitted(app, name).map(|profile| profile.role)
+}
+
+/// The profile of a role of which a run may start.
+///
+/// # Errors
+/// As [`known_role`].
+pub(super) fn admitted(app: &App, name: &str) -> Result<AgentProfile, ApiError> {
+    Ok(app.workspace.snapshot().admit(name).map_err(RunError::from)?)
 }
 
 /// All roles of which a run may start.

@@ -1,7 +1,9 @@
 //! `resume_run_key`: a journaled run is resumed where it stopped.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use http::HeaderMap;
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::journal_mac::JournalFault;
@@ -27,6 +29,7 @@ pub(super) async fn request(
     session: SessionKey,
     run_key: &str,
     webhook: Option<Webhook>,
+    detached: bool,
 ) -> Result<RunRequest, ApiError> {
     let none = || ApiError::from(RunError::new(RunErrorKind::RunNotFound));
     let backend = |error| ApiError::from(RunError::backend(&error));
@@ -59,23 +62,43 @@ pub(super) async fn request(
     let options = read_options(app, &recorded.metadata, &mut problems);
     let given = recorded.limits.as_object().cloned().unwrap_or_else(Map::new);
     let given = given.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    let limits = read_limits(app, &given, &mut problems);
+    // Such a run stays one, whoever goes on with it.
+    let detached = detached || recorded.detached.is_some();
+    let limits = read_limits(app, &given, detached, &mut problems);
     let (Some(options), true) = (options, problems.is_empty()) else {
         return Err(ApiError::fields("invalid_payload", problems));
+    };
+    let reads_thread = recorded.detached.as_ref().is_some_and(|detached| detached.reads_thread);
+    let webhook = match (webhook, recorded.detached.and_then(|detached| detached.webhook)) {
+        (None, Some(url)) => check_again(app, &url).await,
+        (webhook, _) => webhook,
     };
     Ok(RunRequest {
         session,
         message: recorded.message,
-        history: Some(recorded.history),
+        history: (!reads_thread).then_some(recorded.history),
         // Not the row's, which no MAC is over.
         task: TaskTarget::Id(recorded.task_id),
         options,
+        output: recorded.output.map(Arc::new),
         metadata: recorded.metadata,
         webhook,
         key: Some(key),
         resumed: true,
+        detached,
         limits,
     })
+}
+
+/// The webhook of step 0, if its address may still be called.
+async fn check_again(app: &App, url: &str) -> Option<Webhook> {
+    match app.webhooks.check(url).await {
+        Ok(url) => Some(Webhook { url, secret: None, headers: HeaderMap::new() }),
+        Err(error) => {
+            tracing::warn!(%error, "the run's webhook is not told of its end");
+            None
+        }
+    }
 }
 
 /// The failure of a run whose journal cannot be trusted; the run itself has failed, unless it is over.

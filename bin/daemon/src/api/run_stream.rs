@@ -106,8 +106,9 @@ impl RunStream {
             run_id: answer.run_id.clone(),
             task_id: answer.task_id.clone(),
             trace_id: answer.trace_id.clone(),
+            run_key: answer.run_key.clone(),
         });
-        self.push(RunEvent::Chunk { data: answer.response.clone() });
+        self.push(RunEvent::Chunk { data: answer.response.clone(), step: None });
     }
 }
 

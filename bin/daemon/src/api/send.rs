@@ -19,8 +19,8 @@ use super::extract::JsonObject;
 use super::fields::Fields;
 use super::header::{KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
 use super::options::{read_limits, read_options};
-use super::protocol_request::known_role;
-use super::{header, resume, sse};
+use super::protocol_request::admitted;
+use super::{detached, header, output, resume, sse};
 use crate::agent::launch;
 use crate::run::request::{KeySpace, RunRequest, TaskTarget, Webhook};
 use crate::state::App;
@@ -28,6 +28,10 @@ use crate::webhook::is_allowed_header;
 
 /// The longest idempotency key, in bytes.
 pub(super) const MAX_KEY_BYTES: usize = 512;
+
+/// Why a run that outlives its caller has no secrets of its own.
+const NO_SECRETS: &str = "a run that outlives its caller is kept in its journal, which holds no secret; set \
+                          WOMBAT_WEBHOOK_SECRET, which signs its webhook";
 
 /// The documented form of the body.
 #[derive(ToSchema)]
@@ -57,8 +61,13 @@ pub(super) struct SendBody {
     resume_run_key: Option<String>,
     /// `max_steps`, `max_output_tokens`, `max_cost_usd`, `timeout_secs`.
     limits: Option<Value>,
+    /// The reply has to be JSON of a schema.
+    output: Option<daemon_api::Output>,
     /// Whether to answer with a stream of events.
     stream: Option<bool>,
+    /// Whether the run goes on when its caller leaves (docs/API.md, "Runs that outlive their caller");
+    /// also as header `X-Wombat-Detached`.
+    detached: Option<bool>,
     /// `{url, secret?, headers?}`: notified of the end of the run.
     webhook: Option<Value>,
 }
@@ -78,7 +87,10 @@ pub(super) async fn send(
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (request, wants_stream) = Box::pin(read(&app, &trace, headers, body)).await?;
+    let (request, wants_stream) = Box::pin(read(&app, &trace, headers, body, false)).await?;
+    if request.detached {
+        return detached::answer(app, request, trace, wants_stream).await;
+    }
     if wants_stream {
         return sse::respond(app, request, trace).await;
     }
@@ -101,17 +113,21 @@ pub(super) async fn stream(
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (request, _) = Box::pin(read(&app, &trace, headers, body)).await?;
+    let (request, _) = Box::pin(read(&app, &trace, headers, body, false)).await?;
+    if request.detached {
+        return detached::answer(app, request, trace, true).await;
+    }
     sse::respond(app, request, trace).await
 }
 
 /// Validates a body; all invalid fields are reported at once. Takes headers and body by value, so
 /// that their memory is free before the run, which may take long.
-async fn read(
+pub(super) async fn read(
     app: &App,
     trace: &TraceId,
     headers: HeaderMap,
     body: Map<String, Value>,
+    is_detached: bool,
 ) -> Result<(RunRequest, bool), ApiError> {
     let mut problems = BTreeMap::new();
     let mut fields = Fields::new(&body, "", &mut problems);
@@ -123,6 +139,8 @@ async fn read(
         None => fields.required_text("message"),
     };
     let wants_stream = fields.flag("stream").unwrap_or(false);
+    let detached =
+        fields.flag("detached").unwrap_or(false) || is_detached || header::detaches(&headers)?;
     let key = idempotency_key(&mut fields, &headers);
     let task_id = fields.non_blank_text("task_id");
     for (name, field, value) in [
@@ -146,8 +164,9 @@ async fn read(
         bad_session_key = true;
     }
     let options = read_options(app, &metadata, &mut problems);
-    let limits = read_limits(app, &given_limits, &mut problems);
-    let hook = hook.map(|hook| read_webhook(&hook, &mut problems));
+    let limits = read_limits(app, &given_limits, detached, &mut problems);
+    let hook = hook.map(|hook| read_webhook(&hook, detached, &mut problems));
+    let given = output::read(body.get("output"), &mut problems).await;
     let (session, options) = match (session, options, problems.is_empty()) {
         (Ok(session), Some(options), true) => (session, options),
         (_, _, _) => return Err(rejection(problems, bad_session_key)),
@@ -159,12 +178,14 @@ async fn read(
             BTreeMap::from([("user_id".to_owned(), why)]),
         ));
     }
-    known_role(app, session.role().as_str())?;
+    let profile = admitted(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
-        let request = Box::pin(resume::request(app, trace, session, &run_key, webhook)).await?;
+        let resumed = resume::request(app, trace, session, &run_key, webhook, detached);
+        let request = Box::pin(resumed).await?;
         return Ok((request, wants_stream));
     }
+    let output = output::of_run(&profile, &options, given).await?;
     let task = match (task_id, task_title.or_else(|| app.settings.default_task.clone())) {
         (Some(id), _) => TaskTarget::Id(id),
         (None, Some(title)) => TaskTarget::Title { title, description, metadata: task_metadata },
@@ -187,11 +208,13 @@ async fn read(
         message,
         history,
         task,
+        output,
         options,
         metadata,
         webhook,
         key,
         resumed: false,
+        detached,
         limits,
     };
     Ok((request, wants_stream))
@@ -281,9 +304,15 @@ impl UncheckedHook {
 
 fn read_webhook(
     hook: &Map<String, Value>,
+    detached: bool,
     problems: &mut BTreeMap<String, String>,
 ) -> Option<UncheckedHook> {
     let mut fields = Fields::new(hook, "webhook.", problems);
+    for name in ["secret", "headers"].into_iter().filter(|_| detached) {
+        if hook.get(name).is_some_and(|value| !value.is_null()) {
+            fields.problem(name, NO_SECRETS);
+        }
+    }
     let url = fields.required_text("url");
     let secret = fields.non_blank_text("secret").map(SecretString::from);
     let mut headers = HeaderMap::new();

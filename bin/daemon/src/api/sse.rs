@@ -12,6 +12,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use daemon_api::StreamEvent;
 use futures::{Stream, StreamExt as _};
 use http::{HeaderValue, header};
+use serde_json::Value;
 use service::trace::TraceId;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -32,6 +33,7 @@ const BATCH: usize = 64;
 /// One event.
 #[derive(Debug)]
 pub(super) struct Event {
+    id: Option<i64>,
     name: Option<&'static str>,
     data: String,
 }
@@ -39,11 +41,25 @@ pub(super) struct Event {
 impl Event {
     /// An event without a name.
     pub(super) fn data(data: String) -> Self {
-        Self { name: None, data }
+        Self { id: None, name: None, data }
+    }
+
+    /// The end of a detached run, whose answer its journal has.
+    pub(super) fn done(mut answer: Value) -> Self {
+        answer["type"] = "done".into();
+        Self { id: None, name: Some("done"), data: answer.to_string() }
+    }
+
+    /// The same event with its id.
+    pub(super) fn with_id(self, id: Option<i64>) -> Self {
+        Self { id, ..self }
     }
 
     fn write(&self, out: &mut BytesMut) {
         out.reserve(self.data.len() + 32);
+        if let Some(id) = self.id {
+            out.put_slice(format!("id: {id}\n").as_bytes());
+        }
         if let Some(name) = self.name {
             for part in ["event: ", name, "\n"] {
                 out.put_slice(part.as_bytes());
@@ -139,14 +155,14 @@ impl<S: Stream<Item = Event>> Stream for Chunks<S> {
 }
 
 /// An event with its name, and its data as JSON.
-fn encode(event: &StreamEvent<'_>) -> Event {
+pub(super) fn encode(event: &StreamEvent<'_>) -> Event {
     match serde_json::to_string(event) {
-        Ok(data) => Event { name: Some(event.name()), data },
+        Ok(data) => Event { id: None, name: Some(event.name()), data },
         Err(error) => {
             tracing::error!(%error, "event could not be serialised as JSON");
             let data =
                 r#"{"type":"error","code":"internal_error","error":"internal error","details":{}}"#;
-            Event { name: Some("error"), data: data.to_owned() }
+            Event { id: None, name: Some("error"), data: data.to_owned() }
         }
     }
 }
@@ -156,7 +172,7 @@ mod tests {
     use futures::stream;
 
     use super::*;
-    use crate::run::events::RunEvent;
+    use crate::run::events::{RestartReason, RunEvent};
 
     async fn body_of(response: Response) -> String {
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -166,9 +182,9 @@ mod tests {
     #[test]
     fn each_event_is_written_as_documented() {
         let of = |event: RunEvent| encode(&event.into());
-        let [run_id, task_id, trace_id] = ["r", "t", "x"].map(str::to_owned);
-        let start = of(RunEvent::Start { run_id, task_id, trace_id });
-        let chunk = of(RunEvent::Chunk { data: "Hi".to_owned() });
+        let [run_id, task_id, trace_id, run_key] = ["r", "t", "x", "k"].map(str::to_owned);
+        let start = of(RunEvent::Start { run_id, task_id, trace_id, run_key });
+        let chunk = of(RunEvent::Chunk { data: "Hi".to_owned(), step: Some(1) });
         let call = of(RunEvent::ToolCall {
             id: "1".to_owned(),
             name: "find".to_owned(),
@@ -188,9 +204,16 @@ mod tests {
             ..daemon_api::RunAnswer::default()
         })));
         let error = encode(&StreamEvent::Error(*ApiError::not_found().body));
+        let reason = RestartReason::Schema;
+        let restarted = of(RunEvent::Restarted { step: 3, from: 0, reason });
         for (event, name, data) in [
-            (start, "start", r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x"}"#),
-            (chunk, "chunk", r#"{"type":"chunk","data":"Hi"}"#),
+            (restarted, "restarted", r#"{"type":"restarted","step":3,"from":0,"reason":"schema"}"#),
+            (
+                start,
+                "start",
+                r#"{"type":"start","run_id":"r","task_id":"t","trace_id":"x","run_key":"k"}"#,
+            ),
+            (chunk, "chunk", r#"{"type":"chunk","data":"Hi","step":1}"#),
             (
                 call,
                 "tool_call",
@@ -220,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_ready_leaves_together_and_in_order() {
-        let events = (0..150).map(|n| Event { name: Some("chunk"), data: n.to_string() });
+        let events = (0..150).map(|n| Event { id: None, name: Some("chunk"), data: n.to_string() });
         let response = response(stream::iter(events));
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut pieces = response.into_body().into_data_stream();

@@ -1,7 +1,6 @@
 //! One task for a model with an answer for programs: JSON that matches a given schema.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use llm::error::LlmErrorKind;
 use llm::event::{Completion, FinishReason, Usage};
@@ -14,14 +13,9 @@ use service::trace::TraceId;
 
 use crate::model_task::ModelTask;
 use crate::run::error::{RunError, RunErrorKind};
-use crate::schema::{Budget, Schema};
+use crate::schema::Schema;
+use crate::schema::reply::{Checked, check, unfenced};
 use crate::state::App;
-
-/// How many validation errors are reported.
-const MAX_ERRORS: usize = 20;
-
-/// How long compiling a schema may take.
-const COMPILE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A task.
 pub(crate) struct LlmTask {
@@ -53,29 +47,6 @@ pub(crate) struct Outcome {
     pub(crate) cost: Cost,
 }
 
-/// Compiles a schema (draft 7, 2019-09 or 2020-12 by its `$schema`, else the newest), on a thread that
-/// serves nobody else. References to other documents are rejected; nothing is fetched.
-pub(crate) async fn compile(schema: &Value) -> Result<Arc<Schema>, String> {
-    if !schema.is_object() {
-        return Err("must be a JSON Schema: an object".to_owned());
-    }
-    let schema = schema.clone();
-    let compiled =
-        tokio::task::spawn_blocking(move || Schema::compile(&schema, &mut Budget::strict()));
-    let compiled = match tokio::time::timeout(COMPILE_TIMEOUT, compiled).await {
-        Ok(Ok(Ok(compiled))) => compiled,
-        Ok(Ok(Err(why))) => return Err(format!("is not a usable JSON Schema: it {why}")),
-        Ok(Err(_)) | Err(_) => {
-            return Err("is not a usable JSON Schema: compiling it takes too long".to_owned());
-        }
-    };
-    // The caller can correct it: nothing is left unchecked.
-    match compiled.unchecked.first() {
-        None => Ok(Arc::new(compiled.schema)),
-        Some(what) => Err(format!("is not a usable JSON Schema: {what}")),
-    }
-}
-
 /// Calls the model; an answer that does not match is sent back once with its validation errors.
 pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Outcome, RunError> {
     let mut model_task = ModelTask::begin(app, trace)?;
@@ -87,18 +58,19 @@ pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Out
         let output = serde_json::from_str(unfenced(&text)).unwrap_or(Value::String(text));
         return Ok(Outcome { output, errors: Vec::new(), model: completion.model, usage, cost });
     };
-    let (mut output, mut errors) = check(&text_of(&completion)?, validator).await;
-    if !errors.is_empty() {
+    let mut checked = check(&text_of(&completion)?, validator).await;
+    if !checked.errors.is_empty() {
         request.messages.push(Message::Assistant(completion.message));
         let told = format!(
             "That does not fit the schema:\n- {}\nAnswer again, with JSON alone that fits.",
-            errors.join("\n- ")
+            checked.errors.join("\n- ")
         );
         request.messages.push(Message::user(told));
         completion = model_task.call(&request).await?;
-        (output, errors) = check(&text_of(&completion)?, validator).await;
+        checked = check(&text_of(&completion)?, validator).await;
     }
     let (usage, cost) = model_task.used();
+    let Checked { output, errors } = checked;
     Ok(Outcome { output, errors, model: completion.model, usage, cost })
 }
 
@@ -149,10 +121,8 @@ fn request(app: &App, task: &LlmTask) -> LlmRequest {
         tool_choice: ToolChoice::None,
         max_output_tokens: task.max_tokens,
         temperature: task.temperature,
-        response_schema: schema.map(|(schema, _)| ResponseSchema {
-            name: "result".to_owned(),
-            schema: schema.clone(),
-        }),
+        response_schema: schema
+            .map(|(schema, _)| ResponseSchema::new("result", schema.clone()).into()),
     }
 }
 
@@ -164,62 +134,4 @@ fn text_of(completion: &Completion) -> Result<String, RunError> {
         return Err(RunError::new(RunErrorKind::EmptyReply));
     }
     Ok(completion.message.text.clone())
-}
-
-/// The answer as JSON, and its validation errors.
-async fn check(text: &str, validator: &Arc<Schema>) -> (Value, Vec<String>) {
-    let output: Value = match serde_json::from_str(unfenced(text)) {
-        Ok(output) => output,
-        Err(error) => return (Value::String(text.to_owned()), vec![format!("not JSON: {error}")]),
-    };
-    let errors = validator.check(&output, MAX_ERRORS).await.err().unwrap_or_default();
-    (output, errors)
-}
-
-/// The text without the code block that models like to put JSON into.
-fn unfenced(text: &str) -> &str {
-    let text = text.trim();
-    let Some(rest) = text.strip_prefix("```") else { return text };
-    let Some((_, rest)) = rest.split_once('\n') else { return text };
-    rest.strip_suffix("```").map_or(text, str::trim)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn json_is_found_in_a_code_block_too() {
-        for text in ["{\"a\":1}", "```json\n{\"a\":1}\n```", " ```\n{\"a\":1}```\n"] {
-            assert_eq!(unfenced(text), "{\"a\":1}", "{text}");
-        }
-        assert_eq!(unfenced("``` no"), "``` no");
-    }
-
-    #[tokio::test]
-    async fn schemas_of_both_drafts_are_understood_and_nothing_is_fetched() {
-        let seven = json!({ "$schema": "http://json-schema.org/draft-07/schema#", "items": [{ "type": "string" }] });
-        let newest = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "prefixItems": [{ "type": "string" }] });
-        for schema in [seven, newest] {
-            let validator = compile(&schema).await.unwrap();
-            assert!(
-                validator.check(&json!(["a"]), 1).await.is_ok()
-                    && validator.check(&json!([1]), 1).await.is_err(),
-                "{schema}"
-            );
-        }
-        let local = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "type": "integer" } } });
-        assert!(compile(&local).await.unwrap().check(&json!("x"), 1).await.is_err());
-        for bad in [
-            json!(7),
-            json!({ "type": "no-such-type" }),
-            json!({ "$ref": "https://example.com/schema.json" }),
-            json!({ "$ref": "file:///etc/passwd" }),
-            json!({ "pattern": "(" }),
-        ] {
-            assert!(compile(&bad).await.is_err(), "{bad}");
-        }
-    }
 }

@@ -5,6 +5,8 @@ use llm::Cost;
 use llm::event::{FinishReason, Usage};
 use llm::model::ModelRef;
 
+use super::output::Output;
+
 /// The answer to a request. Its JSON is in `answer_json`, beside this file.
 #[derive(Debug, Clone)]
 pub struct RunAnswer {
@@ -16,6 +18,8 @@ pub struct RunAnswer {
     pub task_id: String,
     /// The trace of the request.
     pub trace_id: String,
+    /// The run's key, by which it is joined, resumed and cancelled.
+    pub run_key: String,
     /// The reply; with [`Ending::AwaitingApproval`], what the model has said so far.
     pub response: String,
     /// Tokens of all model calls of the run.
@@ -32,6 +36,8 @@ pub struct RunAnswer {
     pub workspace_digest: String,
     /// Set when the prompt is close to the model's context window.
     pub context_warning: Option<String>,
+    /// What became of the reply where it had to fit a schema.
+    pub output: Option<Output>,
 }
 
 /// How a run ended that did not fail.
@@ -45,8 +51,6 @@ pub enum Ending {
     Silent,
     /// Tool calls wait for a person's approval; the run can be resumed after.
     AwaitingApproval {
-        /// What resumes the run (`resume_run_key`).
-        run_key: String,
         /// The calls that wait; never empty.
         tool_requests: Vec<ToolRequest>,
     },
@@ -92,14 +96,6 @@ impl RunAnswer {
         match &self.ending {
             Ending::AwaitingApproval { tool_requests, .. } => tool_requests,
             Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => &[],
-        }
-    }
-
-    /// What resumes the run, where it waits for a person.
-    pub fn run_key(&self) -> Option<&str> {
-        match &self.ending {
-            Ending::AwaitingApproval { run_key, .. } => Some(run_key),
-            Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => None,
         }
     }
 

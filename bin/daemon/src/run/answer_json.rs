@@ -5,8 +5,10 @@ use std::borrow::Cow;
 
 use daemon_api::RunStatus;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::answer::{Ending, RunAnswer};
+use super::output::Output;
 
 impl RunAnswer {
     /// The answer as it is written. It borrows every text.
@@ -33,9 +35,17 @@ impl RunAnswer {
             workspace_digest: Cow::Borrowed(&self.workspace_digest),
             plan_document_id: plan.and_then(text),
             context_warning: self.context_warning.as_deref().and_then(text),
+            output: self.output.as_ref().map(|output| match output {
+                Output::Fits(value) => Cow::Borrowed(value),
+                Output::Misfits(_) => Cow::Owned(Value::Null),
+            }),
+            output_errors: match &self.output {
+                Some(Output::Misfits(errors)) => Some(Cow::Borrowed(errors)),
+                Some(Output::Fits(_)) | None => None,
+            },
             replayed: matches!(self.ending, Ending::Replayed(_)).then_some(true),
             silent: matches!(self.ending, Ending::Silent).then_some(true),
-            run_key: self.run_key().and_then(text),
+            run_key: text(&self.run_key),
             tool_requests: is_waiting.then(|| Cow::Borrowed(self.tool_requests())),
         }
     }
@@ -115,6 +125,7 @@ mod tests {
             run_id: "r".to_owned(),
             task_id: "t".to_owned(),
             trace_id: "x".to_owned(),
+            run_key: "k".to_owned(),
             response: "hi".to_owned(),
             usage: Usage::default(),
             cost: Cost::unknown("m", &Usage { prompt_tokens: 3, ..Usage::default() }),
@@ -123,6 +134,7 @@ mod tests {
             steps: Vec::new(),
             workspace_digest: "d".to_owned(),
             context_warning: None,
+            output: None,
         };
         serde_json::to_string(&answer).unwrap()
     }
@@ -140,17 +152,16 @@ mod tests {
             plan_document_id: plan.map(str::to_owned),
         };
         let request = ToolRequest { id: "q".to_owned(), tool: "a".to_owned(), arguments: 1.into() };
-        let waiting =
-            Ending::AwaitingApproval { run_key: "k".to_owned(), tool_requests: vec![request] };
+        let waiting = Ending::AwaitingApproval { tool_requests: vec![request] };
         for (ending, status, message_id, rest) in [
-            (Ending::Replied(stored(None)), "ok", r#""m1""#, "}"),
+            (Ending::Replied(stored(None)), "ok", r#""m1""#, r#","run_key":"k"}"#),
             (
                 Ending::Replayed(stored(Some("p"))),
                 "ok",
                 r#""m1""#,
-                r#","plan_document_id":"p","replayed":true}"#,
+                r#","plan_document_id":"p","replayed":true,"run_key":"k"}"#,
             ),
-            (Ending::Silent, "ok", "null", r#","silent":true}"#),
+            (Ending::Silent, "ok", "null", r#","silent":true,"run_key":"k"}"#),
             (
                 waiting,
                 "awaiting_approval",
@@ -202,6 +213,7 @@ mod tests {
             run_id: "r".to_owned(),
             task_id: "t".to_owned(),
             trace_id: "x".to_owned(),
+            run_key: "k".to_owned(),
             response: "hi".to_owned(),
             usage,
             cost,
@@ -210,10 +222,11 @@ mod tests {
             steps: vec![step],
             workspace_digest: "d".to_owned(),
             context_warning: Some("near".to_owned()),
+            output: Some(Output::Misfits(vec!["a: is no number".to_owned()])),
         };
         let text = serde_json::to_string(&answer).unwrap();
         let expected = format!(
-            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near"}}"#
+            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","output":null,"output_errors":["a: is no number"],"run_key":"k"}}"#
         );
         assert_eq!(text, expected);
         let read: daemon_api::RunAnswer<'_> = serde_json::from_str(&text).unwrap();

@@ -9,9 +9,11 @@ use llm::event::Usage;
 use mc_client::error::McError;
 use mc_client::journal_mac::JournalFault;
 use serde::Serialize;
+use serde_json::{Value, json};
 use wombat_core::workspace::{RoleError, UnknownRole};
 
 use super::answer_json::{write_cost, write_usage};
+use super::output::Mismatch;
 
 /// When to try again with a provider whose quota, credit or spending limit is used up, where it does not
 /// say when it comes back.
@@ -60,6 +62,8 @@ pub enum RunErrorKind {
     EmptyReply,
     /// A content filter stopped the model.
     ContentFiltered,
+    /// The reply never fitted the schema of the run's output.
+    SchemaMismatch(Box<Mismatch>),
     /// The run was cancelled, or its key had been cancelled before.
     Cancelled,
     /// The run timed out.
@@ -80,6 +84,14 @@ pub enum RunErrorKind {
     KeyConflict,
     /// No journaled run has this key.
     RunNotFound,
+    /// The backend lacks a feature that the request needs.
+    FeatureMissing(&'static str),
+    /// As many messages of the session wait as may.
+    QueueFull,
+    /// No instance works on the run, and none will.
+    Stalled,
+    /// The run has failed at another instance: why.
+    FailedElsewhere(String),
     /// The run's journal is not what a daemon wrote for this run.
     JournalRejected(String),
     /// The workspace has no such role.
@@ -187,6 +199,7 @@ impl RunError {
             Kind::Llm(kind, _) => llm_code(kind),
             Kind::EmptyReply => "llm_empty_reply",
             Kind::ContentFiltered => "content_filtered",
+            Kind::SchemaMismatch(_) => "schema_mismatch",
             Kind::Cancelled => "run_cancelled",
             Kind::Timeout => "run_timeout",
             Kind::Overloaded => "overloaded",
@@ -196,6 +209,10 @@ impl RunError {
             Kind::SessionBusy | Kind::SessionLost => "session_busy",
             Kind::KeyConflict => "idempotency_conflict",
             Kind::RunNotFound => "run_not_found",
+            Kind::FeatureMissing(_) => "feature_missing",
+            Kind::QueueFull => "session_queue_full",
+            Kind::Stalled => "run_stalled",
+            Kind::FailedElsewhere(_) => "run_failed",
             Kind::JournalRejected(_) => "journal_rejected",
             Kind::UnknownRole(_) => "unknown_role",
             Kind::PolicyInvalid(_) => "policy_invalid",
@@ -213,6 +230,7 @@ impl RunError {
             | Kind::BudgetExceeded(why)
             | Kind::JournalRejected(why)
             | Kind::Llm(_, why)
+            | Kind::FailedElsewhere(why)
             | Kind::PolicyInvalid(why)
             | Kind::WorkspaceUnreadable(why) => why,
             Kind::UnknownRole(unknown) => return unknown.to_string(),
@@ -232,6 +250,10 @@ impl RunError {
             Kind::BackendAuth(sentence) => return sentence.clone(),
             Kind::EmptyReply => "the model returned an empty answer",
             Kind::ContentFiltered => "the provider's content filter blocked the answer",
+            Kind::SchemaMismatch(_) => {
+                "the model's reply does not fit the schema of output, even after two corrections \
+                 (see details.errors); ask for less, or loosen the schema"
+            }
             Kind::Cancelled => "the run was cancelled",
             Kind::Timeout => "the run timed out",
             Kind::Overloaded => {
@@ -244,9 +266,49 @@ impl RunError {
             }
             Kind::KeyConflict => "the idempotency key was already used for a different request",
             Kind::RunNotFound => "there is no journaled run with this key",
+            Kind::FeatureMissing(feature) => {
+                return format!(
+                    "a run that goes on without its caller needs a backend with the feature {feature}, \
+                     which this one does not announce in /capabilities"
+                );
+            }
+            Kind::Stalled => {
+                "no instance works on this run any more, and the backend hands it on to none (feature \
+                 orphans); send its key again, or cancel it"
+            }
+            Kind::QueueFull => {
+                "as many messages of this session wait for their turn as may \
+                 (WOMBAT_MAX_QUEUED_PER_SESSION); retry later"
+            }
             Kind::Internal => "internal error; see the daemon's log",
         };
         text.to_owned()
+    }
+}
+
+impl RunError {
+    /// What the caller gets besides code and sentence.
+    pub fn details(&self) -> Value {
+        match (&self.kind, &self.produced) {
+            (RunErrorKind::UnknownRole(unknown), _) => json!({
+                "role": unknown.role,
+                "nearest": unknown.nearest,
+                "known_roles": unknown.known,
+                "total_roles": unknown.total,
+            }),
+            (RunErrorKind::SchemaMismatch(mismatch), produced) => {
+                let mut details = match produced {
+                    Some(produced) => serde_json::to_value(produced).unwrap_or_default(),
+                    None => json!({}),
+                };
+                details["errors"] = json!(mismatch.errors);
+                details["output"] = mismatch.output.clone();
+                details
+            }
+            (RunErrorKind::FeatureMissing(feature), _) => json!({ "feature": feature }),
+            (_, Some(produced)) => serde_json::to_value(produced).unwrap_or_default(),
+            (_, None) => json!({}),
+        }
     }
 }
 

@@ -66,6 +66,11 @@ pub struct RunHandle {
 }
 
 impl RunHandle {
+    /// Stops the run: its backend says that it is cancelled.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
     /// Completes when the run has to stop, with the reason.
     pub async fn stopped(&self) -> RunErrorKind {
         tokio::select! {
@@ -161,6 +166,11 @@ impl Runs {
         })
     }
 
+    /// The outcome of the run with this key, where it is in flight here.
+    pub fn outcome_of(&self, key: &RunKey) -> Option<watch::Receiver<Option<Outcome>>> {
+        self.table(|table| table.by_key.get(key).map(|keyed| keyed.outcome.clone()))
+    }
+
     /// Frees the key of a run that has ended; the next request with it starts anew.
     pub fn release_key(&self, key: &RunKey) {
         self.table(|table| table.by_key.remove(key));
@@ -180,6 +190,23 @@ impl Runs {
         })?;
         handle.cancel.cancel();
         Some(handle.meter.read_with_estimate().usage)
+    }
+
+    /// Cancels the run with this key, whose journal remembers that. Returns whether one is in flight here.
+    pub fn cancel_key(&self, key: &RunKey) -> bool {
+        let handle = self.table(|table| {
+            let mut handles = table.by_id.values();
+            handles.find(|handle| handle.key.as_ref() == Some(key)).cloned()
+        });
+        if let Some(handle) = &handle {
+            handle.cancel();
+        }
+        handle.is_some()
+    }
+
+    /// Completes when the daemon drains.
+    pub async fn draining(&self) {
+        self.inner.draining.cancelled().await;
     }
 
     /// How many runs are in flight.

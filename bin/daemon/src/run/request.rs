@@ -1,5 +1,6 @@
 //! What a run is asked for. A [`RunRequest`] has been validated in full.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -13,6 +14,8 @@ use wombat_core::session::SessionKey;
 use wombat_core::workspace::PromptMode;
 use zones::Zone;
 
+use super::output::OutputFormat;
+
 /// One message to answer.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
@@ -24,6 +27,8 @@ pub struct RunRequest {
     pub history: Option<Vec<Message>>,
     /// The task that the reply belongs to.
     pub task: TaskTarget,
+    /// The output that the reply has to have: the caller's, or the role's.
+    pub output: Option<Arc<OutputFormat>>,
     /// Everything from `metadata` that steers the run.
     pub options: RunOptions,
     /// `metadata` as received; passed through to the journal and the webhook.
@@ -34,6 +39,8 @@ pub struct RunRequest {
     pub key: Option<RunKey>,
     /// Whether this resumes a journaled run (`resume_run_key`); its journal holds the request.
     pub resumed: bool,
+    /// Whether it goes on without its caller, at whichever instance.
+    pub detached: bool,
     /// The run's limits, never above the daemon's own settings.
     pub limits: RunLimits,
 }
@@ -75,11 +82,15 @@ impl KeySpace {
 }
 
 /// Tells whether two requests with the same key are the same request: the canonical JSON of
-/// message, task and history.
+/// message, task and history, and of the output that the caller asks for, if it does.
 pub fn fingerprint(request: &RunRequest) -> String {
     let task = request.task.to_json();
     let history = request.history.as_ref().map(|turns| json!(turns));
-    canonical_json(&json!({ "message": request.message, "task": task, "history": history }))
+    let mut parts = json!({ "message": request.message, "task": task, "history": history });
+    if let Some(output) = request.output.as_deref().and_then(OutputFormat::named_by_key) {
+        parts["output"] = output;
+    }
+    canonical_json(&parts)
 }
 
 /// A callback URL that is notified of the end of a run. Its address has been checked.

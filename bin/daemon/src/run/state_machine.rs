@@ -24,6 +24,13 @@ const GIVE_UP: &str = "Your answers were cut off at the output limit again and a
                        tool calls were not made. Call no more tools. Answer now in a few sentences; \
                        say plainly what could not be finished.";
 
+/// The same for a run whose reply has to fit a schema.
+const SUM_UP_TYPED: &str = "You have used all your tool calls for this message. Answer now with what \
+                            you have: JSON that fits the schema.";
+
+/// How often a final text that does not fit its schema is sent back.
+const MAX_REPAIRS: u32 = 2;
+
 /// How often in a row an answer may be cut off within its tool calls before the model has to end
 /// without tools.
 const MAX_CUTS: u32 = 3;
@@ -49,6 +56,12 @@ pub struct RunState {
     /// The length of the last answer that was cut off so, tokens.
     #[serde(default)]
     cut_at: u64,
+    /// Whether the reply has to fit a schema.
+    #[serde(default)]
+    typed: bool,
+    /// How often a final text was sent back.
+    #[serde(default)]
+    repairs: u32,
     /// How often each call (tool and canonical arguments) has been made.
     seen: HashMap<String, u32>,
     /// The next step.
@@ -134,9 +147,18 @@ impl RunState {
             continued: false,
             cuts: 0,
             cut_at: 0,
+            typed: false,
+            repairs: 0,
             seen: HashMap::new(),
             phase: Phase::Ask,
         }
+    }
+
+    /// The same run, whose reply has to fit a schema. A reply that is cut off is not continued: the
+    /// beginning of another one would not fit to it.
+    #[must_use]
+    pub fn typed(self) -> Self {
+        Self { typed: true, continued: true, ..self }
     }
 
     /// What to do next.
@@ -225,6 +247,24 @@ impl RunState {
         self.phase = Phase::Failed(self.no_summary());
     }
 
+    /// Processes what is wrong with the reply. Whether the model is asked for another one: that is done
+    /// twice, without tools.
+    pub fn on_misfit(&mut self, errors: &[String]) -> bool {
+        let Phase::Reply { text, .. } = &self.phase else { return false };
+        if self.repairs >= MAX_REPAIRS {
+            return false;
+        }
+        self.repairs += 1;
+        self.messages.push(Message::assistant(text.clone()));
+        self.messages.push(Message::user(format!(
+            "That does not fit the schema:\n- {}\nAnswer again, with JSON alone that fits. Call no \
+             tools.",
+            errors.join("\n- ")
+        )));
+        self.phase = Phase::Ask;
+        true
+    }
+
     /// Why there is no answer without tools. It is the cuts where these made the run end.
     fn no_summary(&self) -> FailReason {
         if self.cuts >= MAX_CUTS {
@@ -251,7 +291,7 @@ impl RunState {
         } else if self.cuts >= MAX_CUTS {
             GIVE_UP.to_owned()
         } else {
-            SUM_UP.to_owned()
+            self.sum_up().to_owned()
         }));
     }
 
@@ -268,7 +308,7 @@ impl RunState {
             });
         }
         if self.tool_choice() == ToolChoice::None {
-            self.messages.push(Message::user(SUM_UP));
+            self.messages.push(Message::user(self.sum_up()));
         }
     }
 
@@ -286,8 +326,12 @@ impl RunState {
         self.phase = Phase::Tools(calls);
     }
 
+    fn sum_up(&self) -> &'static str {
+        if self.typed { SUM_UP_TYPED } else { SUM_UP }
+    }
+
     fn tool_choice(&self) -> ToolChoice {
-        let may_call = self.steps < self.max_steps && self.cuts < MAX_CUTS;
+        let may_call = self.steps < self.max_steps && self.cuts < MAX_CUTS && self.repairs == 0;
         if may_call { ToolChoice::Auto } else { ToolChoice::None }
     }
 }

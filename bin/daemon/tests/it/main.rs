@@ -33,6 +33,7 @@ mod streaming;
 mod tool_names;
 mod tools;
 mod two_addresses;
+mod typed;
 mod unclear_calls;
 mod user_messages;
 mod validation;

@@ -23,7 +23,7 @@ fn line(step: &StepRow) -> (String, Vec<String>) {
         StepContent::Model(turn) => {
             let usage = &turn.completion.usage;
             figures.extend([
-                format!("{} messages in", turn.prompt.messages),
+                format!("messages in: {}", turn.prompt.messages),
                 format!("{} tokens in", usage.prompt_tokens),
             ]);
             if usage.cached_tokens > 0 {

@@ -30,6 +30,7 @@ fn message(row: &AnyRow) -> Message {
         agent_role: row.get("agent_role"),
         actor_id: row.get("actor_id"),
         attachments: json_of(row.get("attachments")),
+        data: json_of(row.get("data")),
         created_at: time(row.get("created_at")),
     }
 }
@@ -48,8 +49,8 @@ pub async fn insert(
         Author::Told(role) => ("user", None, Some(role)),
     };
     let row = sqlx::query(
-        "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
+        "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at, data) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
     )
     .bind(new_id())
     .bind(user_id)
@@ -61,6 +62,7 @@ pub async fn insert(
     .bind(new.attachments.as_ref().map(ToString::to_string))
     .bind(&new.idempotency_key)
     .bind(now())
+    .bind(new.data.as_ref().map(ToString::to_string))
     .fetch_one(&mut *tx)
     .await?;
     let made = message(&row);

@@ -124,6 +124,8 @@ fn no_request() -> RequestStep<Value> {
         fingerprint: String::new(),
         task: Value::Null,
         task_id: String::new(),
+        output: None,
+        detached: None,
     }
 }
 
@@ -141,6 +143,9 @@ fn no_answer() -> LlmStep<String> {
         prompt: PromptReport::default(),
         duration_ms: 0,
         definitions: std::collections::BTreeMap::new(),
+        errors: Vec::new(),
+        first_event: None,
+        last_event: None,
     }
 }
 

@@ -6,10 +6,11 @@ use crate::suite::Suite;
 use crate::verdict::{ensure, failed};
 
 /// The optional features of the contract. A backend may announce others of its own.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
+    "message_data",
     "user_messages",
     "tasks_update",
     "documents_list",

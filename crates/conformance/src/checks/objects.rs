@@ -184,6 +184,7 @@ async fn messages(suite: &mut Suite<'_>) {
             w.agent(&w.one).get(&nowhere).await?.fails(404)
         })
         .await;
+    message_data(suite).await;
     suite
         .check(
             "look-up",
@@ -214,6 +215,40 @@ async fn messages(suite: &mut Suite<'_>) {
         .await;
 }
 
+/// A typed result is kept with its message.
+async fn message_data(suite: &mut Suite<'_>) {
+    let features = ["message_data", "messages_list"];
+    let sentence = "POST /messages with data → the message, and the thread, with the same data";
+    suite
+        .check("message-data", &features, sentence, async |w| {
+            let task = w.task(&w.one, "data").await?;
+            for (content, data) in [
+                ("{\"sum\":7}", json!({ "sum": 7, "of": ["a", null, 1.5], "none": null })),
+                ("[1]", json!([1])),
+                ("false", json!(false)),
+                ("\"hi\"", json!("hi")),
+            ] {
+                let body = json!({ "task_id": task, "content": content, "data": data,
+                    "idempotency_key": w.key() });
+                let made = w.agent(&w.one).post("/messages", body).await?;
+                ensure(made.created()?["data"] == data, || {
+                    format!("expected \"data\": {data}, got {}", made.text)
+                })?;
+                let thread = w.agent(&w.one).get(&format!("/messages?task_id={task}")).await?;
+                let newest = thread.items()?.last().map(|message| message["data"].clone());
+                ensure(newest.as_ref() == Some(&data), || {
+                    format!("expected \"data\": {data} in the thread, got {}", thread.text)
+                })?;
+            }
+            let plain = json!({ "task_id": task, "content": "x", "idempotency_key": w.key() });
+            let made = w.agent(&w.one).post("/messages", plain).await?;
+            ensure(made.created()?.get("data").is_none_or(serde_json::Value::is_null), || {
+                format!("expected no data where none was given, got {}", made.text)
+            })?;
+            Ok("kept with the message".to_owned())
+        })
+        .await;
+}
 /// What a person said to an agent, which the daemon stores.
 async fn user_messages(suite: &mut Suite<'_>) {
     let features = &["user_messages"];

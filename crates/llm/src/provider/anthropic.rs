@@ -7,5 +7,5 @@ mod response;
 mod tests;
 mod usage;
 
-pub(super) use request::{body, tools};
+pub(super) use request::{body, has_structured_output, tools};
 pub(super) use response::{AnthropicReader, parse};

@@ -10,6 +10,6 @@ mod text_delta;
 mod thoughts;
 mod usage;
 
-pub(super) use request::{body, fitted, messages, tools};
+pub(super) use request::{body, fitted, holds_to_schema, messages, tools};
 pub(super) use response::{ChatReader, parse};
 pub(super) use thoughts::keep_text;

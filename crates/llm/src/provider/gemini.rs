@@ -4,7 +4,7 @@ mod contents;
 mod request;
 mod response;
 
-pub(super) use request::{body, path, tools};
+pub(super) use request::{body, holds_beside_tools, path, tools};
 pub(super) use response::{GeminiReader, parse};
 
 /// The fields of a call's `provider_state`: its thought signature, and its id if Gemini sent one.

@@ -24,6 +24,7 @@ use super::wire::{Delta, Reader};
 use crate::context::Received;
 use crate::error::LlmErrorKind;
 use crate::event::FinishReason;
+use crate::final_tool::FinalTool;
 use crate::model::{ModelRef, Provider};
 use crate::request::{LlmRequest, ToolChoice, ToolList, ToolProblem};
 use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
@@ -94,8 +95,7 @@ impl Network {
         let opened = async {
             let plain = mode.is_plain.then(|| history::without_tools(request));
             let request = plain.as_ref().unwrap_or(request);
-            let (response, mut tools) =
-                self.open(target, model, request, traceparent, true).await?;
+            let (response, mut sent) = self.open(target, model, request, traceparent, true).await?;
             let may_ask = target.may_answer_whole() && opening::is_bare_uvicorn(response.headers());
             let mut body = body::open(response, &self.timeouts).await?;
             if matches!(body, Body::Nothing) && may_ask {
@@ -103,9 +103,10 @@ impl Network {
                 // A gateway may have paid for the first answer, so that it is not asked within one attempt.
                 let asked = self.open(target, model, request, traceparent, false).await?;
                 body = body::open(asked.0, &self.timeouts).await?;
-                tools = asked.1;
+                sent = asked.1;
             }
-            let mut live = LiveStream::new(target.clone(), tools, request.tool_choice, mode);
+            let mut live = LiveStream::new(target.clone(), sent.tools, request.tool_choice, mode);
+            live.final_tool = sent.final_tool;
             live.limit = target.unsaid_limit(model, request, &self.quirks.of(model));
             match body {
                 Body::Nothing => return Err(Failure::cut_off()),
@@ -179,6 +180,9 @@ pub(crate) struct LiveStream {
     target: Target,
     /// The tools as they were sent: the answer's calls get their own names back.
     tools: Arc<ToolForm>,
+    /// The tool that takes the answer. Until the end it is not known whether it is called, so that the
+    /// text is held back until then.
+    final_tool: Option<FinalTool>,
     tool_choice: ToolChoice,
     mode: Mode,
     /// The output limit that was sent, tokens, if the server may not say that it has cut an answer.
@@ -201,6 +205,7 @@ impl LiveStream {
             filter: ThoughtFilter::new(),
             target,
             tools,
+            final_tool: None,
             tool_choice,
             mode,
             limit: None,
@@ -249,7 +254,7 @@ impl LiveStream {
                 Delta::Text(text) => {
                     received.text(&text);
                     let text = self.filter.push(text);
-                    if !text.is_empty() {
+                    if !text.is_empty() && self.final_tool.is_none() {
                         return Ok(Piece::Text(text));
                     }
                     if self.reader.has_ended() {
@@ -277,7 +282,9 @@ impl LiveStream {
         let is_whole = self.mode.is_whole;
         let has_thoughts = self.filter.has_thoughts(is_whole);
         let reply = has_thoughts.then(|| thought_filter::reply_in(&answer.message, is_whole));
-        let done = Piece::Done(Box::new(self.checked(answer, reply)?));
+        let answer = self.checked(answer, reply)?;
+        let rest = if self.final_tool.is_some() { answer.message.text.clone() } else { rest };
+        let done = Piece::Done(Box::new(answer));
         if rest.is_empty() {
             return Ok(done);
         }
@@ -307,6 +314,10 @@ impl LiveStream {
         if let Some(reply) = reply.filter(|reply| *reply != message.text) {
             let text = std::mem::replace(&mut message.text, reply);
             self.target.keep_text(message, text);
+        }
+        if let Some(tool) = &self.final_tool {
+            tool.take(&mut answer);
+            return Ok(answer);
         }
         if self.tool_choice == ToolChoice::None && !message.tool_calls.is_empty() {
             // What was cut off would be cut off again.

@@ -43,7 +43,7 @@ pub(super) struct Quirks {
     /// It refuses some keyword in the tools' schemas.
     pub(super) plain_schemas: bool,
     /// It refuses a schema of the answer.
-    no_answer_schema: bool,
+    pub(super) no_answer_schema: bool,
     /// It takes a schema of the answer only beside `json_object`, as llama-cpp-python does.
     schema_of_object: bool,
     /// It reads the schema of the answer only where Chat Completions have it, as llama.cpp's Responses

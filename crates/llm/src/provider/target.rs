@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::model::{ModelRef, Provider};
 use crate::provider::answer::Answer;
+use crate::provider::answer_form::AnswerForm;
 use crate::provider::anthropic::AnthropicReader;
 use crate::provider::chat::ChatReader;
 use crate::provider::failure::Failure;
@@ -20,7 +21,7 @@ use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
 use crate::provider::tool_form::{Refused, Rules, ToolForm};
 use crate::provider::wire::{Reader, json_text};
-use crate::provider::{anthropic, chat, gemini, history, responses};
+use crate::provider::{anthropic, chat, gemini, history, responses, schema};
 use crate::request::{AssistantMessage, LlmRequest, ToolList, ToolSpec};
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
@@ -138,6 +139,31 @@ impl Target {
     /// The headers of each request, including the key.
     pub(super) fn headers(&self) -> HeaderMap {
         self.headers.clone()
+    }
+
+    /// How a request holds the model to the schema of its answer.
+    pub(super) fn answer_form(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        quirks: &Quirks,
+    ) -> AnswerForm {
+        let Some(wanted) = request.response_schema.as_ref() else { return AnswerForm::AsItIs };
+        let (alone, beside_tools) = match self.protocol {
+            _ if quirks.no_answer_schema => (false, false),
+            Protocol::Chat | Protocol::Responses => {
+                chat::holds_to_schema(model, wanted, self.is_own_server)
+            }
+            // <https://docs.claude.com/en/docs/build-with-claude/structured-outputs>: every object is
+            // closed, and tools may be called.
+            Protocol::Anthropic => {
+                let can = anthropic::has_structured_output(&model.name)
+                    && schema::is_strict(&wanted.schema);
+                (can, can)
+            }
+            Protocol::Gemini => (true, gemini::holds_beside_tools(&model.name)),
+        };
+        AnswerForm::of(request, alone, beside_tools)
     }
 
     /// The tools in the form that the provider takes.

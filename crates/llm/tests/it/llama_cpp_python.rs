@@ -244,7 +244,7 @@ async fn llama_cpp_pythons_structured_output_is_held_to_the_schema() {
     let schema = json!({ "type": "object", "required": ["city"], "additionalProperties": false,
         "properties": { "city": { "type": "string", "enum": ["Paris", "Perth"] } } });
     let mut asked = short(&client, "What is the capital of France?", 60);
-    asked.response_schema = Some(ResponseSchema { name: "answer".to_owned(), schema });
+    asked.response_schema = Some(ResponseSchema::new("answer", schema).into());
     for first in [true, false] {
         let answer = whole(&client, &asked).await.unwrap();
         let said: Value = serde_json::from_str(&answer.message.text).unwrap();

@@ -139,9 +139,13 @@ fn any_limit_temperature_and_format_is_taken() {
     let limit = prop::option::of(prop_oneof![1_u32..20, 1_000_u32..300_000, Just(u32::MAX)]);
     let temperature = prop::option::of(0.0..2.0_f64);
     proptest!(config(96), |(limit in limit, temperature in temperature, which in 0_usize..5,
-        schema in any::response_schema())| {
+        schema in any::response_schema(), with_tools in any::<bool>(), choice in choice())| {
         providers.each(&[Answer::text("{}")], async |profile, client| {
             let mut request = plain(profile);
+            if with_tools {
+                request.tools = plain_tools().into();
+            }
+            request.tool_choice = choice;
             if let Some(name) = models(profile).get(which) {
                 (*name).clone_into(&mut request.model.name);
             }

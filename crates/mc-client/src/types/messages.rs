@@ -53,6 +53,9 @@ pub struct Message {
     /// Attachments, in the backend's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Value>,
+    /// The content as JSON, where it is the typed result of a run (feature `message_data`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
     /// When it was written.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::time")]
     pub created_at: Option<DateTime<Utc>>,
@@ -78,6 +81,9 @@ pub struct CreateMessage {
     /// Attachments, in the backend's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Value>,
+    /// The content as JSON, which the backend keeps with the message (feature `message_data`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
     /// Makes the call safe to repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,

@@ -6,7 +6,7 @@ use super::limits::{output_limit, reasons};
 use super::view::{is_name, list, text, unknown_field};
 use super::{Call, Profile, Rule, schema};
 
-use Profile::{Groq, Kimi, Mistral, OpenAi, OpenRouter, Template, Xai};
+use Profile::{Groq, Kimi, Mistral, Ollama, OpenAi, OpenRouter, Template, Xai};
 
 /// All servers of Chat Completions.
 pub(super) const ALL: &[Profile] = &Profile::CHAT;
@@ -324,6 +324,17 @@ pub(super) const RULES: &[Rule] = &[
             let format = call.body.get("response_format").filter(|f| f["type"] != "text");
             (format.is_some() && !list(call.body, "/tools").is_empty())
                 .then(|| "json mode cannot be combined with tool/function calling".into())
+        },
+    ),
+    // It is no refusal there, but no tool would ever be called.
+    Rule::new(
+        "a format for the answer keeps tools from being called",
+        &[Ollama, Template],
+        "https://github.com/ollama/ollama/issues/8095, https://github.com/vllm-project/vllm/issues/39929",
+        |call| {
+            let format = call.body.get("response_format").filter(|f| f["type"] != "text");
+            (format.is_some() && !call.tools().is_empty() && call.body["tool_choice"] != "none")
+                .then(|| "response_format suppresses tool calls".into())
         },
     ),
     Rule::new(

@@ -19,6 +19,9 @@ const AGENTS: &str = "agents";
 /// The rules of an agent.
 const TOOLS: &str = "tools";
 
+/// The schema of an agent's replies.
+const OUTPUT: &str = "output";
+
 /// All that is wrong with a file's shape, before variables are filled in.
 pub(super) fn problems(
     raw: &Value,
@@ -77,6 +80,7 @@ impl Shape<'_> {
         let place = [Step::Key(AGENTS), Step::Index(at)];
         self.from = line_at(self.text, &place).unwrap_or(0);
         self.look_alikes(entry, TOOLS, &of);
+        self.look_alikes(entry, OUTPUT, &of);
         for key in entry.keys().filter(|key| is_rule(key)) {
             self.misplaced(key, &of);
         }

@@ -1,11 +1,12 @@
 //! The roles of a workspace: those of `souls/` and of `agent-config.json`; with neither, only `agent`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{Snapshot, WorkspaceStatus};
-use crate::agent_config::{AgentProfile, ModelTier, ToolLists};
+use crate::agent_config::{AgentProfile, ModelTier, OutputSpec, ToolLists};
 use crate::nearest::nearest;
 use crate::session::{MAX_ROLE_LEN, Role};
 
@@ -31,6 +32,9 @@ pub struct AgentReport {
     pub allows_nothing: bool,
     /// The file of its persona; `null` when there is none.
     pub soul: Option<String>,
+    /// The output that its replies have to have.
+    #[serde(skip)]
+    pub output: Option<Arc<OutputSpec>>,
 }
 
 /// A role that the workspace does not have.
@@ -146,6 +150,7 @@ impl Snapshot {
                     model_tier: profile.model_tier,
                     tools,
                     soul,
+                    output: profile.output,
                     role,
                 }
             })

@@ -7,10 +7,11 @@ use serde_json::json;
 use crate::kills::World;
 
 /// The optional features that a run uses.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
+    "message_data",
     "tasks_update",
     "notifications",
     "run_journal",

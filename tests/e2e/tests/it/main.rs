@@ -42,4 +42,5 @@ mod security;
 mod skips;
 mod streams;
 mod tokens;
+mod typed;
 mod wording;

@@ -4,6 +4,7 @@ mod a2a;
 mod ag_ui;
 mod mcp_server;
 mod openai;
+mod typed;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,7 +24,7 @@ const USER: &str = "ann";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A workspace whose scout needs approval to create documents, and has a helper.
-fn workspace() -> TempDir {
+fn workspace(scout: Value) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
         let path = dir.path().join(path);
@@ -35,10 +36,7 @@ fn workspace() -> TempDir {
         "workspace/skills/weather/SKILL.md",
         "---\nname: weather\ndescription: Tells the weather.\n---\nLook out of the window.\n",
     );
-    let agents = json!({ "agents": [
-        { "role": "scout", "tools": { "approval": ["create_document"] } },
-        { "role": "helper" },
-    ] });
+    let agents = json!({ "agents": [scout, { "role": "helper" }] });
     write("config/agent-config.json", &agents.to_string());
     dir
 }
@@ -53,8 +51,14 @@ struct World {
 
 impl World {
     async fn new(protocol: &str, replies: Vec<Reply>) -> Self {
+        let scout = json!({ "role": "scout", "tools": { "approval": ["create_document"] } });
+        Self::with(protocol, replies, scout).await
+    }
+
+    /// With this entry of agent-config for the role scout.
+    async fn with(protocol: &str, replies: Vec<Reply>, scout: Value) -> Self {
         let llm = ScriptedLlm::start(replies).await;
-        let dir = workspace();
+        let dir = workspace(scout);
         let options = StackOptions {
             daemon: vec![
                 ("LLM_PROVIDER", "openai".to_owned()),

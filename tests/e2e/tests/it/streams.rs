@@ -1,6 +1,7 @@
 //! Streams and webhooks as clients see them: through proxies, with third-party parsers, with faults,
 //! overload and restarts.
 
+mod detached;
 mod endings;
 mod load;
 mod model;

@@ -77,6 +77,29 @@ async def whole():
     return answer["task"]
 
 
+async def typed():
+    """Asks for JSON of a schema: whole, streamed, and from another reader."""
+    to, live = await client(), await client(streaming=True)
+    request = question("How much?")
+    request.message.metadata.update({"output": OWN["output"]})
+    [answer] = await ask(to, request)
+    request = question("How much?", task_id=answer["task"]["id"])
+    request.message.metadata.update({"output": OWN["output"]})
+    request.configuration.accepted_output_modes.append("application/json")
+    events = await ask(live, request)
+    text = question("How much?")
+    text.configuration.accepted_output_modes.append("application/json")
+    pieces = [event["artifactUpdate"] for event in events if "artifactUpdate" in event]
+    stored = MessageToDict(await to.get_task(t.GetTaskRequest(id=answer["task"]["id"])))
+    return {
+        "whole": answer["task"]["artifacts"][0]["parts"],
+        "pieces": [[piece["artifact"]["parts"][0].get("text", ""), piece.get("append", False)] for piece in pieces],
+        "last": pieces[-1]["artifact"]["parts"],
+        "stored": stored["artifacts"][0]["parts"],
+        "json_of_text": await failure(ask(to, text)),
+    }
+
+
 async def stream():
     to = await client(streaming=True)
     events = await ask(to, question(task_id=OWN["task_id"]))
@@ -170,5 +193,5 @@ async def cancel():
     }
 
 
-PARTS = [card, whole, stream, bad, tasks, cancel]
+PARTS = [card, whole, typed, stream, bad, tasks, cancel]
 print(json.dumps(asyncio.run({part.__name__: part for part in PARTS}[sys.argv[1]]())))

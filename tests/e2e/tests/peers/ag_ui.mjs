@@ -51,6 +51,11 @@ const parts = {
     const made = agent({ thread: own.thread });
     return play(made, { runId: own.run, resume: own.resume, ...told });
   },
+  async typed() {
+    const made = agent({ thread: "Bills" });
+    const seen = await play(made, { runId: own.run, forwardedProps: { output: own.output } });
+    return { ...seen, messages: made.messages };
+  },
   async bad() {
     const image = [{ type: "binary", mimeType: "image/png", url: "data:," }];
     return {

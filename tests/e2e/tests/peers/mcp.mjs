@@ -60,6 +60,14 @@ const parts = {
     const tools = steps?.map((step) => step.name);
     return { text: result.content[0].text, is_error: result.isError, progress, tools, status, message_id, run_key, code };
   },
+  async typed(client) {
+    const { tools } = await client.listTools();
+    const schemas = tools.map((tool) => tool.outputSchema ?? null);
+    // The client checks each result against the schema.
+    const results = [];
+    for (let n = 0; n < own.calls; n += 1) results.push(await ask(client, { task_title: `Bill ${n}` }));
+    return { schemas, results };
+  },
   async bad(client) {
     const nobody = await connect(process.env.DAEMON_KEY);
     const call = (name, given) => failure(() => client.callTool({ name, arguments: given }));

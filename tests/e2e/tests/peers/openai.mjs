@@ -80,6 +80,23 @@ const parts = {
     });
     return { whole, stream };
   },
+  async typed() {
+    const schema = { type: "object", properties: { sum: { type: "integer" } }, required: ["sum"], additionalProperties: false };
+    const response_format = { type: "json_schema", json_schema: { name: "bill", schema, strict: true } };
+    const answer = await ask({ response_format });
+    const pieces = [];
+    for await (const chunk of await ask({ response_format, stream: true })) {
+      const piece = chunk.choices[0]?.delta?.content;
+      if (piece) pieces.push(piece);
+    }
+    return {
+      whole: JSON.parse(answer.choices[0].message.content).sum,
+      output: answer.wombat.output,
+      streamed: JSON.parse(pieces.join("")).sum,
+      pieces,
+      never: await failure(() => ask({ response_format })),
+    };
+  },
   async leave() {
     const stream = await ask({ stream: true });
     for await (const _ of stream) {

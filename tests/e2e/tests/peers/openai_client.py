@@ -6,6 +6,7 @@ import sys
 import time
 
 import openai
+import pydantic
 
 OWN = json.loads(os.environ["WITH"])
 BASE_URL = os.environ["DAEMON_URL"] + "/v1"
@@ -95,5 +96,27 @@ def leave():
     return {"left": True}
 
 
-PARTS = [models, whole, stream, bad, failures, leave]
+def typed():
+    class Bill(pydantic.BaseModel):
+        sum: int
+
+    question = {"model": "scout", "user": "ann", "messages": [{"role": "user", "content": "How much?"}]}
+    answer = CLIENT.chat.completions.parse(**question, response_format=Bill)
+    pieces = []
+    with CLIENT.chat.completions.stream(**question, response_format=Bill) as events:
+        for event in events:
+            if event.type == "content.delta" and event.delta:
+                pieces.append(event.delta)
+        streamed = events.get_final_completion()
+    never = failure(lambda: CLIENT.chat.completions.parse(**question, response_format=Bill))
+    return {
+        "whole": answer.choices[0].message.parsed.sum,
+        "output": answer.model_extra["wombat"]["output"],
+        "streamed": streamed.choices[0].message.parsed.sum,
+        "pieces": pieces,
+        "never": never,
+    }
+
+
+PARTS = [models, whole, stream, bad, failures, leave, typed]
 print(json.dumps({part.__name__: part for part in PARTS}[sys.argv[1]]()))

@@ -4,11 +4,17 @@ use daemon_api::Step;
 use llm::model::Provider;
 use llm::request::Message;
 
+use crate::run::output::OutputFormat;
+
+pub(crate) use mc_client::steps::Detached;
 pub(in crate::agent) use mc_client::steps::{CallingStep, ToolStep};
 
 /// Step 0: the request, complete enough to resume the run on any instance. Its fingerprint:
 /// [`crate::run::request::fingerprint`].
-pub(crate) type RecordedRequest = mc_client::steps::RequestStep<Message>;
+pub(crate) type RecordedRequest = mc_client::steps::RequestStep<Message, OutputFormat>;
+
+/// Step 1 of a run without a caller.
+pub(in crate::agent) type ThreadStep = mc_client::steps::ThreadStep<Message>;
 
 /// An answer of the model.
 pub(in crate::agent) type LlmStep = mc_client::steps::LlmStep<Provider>;

@@ -28,7 +28,8 @@ pub(super) fn of(app: &App, address: &Address, role: &Role) -> Value {
         "supportedInterfaces": [interface("JSONRPC"), interface("HTTP+JSON")],
         "capabilities": { "streaming": true, "pushNotifications": false, "extendedAgentCard": false },
         "defaultInputModes": ["text/plain"],
-        "defaultOutputModes": ["text/plain"],
+        // JSON where an output is asked for, or the role has one.
+        "defaultOutputModes": ["text/plain", "application/json"],
         "securitySchemes": {
             "bearer": { "httpAuthSecurityScheme": { "scheme": "bearer" } },
             "key": { "apiKeySecurityScheme": { "location": "header", "name": "X-Agent-Daemon-Key" } },

@@ -18,6 +18,7 @@ use super::fault::{Fault, Kind};
 use super::open_tasks::{OpenTask, OpenTasks};
 use super::params::id_of;
 use super::{Incoming, Reply, VERSION, send_message, stored};
+use crate::agent::detach::can_detach;
 use crate::run::error::RunError;
 use crate::state::App;
 
@@ -108,9 +109,15 @@ impl Incoming {
 
     /// Starts the run of a message; also says whether the caller wants the task at once.
     async fn begin(&self, params: &Map<String, Value>) -> Result<(Arc<OpenTask>, bool), Fault> {
-        let asked = send_message::read(&self.role, &self.headers, params)?;
+        let mut asked = send_message::read(&self.role, &self.headers, params)?;
+        // A task belongs to no connection, where the backend can keep its run.
+        let capabilities = self.app.backend.capabilities(&self.trace.traceparent()).await;
+        asked.request.detached = capabilities.is_ok_and(|capabilities| can_detach(&capabilities));
         let user = asked.request.user.clone();
         let request = asked.request.validate(&self.app, &self.trace).await?;
+        if asked.takes_json_only && request.output.is_none() {
+            return Err(send_message::not_accepted());
+        }
         let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;
         let task = self.open_tasks.begin(&self.app, user, self.role.clone(), updates).await?;
         Ok((task, asked.returns_at_once))

@@ -16,6 +16,7 @@ use super::super::run_stream::{RunStream, RunUpdate};
 use super::fault::Fault;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::events::RunEvent;
+use crate::run::output::Output;
 use crate::state::App;
 
 pub(super) const WORKING: &str = "TASK_STATE_WORKING";
@@ -51,11 +52,30 @@ pub(super) struct OpenTask {
 struct View {
     state: &'static str,
     text: String,
+    /// The turn of the model that speaks, and where its text begins.
+    turn: (Option<u32>, usize),
+    /// The reply as data, where it is a typed result.
+    data: Option<Value>,
     /// A description of the state for a person.
     note: String,
     metadata: Map<String, Value>,
     /// `None` once the run has ended.
     events: Option<broadcast::Sender<Value>>,
+}
+
+impl View {
+    /// Removes what a turn said beyond its first characters.
+    fn take_back(&mut self, step: u32, from: u64) {
+        let (Some(turn), begin) = self.turn else { return };
+        if turn != step {
+            return;
+        }
+        let said = self.text.get(begin..).unwrap_or_default();
+        let kept = usize::try_from(from).ok().and_then(|from| said.char_indices().nth(from));
+        if let Some((kept, _)) = kept {
+            self.text.truncate(begin + kept);
+        }
+    }
 }
 
 /// A text as the protocol's message of the agent.
@@ -64,9 +84,16 @@ pub(super) fn message(task_id: &str, message_id: &str, text: &str) -> Value {
         "role": "ROLE_AGENT", "parts": [{ "text": text }] })
 }
 
-/// The reply as the protocol's artifact.
-pub(super) fn artifact(text: &str) -> Value {
-    json!({ "artifactId": REPLY, "name": REPLY, "parts": [{ "text": text }] })
+/// The reply as the protocol's artifact: its text, and as data where it is a typed result.
+pub(super) fn artifact(text: &str, data: Option<&Value>) -> Value {
+    json!({ "artifactId": REPLY, "name": REPLY, "parts": parts(text, data) })
+}
+
+/// A text, and the same as data where it is a typed result.
+pub(super) fn parts(text: &str, data: Option<&Value>) -> Vec<Value> {
+    let mut parts = vec![json!({ "text": text })];
+    parts.extend(data.map(|data| json!({ "data": data, "mediaType": "application/json" })));
+    parts
 }
 
 impl OpenTask {
@@ -82,7 +109,7 @@ impl OpenTask {
     fn task(&self, view: &View) -> Value {
         let artifacts: Vec<_> = Some(&view.text)
             .filter(|text| !text.is_empty())
-            .map(|text| artifact(text))
+            .map(|text| artifact(text, view.data.as_ref()))
             .into_iter()
             .collect();
         json!({ "id": self.id, "contextId": self.id, "status": self.status(view),
@@ -104,9 +131,9 @@ impl OpenTask {
             "status": self.status(view), "metadata": view.metadata } })
     }
 
-    fn artifact_update(&self, text: &str, append: bool, last: bool) -> Value {
+    fn artifact_update(&self, artifact: &Value, append: bool, last: bool) -> Value {
         json!({ "artifactUpdate": { "taskId": self.id, "contextId": self.id,
-            "artifact": artifact(text), "append": append, "lastChunk": last } })
+            "artifact": artifact, "append": append, "lastChunk": last } })
     }
 
     /// Applies an update of the run, and publishes it to the subscribers.
@@ -114,10 +141,17 @@ impl OpenTask {
         self.view(|view| {
             let events = match update {
                 RunUpdate::Event(RunEvent::Start { .. }) => Vec::new(),
-                RunUpdate::Event(RunEvent::Chunk { data }) => {
+                RunUpdate::Event(RunEvent::Chunk { data, step }) => {
                     let append = !view.text.is_empty();
+                    if view.turn.0 != *step {
+                        view.turn = (*step, view.text.len());
+                    }
                     view.text.push_str(data);
-                    vec![self.artifact_update(data, append, false)]
+                    vec![self.artifact_update(&artifact(data, None), append, false)]
+                }
+                RunUpdate::Event(RunEvent::Restarted { step, from, .. }) => {
+                    view.take_back(*step, *from);
+                    vec![self.artifact_update(&artifact(&view.text, None), false, false)]
                 }
                 RunUpdate::Event(RunEvent::ToolCall { name, .. }) => {
                     view.note = format!("calls {name}");
@@ -150,11 +184,16 @@ impl OpenTask {
         }
         view.state = COMPLETED;
         view.text.clone_from(&answer.response);
+        view.data = match &answer.output {
+            Some(Output::Fits(output)) => Some(output.clone()),
+            Some(Output::Misfits(_)) | None => None,
+        };
         view.note.clone_from(&answer.response);
         let mut events = Vec::new();
         if !view.text.is_empty() {
             // The reply replaces its chunks, which may include text between tool calls.
-            events.push(self.artifact_update(&view.text, false, true));
+            let reply = artifact(&view.text, view.data.as_ref());
+            events.push(self.artifact_update(&reply, false, true));
         }
         events.push(self.status_update(view));
         events
@@ -162,6 +201,9 @@ impl OpenTask {
 
     fn failed(&self, view: &mut View, error: &ApiError) -> Vec<Value> {
         let is_cancelled = error.body.code == "run_cancelled";
+        if error.body.code == "schema_mismatch" {
+            view.metadata.insert("details".to_owned(), error.body.details.clone());
+        }
         view.state = if is_cancelled { CANCELED } else { FAILED };
         view.note.clone_from(&error.body.error);
         view.metadata.insert("code".to_owned(), json!(error.body.code));
@@ -221,6 +263,8 @@ impl OpenTasks {
         let view = View {
             state: WORKING,
             text: String::new(),
+            turn: (None, 0),
+            data: None,
             note: String::new(),
             metadata: [("run_id".to_owned(), json!(run_id))].into_iter().collect(),
             events: Some(broadcast::Sender::new(EVENT_BUFFER)),

@@ -14,6 +14,8 @@ pub(super) struct SendMessage {
     pub(super) request: ProtocolRequest,
     /// Whether the task is returned at once instead of when the run has ended.
     pub(super) returns_at_once: bool,
+    /// Whether the client takes JSON and no text.
+    pub(super) takes_json_only: bool,
 }
 
 fn invalid(path: &str, why: &str) -> Fault {
@@ -59,7 +61,7 @@ pub(super) fn read(
         let why = "push notifications are not supported; use a webhook of POST /api/agents/send";
         return Err(Fault::new(Kind::PushNotSupported, why));
     }
-    check_accepts_text(configuration)?;
+    let takes_json_only = !accepts_text(configuration)?;
     let task_id = text(message, "taskId")?;
     let context_id = text(message, "contextId")?;
     if let (Some(task), Some(context)) = (&task_id, &context_id)
@@ -98,26 +100,30 @@ pub(super) fn read(
         task_id,
         key: Some(key),
         resume,
+        output: given.get("output").cloned(),
         ..ProtocolRequest::default()
     };
     let at_once = configuration.get("returnImmediately");
-    Ok(SendMessage { request, returns_at_once: at_once.and_then(Value::as_bool).unwrap_or(false) })
+    let returns_at_once = at_once.and_then(Value::as_bool).unwrap_or(false);
+    Ok(SendMessage { request, returns_at_once, takes_json_only })
 }
 
-/// Rejects a client that does not accept text.
-fn check_accepts_text(configuration: &Map<String, Value>) -> Result<(), Fault> {
+/// The fault of a client that takes nothing that the agents answer with.
+pub(super) fn not_accepted() -> Fault {
+    let why = "acceptedOutputModes: the agents answer with text, and with application/json where an \
+               output is asked for or the role has one";
+    Fault::new(Kind::ContentType, why)
+}
+
+/// Whether a client accepts text, and not only JSON.
+fn accepts_text(configuration: &Map<String, Value>) -> Result<bool, Fault> {
     let modes = configuration.get("acceptedOutputModes").and_then(Value::as_array);
-    let is_text = |mode: &Value| {
-        let mode = mode.as_str().unwrap_or_default();
-        mode == "text" || mode.starts_with("text/") || mode == "*/*"
-    };
-    match modes {
-        Some(modes) if !modes.is_empty() && !modes.iter().any(is_text) => Err(Fault::new(
-            Kind::ContentType,
-            "acceptedOutputModes: the agents answer with text only",
-        )),
-        Some(_) | None => Ok(()),
+    let Some(modes) = modes.filter(|modes| !modes.is_empty()) else { return Ok(true) };
+    let modes = || modes.iter().map(|mode| mode.as_str().unwrap_or_default());
+    if modes().any(|mode| mode == "text" || mode.starts_with("text/") || mode == "*/*") {
+        return Ok(true);
     }
+    if modes().any(|mode| mode == "application/json") { Ok(false) } else { Err(not_accepted()) }
 }
 
 /// The text of all parts; JSON data becomes text.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::fault::{Fault, Kind};
 use super::methods::{Caller, backend};
-use super::open_tasks::{COMPLETED, INPUT_REQUIRED, artifact};
+use super::open_tasks::{COMPLETED, INPUT_REQUIRED, artifact, parts};
 use super::params::{flag, number, texts};
 
 const SUBMITTED: &str = "TASK_STATE_SUBMITTED";
@@ -189,15 +189,17 @@ async fn describe(
     if include.history > 0 {
         let turn = |message: &Message| {
             let role = if is_agent(message) { "ROLE_AGENT" } else { "ROLE_USER" };
+            let parts = parts(&message.content, message.data.as_ref());
             json!({ "messageId": message.id, "taskId": task.id, "contextId": task.id,
-                "role": role, "parts": [{ "text": message.content }],
+                "role": role, "parts": parts,
                 "metadata": { "agent_role": message.agent_role } })
         };
         found["history"] = thread.iter().map(turn).collect();
     }
     if include.artifacts {
-        let replies =
-            last.filter(|message| is_agent(message)).map(|message| artifact(&message.content));
+        let replies = last
+            .filter(|message| is_agent(message))
+            .map(|message| artifact(&message.content, message.data.as_ref()));
         found["artifacts"] = replies.into_iter().collect();
     }
     Ok(found)

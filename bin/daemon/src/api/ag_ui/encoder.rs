@@ -5,8 +5,10 @@ use serde_json::{Map, Value, json};
 use super::super::run_stream::RunUpdate;
 use super::input::Input;
 use super::run_error;
+use super::transcript::Transcript;
 use crate::run::answer::RunAnswer;
 use crate::run::events::RunEvent;
+use crate::run::output::Output;
 
 /// Encodes updates as events, in the order that the protocol requires.
 pub(super) struct Encoder {
@@ -23,10 +25,12 @@ pub(super) struct Encoder {
     answered: bool,
     /// Whether any text was sent.
     spoke: bool,
+    transcript: Transcript,
 }
 
 impl Encoder {
-    pub(super) fn new(input: &Input) -> Self {
+    /// An encoder for a run; `messages` are the client's own.
+    pub(super) fn new(input: &Input, messages: Vec<Value>) -> Self {
         Self {
             thread_id: input.thread_id.clone(),
             run_id: input.run_id.clone(),
@@ -36,6 +40,7 @@ impl Encoder {
             turns: 0,
             answered: false,
             spoke: false,
+            transcript: Transcript::new(messages),
         }
     }
 
@@ -48,13 +53,16 @@ impl Encoder {
     pub(super) fn encode(&mut self, update: RunUpdate) -> Vec<Value> {
         let mut out = Vec::new();
         match update {
-            RunUpdate::Event(RunEvent::Start { run_id, task_id, trace_id }) => {
+            RunUpdate::Event(RunEvent::Start { run_id, task_id, trace_id, .. }) => {
                 out.push(self.started());
                 let own = json!({ "run_id": run_id, "task_id": task_id, "trace_id": trace_id });
                 out.push(self.snapshot(own));
                 self.start_turn(&mut out);
             }
-            RunUpdate::Event(RunEvent::Chunk { data }) => self.text(&data, &mut out),
+            RunUpdate::Event(RunEvent::Chunk { data, step }) => self.text(&data, step, &mut out),
+            RunUpdate::Event(RunEvent::Restarted { step, from, .. }) => {
+                self.take_back(step, from, &mut out);
+            }
             RunUpdate::Event(RunEvent::ToolCall { id, name, arguments }) => {
                 self.start_turn(&mut out);
                 self.close(&mut out);
@@ -62,12 +70,14 @@ impl Encoder {
                     json!({ "type": "TOOL_CALL_START", "toolCallId": id, "toolCallName": name }),
                 );
                 let delta = arguments.to_string();
+                self.transcript.call(&id, &name, &delta);
                 out.push(json!({ "type": "TOOL_CALL_ARGS", "toolCallId": id, "delta": delta }));
                 out.push(json!({ "type": "TOOL_CALL_END", "toolCallId": id }));
             }
             RunUpdate::Event(RunEvent::ToolResult { id, ok, duration_ms, .. }) => {
                 let content = json!({ "ok": ok, "duration_ms": duration_ms }).to_string();
                 let message = self.next_message();
+                self.transcript.result(&message, &id, &content);
                 out.push(json!({
                     "type": "TOOL_CALL_RESULT", "messageId": message, "toolCallId": id,
                     "content": content, "role": "tool",
@@ -129,12 +139,13 @@ impl Encoder {
         format!("{}-{}", self.run_id, self.messages)
     }
 
-    fn text(&mut self, delta: &str, out: &mut Vec<Value>) {
+    fn text(&mut self, delta: &str, step: Option<u32>, out: &mut Vec<Value>) {
         if delta.is_empty() {
             return;
         }
         self.start_turn(out);
         self.spoke = true;
+        self.transcript.text(delta, step);
         let message = match &self.open {
             Some(message) => message.clone(),
             None => {
@@ -152,19 +163,41 @@ impl Encoder {
     fn close(&mut self, out: &mut Vec<Value>) {
         if let Some(message) = self.open.take() {
             out.push(json!({ "type": "TEXT_MESSAGE_END", "messageId": message }));
+            self.transcript.close(&message);
         }
+    }
+
+    /// Takes text back: the client gets all its messages anew, without it. What is left of the message
+    /// begins another one, which the turn goes on in.
+    fn take_back(&mut self, step: u32, from: u64, out: &mut Vec<Value>) {
+        let Some(left) = self.transcript.take_back(step, from) else { return };
+        if let Some(message) = self.open.take() {
+            out.push(json!({ "type": "TEXT_MESSAGE_END", "messageId": message }));
+        }
+        self.spoke = false;
+        out.push(self.transcript.snapshot());
+        self.text(&left, Some(step), out);
     }
 
     fn end(&mut self, answer: &RunAnswer, out: &mut Vec<Value>) {
         if !self.spoke {
-            self.text(&answer.response, out);
+            self.text(&answer.response, None, out);
         }
         self.close(out);
         self.end_step(out);
-        out.push(self.snapshot(json!({
+        let mut own = json!({
             "run_id": answer.run_id, "task_id": answer.task_id, "trace_id": answer.trace_id,
             "message_id": answer.message_id(),
-        })));
+        });
+        match &answer.output {
+            Some(Output::Fits(output)) => own["output"] = output.clone(),
+            Some(Output::Misfits(errors)) => {
+                own["output"] = Value::Null;
+                own["output_errors"] = json!(errors);
+            }
+            None => {}
+        }
+        out.push(self.snapshot(own));
         let interrupts: Vec<_> = answer
             .tool_requests()
             .iter()
@@ -173,7 +206,7 @@ impl Encoder {
                     "id": asked.id, "reason": "tool_approval",
                     "message": format!("A person has to approve {}.", asked.tool),
                     "metadata": {
-                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key(),
+                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key,
                     },
                 })
             })

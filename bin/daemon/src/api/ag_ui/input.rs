@@ -19,6 +19,8 @@ pub(super) struct Input {
     /// The client's state, which is returned with ours added.
     pub(super) state: Map<String, Value>,
     pub(super) resume: Vec<Resume>,
+    /// `output` of `forwardedProps`, as in `send`.
+    pub(super) output: Option<Value>,
 }
 
 /// A client's decision about an interrupt.
@@ -43,6 +45,7 @@ impl Input {
         let turns = fields.array("messages").map(|turns| read_turns(turns, &mut fields));
         let context = fields.array("context").and_then(|all| read_context(all, &mut fields));
         let state = body.get("state").and_then(Value::as_object).cloned().unwrap_or_default();
+        let output = body.get("forwardedProps").and_then(|props| props.get("output")).cloned();
         let mut history = turns.unwrap_or_default();
         let message = match history.pop() {
             Some(Message::User { content }) => content,
@@ -55,7 +58,7 @@ impl Input {
         if !problems.is_empty() {
             return Err(ApiError::fields("invalid_payload", problems));
         }
-        Ok(Self { thread_id, run_id, message, history, context, state, resume })
+        Ok(Self { thread_id, run_id, message, history, context, state, resume, output })
     }
 }
 

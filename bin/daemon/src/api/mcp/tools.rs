@@ -6,6 +6,7 @@ use futures::{StreamExt as _, stream};
 use http::HeaderMap;
 use http::header::ACCEPT;
 use serde_json::{Map, Value, json};
+use wombat_core::agent_config::OutputSpec;
 
 use super::super::error::ApiError;
 use super::super::header::{self, KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
@@ -17,10 +18,14 @@ use super::calls::{CallEntry, Running};
 use super::rpc::{Fault, answered, failed};
 use crate::run::answer::RunAnswer;
 use crate::run::events::RunEvent;
+use crate::run::output::Output;
 use crate::run::request::KeySpace;
 use crate::state::App;
 
 const PREFIX: &str = "ask_";
+
+/// The key of a typed result's whole answer in its `_meta`.
+const META: &str = "wombat/answer";
 
 /// The arguments of a call, with their descriptions.
 const ARGUMENTS: [(&str, &str); 5] = [
@@ -47,7 +52,7 @@ pub(super) fn list(app: &App) -> Result<Value, Fault> {
     let tools: Vec<_> = roles
         .iter()
         .map(|agent| {
-            json!({
+            let mut tool = json!({
                 "name": format!("{PREFIX}{}", agent.role),
                 "title": format!("Ask {}", agent.role),
                 "description": format!(
@@ -56,10 +61,20 @@ pub(super) fn list(app: &App) -> Result<Value, Fault> {
                 ),
                 "inputSchema": { "type": "object", "properties": properties },
                 "annotations": { "openWorldHint": true },
-            })
+            });
+            if let Some(output) = agent.output.as_deref().filter(|output| is_published(output)) {
+                tool["outputSchema"] = output.schema.clone();
+            }
+            tool
         })
         .collect();
     Ok(json!({ "tools": tools }))
+}
+
+/// Whether the output that a role always has is the `outputSchema` of its tool: that is an object's, and
+/// every result has to fit it.
+fn is_published(output: &OutputSpec) -> bool {
+    output.strict && output.schema["type"] == "object"
 }
 
 /// `tools/call`; as an event stream where the caller asks for progress and accepts one.
@@ -69,6 +84,9 @@ pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
     let token = incoming.params.get("_meta").map(|meta| meta["progressToken"].clone());
     let token = token.filter(|token| !token.is_null() && accepts_events(incoming.headers));
     let Incoming { app, trace, id, .. } = incoming;
+    let profile = app.workspace.snapshot().admit(&protocol_request.role).ok();
+    let output = profile.and_then(|profile| profile.output);
+    let form = Form { is_typed: output.is_some_and(|output| is_published(&output)) };
     let begun = async {
         let request = protocol_request.validate(&app, &trace).await?;
         RunStream::start(app.clone(), request, trace).await
@@ -81,13 +99,13 @@ pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
     let mut updates = match begun {
         Ok(updates) => updates,
         Err(error) if BAD_INPUT.contains(&&*error.body.code) => return Err(Fault::from(&error)),
-        Err(error) => return Ok(Json(answered(&id, failure(&error))).into_response()),
+        Err(error) => return Ok(Json(answered(&id, form.failure(&error))).into_response()),
     };
     if let Some(token) = token {
-        return Ok(stream_of(app, updates, id, token, entry));
+        return Ok(stream_of(app, updates, (id, token), entry, form));
     }
     while let Some(update) = updates.next().await {
-        if let Some(result) = result_of(&app, &running, &update) {
+        if let Some(result) = form.result_of(&app, &running, &update) {
             return Ok(Json(answered(&id, result)).into_response());
         }
     }
@@ -147,14 +165,21 @@ fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
         key_space: KeySpace::Mcp,
         key: key.or_else(|| header::text(incoming.headers, KEY_HEADER)),
         resume,
+        detached: header::detaches(incoming.headers).map_err(|error| Fault::from(&error))?,
         ..ProtocolRequest::default()
     })
 }
 
-fn stream_of(app: App, updates: RunStream, id: Value, token: Value, entry: CallEntry) -> Response {
+fn stream_of(
+    app: App,
+    updates: RunStream,
+    (id, token): (Value, Value),
+    entry: CallEntry,
+    form: Form,
+) -> Response {
     let mut progress = 0_u64;
     let events = updates.flat_map(move |update| {
-        let data = match (result_of(&app, &entry.running, &update), update) {
+        let data = match (form.result_of(&app, &entry.running, &update), update) {
             (Some(result), _) => Some(answered(&id, result)),
             (None, RunUpdate::Event(event)) => {
                 progress += 1;
@@ -167,17 +192,66 @@ fn stream_of(app: App, updates: RunStream, id: Value, token: Value, entry: CallE
     sse::response(events)
 }
 
-/// The result of a call, if this update ends it.
-fn result_of(app: &App, running: &Running, update: &RunUpdate) -> Option<Value> {
-    match update {
-        RunUpdate::Event(RunEvent::Start { run_id, .. }) => {
-            running.started(app, run_id);
-            None
+/// The form of a call's results.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    /// Whether the tool has an `outputSchema`. Then `structuredContent` is the output and nothing else,
+    /// also in errors, which clients validate, too; the answer itself is in `_meta`.
+    is_typed: bool,
+}
+
+impl Form {
+    /// The result of a call, if this update ends it.
+    fn result_of(self, app: &App, running: &Running, update: &RunUpdate) -> Option<Value> {
+        match update {
+            RunUpdate::Event(RunEvent::Start { run_id, .. }) => {
+                running.started(app, run_id);
+                None
+            }
+            RunUpdate::Event(_) => None,
+            RunUpdate::Done(answer) => Some(self.success(answer)),
+            RunUpdate::Failed(error) => Some(self.failure(error)),
         }
-        RunUpdate::Event(_) => None,
-        RunUpdate::Done(answer) => Some(success(answer)),
-        RunUpdate::Failed(error) => Some(failure(error)),
     }
+
+    fn success(self, answer: &RunAnswer) -> Value {
+        let text = answer.display_text();
+        let content = json!([{ "type": "text", "text": text }]);
+        if !self.is_typed {
+            return json!({ "content": content, "structuredContent": answer });
+        }
+        match &answer.output {
+            Some(Output::Fits(output)) => json!({
+                "content": content, "structuredContent": output, "_meta": { (META): answer },
+            }),
+            // It waits for a person. The second text has what the call is taken up with.
+            Some(Output::Misfits(_)) | None => told(&text, &json!(answer)),
+        }
+    }
+
+    fn failure(self, error: &ApiError) -> Value {
+        let body = error.body.as_ref();
+        if self.is_typed {
+            return told(&body.error, &json!(body));
+        }
+        json!({
+            "content": [{ "type": "text", "text": body.error }],
+            "structuredContent": body,
+            "isError": true,
+        })
+    }
+}
+
+/// A result without an output where there should be one.
+fn told(text: &str, whole: &Value) -> Value {
+    json!({
+        "content": [
+            { "type": "text", "text": text },
+            { "type": "text", "text": whole.to_string() },
+        ],
+        "isError": true,
+        "_meta": { (META): whole },
+    })
 }
 
 fn notification(token: &Value, progress: u64, message: &str) -> Value {
@@ -191,22 +265,10 @@ fn notification(token: &Value, progress: u64, message: &str) -> Value {
 fn progress_message(event: &RunEvent) -> String {
     match event {
         RunEvent::Start { .. } => "started".to_owned(),
-        RunEvent::Chunk { data } => data.clone(),
+        RunEvent::Chunk { data, .. } => data.clone(),
+        RunEvent::Restarted { .. } => "the answer does not fit its schema; asking again".to_owned(),
         RunEvent::ToolCall { name, .. } => format!("calls {name}"),
         RunEvent::ToolResult { name, ok: true, .. } => format!("{name} is done"),
         RunEvent::ToolResult { name, ok: false, .. } => format!("{name} has failed"),
     }
-}
-
-fn success(answer: &RunAnswer) -> Value {
-    let text = answer.display_text();
-    json!({ "content": [{ "type": "text", "text": text }], "structuredContent": answer })
-}
-
-fn failure(error: &ApiError) -> Value {
-    json!({
-        "content": [{ "type": "text", "text": error.body.error }],
-        "structuredContent": error.body.as_ref(),
-        "isError": true,
-    })
 }

@@ -17,6 +17,9 @@ pub(super) struct Encoder {
     created: u64,
     id: String,
     pub(super) wanted: Option<Streamed>,
+    /// Whether the text is sent only once it is known to be valid, because nothing in this protocol takes
+    /// text back.
+    pub(super) holds_text: bool,
     /// Whether any text was sent.
     spoke: bool,
 }
@@ -25,7 +28,14 @@ impl Encoder {
     pub(super) fn new(model: &str, wanted: Option<Streamed>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = String::new();
-        Self { model: model.to_owned(), created: now.as_secs(), id, wanted, spoke: false }
+        Self {
+            model: model.to_owned(),
+            created: now.as_secs(),
+            id,
+            wanted,
+            holds_text: false,
+            spoke: false,
+        }
     }
 
     pub(super) fn completion(&self, answer: &RunAnswer) -> Value {
@@ -53,12 +63,17 @@ impl Encoder {
                 self.id = completion_id(&run_id);
                 vec![self.chunk(json!({ "role": "assistant", "content": "" }), Value::Null)]
             }
-            RunUpdate::Event(RunEvent::Chunk { data }) => {
+            RunUpdate::Event(RunEvent::Chunk { .. }) if self.holds_text => Vec::new(),
+            RunUpdate::Event(RunEvent::Chunk { data, .. }) => {
                 self.spoke = true;
                 vec![self.chunk(json!({ "content": data }), Value::Null)]
             }
             // The agent's own tools, which the caller must not run. They are reported at the end.
-            RunUpdate::Event(RunEvent::ToolCall { .. } | RunEvent::ToolResult { .. }) => Vec::new(),
+            RunUpdate::Event(
+                RunEvent::ToolCall { .. }
+                | RunEvent::ToolResult { .. }
+                | RunEvent::Restarted { .. },
+            ) => Vec::new(),
             RunUpdate::Done(answer) => self.end(&answer),
             RunUpdate::Failed(error) => vec![error_body(&error).to_string()],
         }

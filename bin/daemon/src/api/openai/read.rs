@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use llm::request::Message;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
 use super::super::header::{
@@ -41,13 +41,6 @@ pub(super) fn read(
     if body.get("n").is_some_and(|n| !n.is_null() && n != 1) {
         return Err(invalid("n", "must be 1"));
     }
-    let format = body.get("response_format").map(|format| &format["type"]);
-    if format.is_some_and(|kind| !kind.is_null() && kind != "text") {
-        return Err(invalid(
-            "response_format",
-            "only text is supported; POST /llm-task returns JSON",
-        ));
-    }
     let role = text(body, "model")?.ok_or_else(|| invalid("model", "is required"))?;
     let user = text(body, "user")?.unwrap_or_default();
     header::agrees(headers, USER_HEADER, "user", Some(&user))?;
@@ -73,6 +66,8 @@ pub(super) fn read(
         resume: header::text(headers, RESUME_HEADER),
         metadata: Map::new(),
         limits: limits(body)?,
+        detached: header::detaches(headers)?,
+        output: output(body)?,
     };
     Ok((protocol_request, streams.then_some(Streamed { with_usage })))
 }
@@ -87,6 +82,31 @@ fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, ApiErro
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(invalid(name, "must be a string")),
+    }
+}
+
+/// `response_format` as `output`. Whoever asks for JSON wants nothing else, so that a reply which does not
+/// fit is an error, whatever `strict` says: that is only about how OpenAI's models are held to a schema.
+fn output(body: &Map<String, Value>) -> Result<Option<Value>, ApiError> {
+    let format = match body.get("response_format") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(format) => format,
+    };
+    match format["type"].as_str() {
+        Some("text") => Ok(None),
+        Some("json_object") => Ok(Some(json!({ "schema": { "type": "object" } }))),
+        Some("json_schema") => {
+            let given = &format["json_schema"];
+            // Without a schema any JSON will do.
+            let schema = match &given["schema"] {
+                Value::Null => json!({}),
+                schema => schema.clone(),
+            };
+            Ok(Some(json!({ "schema": schema, "name": given["name"] })))
+        }
+        Some(_) | None => {
+            Err(invalid("response_format.type", "must be text, json_object or json_schema"))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daemon_api::{Limits, SendRequest, Turn, TurnRole};
+use daemon_api::{Limits, Output, SendRequest, Turn, TurnRole};
 use http::HeaderMap;
 use serde_json::json;
 use service::settings::Layers;
@@ -29,7 +29,7 @@ fn app(workspace: &std::path::Path) -> App {
 async fn received(app: &App, request: &SendRequest<'_>) -> Result<RunRequest, ApiError> {
     let Value::Object(body) = serde_json::to_value(request).unwrap() else { panic!() };
     let (request, wants_stream) =
-        Box::pin(read(app, &TraceId::random(), HeaderMap::new(), body)).await?;
+        Box::pin(read(app, &TraceId::random(), HeaderMap::new(), body, false)).await?;
     assert!(!wants_stream);
     Ok(request)
 }
@@ -68,6 +68,11 @@ async fn every_field_that_a_client_sends_arrives() {
             max_cost_usd: Some(0.5),
             timeout_secs: Some(7),
         }),
+        output: Some(Output {
+            schema: json!({ "type": "integer" }),
+            name: Some("number".to_owned()),
+            strict: Some(false),
+        }),
     };
     let got = received(&app, &request).await.unwrap();
     assert_eq!(got.session.to_string(), "user:ann:scout");
@@ -83,6 +88,9 @@ async fn every_field_that_a_client_sends_arrives() {
     assert_eq!(got.options.kind, RunKind::Heartbeat);
     assert_eq!(Some(got.metadata), request.metadata);
     assert!(got.key == Some(RunKey::derive("ann", "scout", "once")) && !got.resumed);
+    let output = got.output.unwrap();
+    assert_eq!((&output.schema, output.name.as_str()), (&json!({ "type": "integer" }), "number"));
+    assert!(!output.strict && !output.fixed);
     let limits = got.limits;
     assert_eq!((limits.max_steps, limits.max_output_tokens), (2, Some(300)));
     assert_eq!((limits.max_cost_usd, limits.timeout), (Some(0.5), Duration::from_secs(7)));

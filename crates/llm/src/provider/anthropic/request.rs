@@ -6,7 +6,6 @@ use super::messages::{mark_last_block, messages, split_system};
 use crate::catalog;
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
-use crate::provider::schema;
 use crate::provider::tool_form::WireTool;
 use crate::request::{LlmRequest, ToolChoice};
 
@@ -42,10 +41,7 @@ pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: 
     {
         body.insert("temperature".into(), json!(temperature));
     }
-    if let Some(wanted) = &request.response_schema
-        && has_structured_output(&model.name)
-        && schema::is_strict(&wanted.schema)
-    {
+    if let Some(wanted) = &request.response_schema {
         let format = json!({ "type": "json_schema", "schema": wanted.schema });
         body.insert("output_config".into(), json!({ "format": format }));
     }
@@ -82,7 +78,7 @@ fn default_limit(model: &ModelRef, request: &LlmRequest, body: &Value) -> u32 {
 }
 
 /// Whether a model supports structured output: all since Claude 4.5, and Opus 4.1.
-fn has_structured_output(model: &str) -> bool {
+pub(in crate::provider) fn has_structured_output(model: &str) -> bool {
     let older = ["claude-2", "claude-3", "claude-sonnet-4-0", "claude-opus-4-0"];
     let dated = ["claude-sonnet-4-2025", "claude-opus-4-2025"];
     model.starts_with("claude-") && !older.iter().chain(&dated).any(|m| model.starts_with(m))

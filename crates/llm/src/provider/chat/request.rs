@@ -6,13 +6,16 @@ use serde_json::{Map, Value, json};
 
 use super::{calls, thoughts};
 use crate::catalog;
+use crate::final_tool;
 use crate::model::{ModelRef, Provider};
 use crate::provider::history::{self, Order};
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
 use crate::provider::tool_form::WireTool;
 use crate::provider::wire::{self, ObjectWriter, write_list};
-use crate::request::{AssistantMessage, LlmRequest, Message, ToolCall, ToolChoice, ToolList};
+use crate::request::{
+    AssistantMessage, LlmRequest, Message, ResponseSchema, ToolCall, ToolChoice, ToolList,
+};
 
 /// How a server is told that no tool may be called any more, and what it wants of a conversation.
 #[derive(Debug, Clone, Copy)]
@@ -110,8 +113,7 @@ pub(in crate::provider) fn body(
     {
         body.insert("temperature".into(), json!(temperature));
     }
-    let wanted = request.response_schema.as_ref();
-    if let Some(wanted) = wanted.filter(|_| takes_schema(model, request)) {
+    if let Some(wanted) = &request.response_schema {
         body.insert(
             "response_format".into(),
             json!({ "type": "json_schema", "json_schema": {
@@ -129,12 +131,36 @@ pub(in crate::provider) fn body(
     Value::Object(body)
 }
 
-/// Whether a model's answer can be held to a schema. At Groq few models can, and none beside tools
-/// (<https://console.groq.com/docs/structured-outputs>).
-fn takes_schema(model: &ModelRef, request: &LlmRequest) -> bool {
-    let able = ["openai/gpt-oss", "moonshotai/kimi-k2", "meta-llama/llama-4"];
-    model.provider != Provider::Groq
-        || able.iter().any(|name| model.name.starts_with(name)) && request.tools.is_empty()
+/// Whether the answer of a model can be held to a schema by `response_format`, without tools and beside
+/// them.
+pub(in crate::provider) fn holds_to_schema(
+    model: &ModelRef,
+    wanted: &ResponseSchema,
+    is_own_server: bool,
+) -> (bool, bool) {
+    let is_known = || is_own_server || catalog::find(model.provider, &model.name).is_some();
+    // <https://platform.openai.com/docs/guides/structured-outputs>: the root must be an object.
+    let is_object = final_tool::is_object(&wanted.schema);
+    match model.provider {
+        // Few models, and none beside tools (<https://console.groq.com/docs/structured-outputs>).
+        Provider::Groq => {
+            let able = ["openai/gpt-oss", "moonshotai/kimi-k2", "meta-llama/llama-4"];
+            (able.iter().any(|name| model.name.starts_with(name)), false)
+        }
+        // Beside tools it is for the text alone. Other servers make a grammar of it, so that no tool is
+        // ever called (vLLM: <https://github.com/vllm-project/vllm/issues/39929>).
+        Provider::OpenAi => (is_object, is_object && is_known()),
+        Provider::OpenRouter => (is_object, is_object && model.name.starts_with("openai/")),
+        // <https://docs.x.ai/docs/guides/structured-outputs>: beside tools since Grok 4.
+        Provider::Xai => (true, !["grok-2", "grok-3"].iter().any(|m| model.name.starts_with(m))),
+        // Ollama makes a grammar of it (<https://github.com/ollama/ollama/issues/8095>); Mistral does not
+        // document the two together.
+        Provider::Ollama
+        | Provider::Mistral
+        | Provider::Anthropic
+        | Provider::Google
+        | Provider::Offline => (true, false),
+    }
 }
 
 /// Tools in the form of the protocol.

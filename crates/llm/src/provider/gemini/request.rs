@@ -26,6 +26,14 @@ pub(in crate::provider) fn path(model: &str) -> String {
     format!("{folder}/{encoded}:streamGenerateContent?alt=sse")
 }
 
+/// Whether a model can be held to a schema beside tools: since Gemini 3; older ones refuse that
+/// (<https://github.com/googleapis/python-genai/issues/867>).
+pub(in crate::provider) fn holds_beside_tools(model: &str) -> bool {
+    let name = model.rsplit_once('/').map_or(model, |(_, name)| name);
+    let version = name.strip_prefix("gemini-").and_then(|rest| rest.chars().next());
+    version.and_then(|digit| digit.to_digit(10)).is_some_and(|version| version >= 3)
+}
+
 /// The body of a request, without its tools.
 pub(in crate::provider) fn body(model: &ModelRef, request: &LlmRequest, quirks: &Quirks) -> Value {
     let mut body = Map::new();

@@ -7,6 +7,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::timeout;
 
 use super::{Network, probe};
+use crate::final_tool::FinalTool;
 use crate::model::ModelRef;
 use crate::provider::body;
 use crate::provider::failure::Failure;
@@ -19,6 +20,14 @@ use crate::request::LlmRequest;
 /// each, and some parameters.
 const MAX_REPEATS: usize = 16;
 
+/// What the reader of a response has to know of the request.
+pub(super) struct Sent {
+    /// The tools as they were sent.
+    pub(super) tools: Arc<ToolForm>,
+    /// The one that takes the answer.
+    pub(super) final_tool: Option<FinalTool>,
+}
+
 impl Network {
     /// Sends the request, and returns the response with the tools as they were sent. Repeats it without
     /// what the model refuses: a parameter, a tool. The answer is asked for as a stream, or as a whole.
@@ -29,11 +38,14 @@ impl Network {
         request: &LlmRequest,
         traceparent: Option<&str>,
         is_streamed: bool,
-    ) -> Result<(Response, Arc<ToolForm>), Failure> {
+    ) -> Result<(Response, Sent), Failure> {
+        let given = request;
         let mut quirks = self.quirks.of(model);
         quirks.is_whole = !is_streamed;
         let (mut refused, mut repeats) = (self.refused.of(model), MAX_REPEATS);
         loop {
+            let (request, final_tool) = target.answer_form(model, given, &quirks).apply(given);
+            let request = &*request;
             let tools = target.tools(model, &request.tools, quirks.plain_schemas, refused.clone());
             let body = target.body(model, request, &quirks, &tools);
             let url = target.url(&model.name);
@@ -54,7 +66,7 @@ impl Network {
                 if request.sends_tools() && tools.json().is_some() {
                     probe::look(&self.unseen, &self.http, target, model, response.headers());
                 }
-                return Ok((response, tools));
+                return Ok((response, Sent { tools, final_tool }));
             }
             let (status, headers) = (response.status(), response.headers().clone());
             let text = body::read_error(response, &self.timeouts).await;
@@ -80,8 +92,10 @@ impl Network {
             let more = quirks.after(request, &failure).filter(|_| repeats > 0);
             // What was not sent cannot be left out.
             let changed = |more: &Quirks| {
-                let form = form(more.plain_schemas, refused.as_ref());
-                target.body(model, request, more, &form)
+                let (other, _) = target.answer_form(model, given, more).apply(given);
+                let (plain, refused) = (more.plain_schemas, refused.clone());
+                let form = target.tools(model, &other.tools, plain, refused);
+                target.body(model, &other, more, &form)
                     != target.body(model, request, &quirks, &tools)
             };
             quirks = more.filter(changed).ok_or(failure)?;

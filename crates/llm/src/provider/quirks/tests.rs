@@ -18,7 +18,7 @@ fn request() -> LlmRequest {
         tool_choice: ToolChoice::Auto,
         max_output_tokens: Some(100_000),
         temperature: Some(0.2),
-        response_schema: Some(ResponseSchema { name: "result".to_owned(), schema: json!({}) }),
+        response_schema: Some(ResponseSchema::new("result", json!({})).into()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Anything that a workspace, an OpenAPI document, an MCP server, a thread or a model may hold.
 
+use std::sync::Arc;
+
 use llm::model::Provider;
 use llm::request::{AssistantMessage, Message, ResponseSchema, Thoughts, ToolCall, ToolSpec};
 use proptest::prelude::*;
@@ -189,8 +191,6 @@ pub(super) fn messages() -> impl Strategy<Value = Vec<Message>> {
 }
 
 /// A schema of the answer.
-pub(super) fn response_schema() -> impl Strategy<Value = Option<ResponseSchema>> {
-    prop::option::of(
-        object(leaf()).prop_map(|schema| ResponseSchema { name: "answer".into(), schema }),
-    )
+pub(super) fn response_schema() -> impl Strategy<Value = Option<Arc<ResponseSchema>>> {
+    prop::option::of(object(leaf()).prop_map(|schema| ResponseSchema::new("answer", schema).into()))
 }

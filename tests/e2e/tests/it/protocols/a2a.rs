@@ -91,8 +91,10 @@ async fn round(binding: &str) {
     let tasks = part("tasks", json!({ "task_id": whole["id"] })).await;
     assert_eq!(tasks["one"]["status"]["state"], "TASK_STATE_COMPLETED", "{tasks}");
     let said: Vec<_> = tasks["one"]["history"].as_array().unwrap().iter().collect();
-    assert_eq!(said.len(), 3, "{tasks}");
-    assert_eq!(said[2]["parts"][0]["text"], "The report is there.");
+    // The client's messages are in it, each once.
+    let roles: Vec<_> = said.iter().map(|turn| turn["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["ROLE_USER", "ROLE_AGENT"].repeat(3), "{tasks}");
+    assert_eq!(said[5]["parts"][0]["text"], "The report is there.");
     assert_eq!(tasks["replies"], json!(["The report is there."]));
     assert_eq!((&tasks["paged"], &tasks["strangers"]), (&json!(3), &json!(0)), "{tasks}");
 

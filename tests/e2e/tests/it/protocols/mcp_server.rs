@@ -60,7 +60,8 @@ async fn the_official_client_does_a_whole_round() {
     assert_eq!(resources["names"], json!(["Conversation 7", "One", "Report"]), "{resources}");
     assert_eq!(resources["templates"], 3);
     assert_eq!(resources["task"], "Conversation 7");
-    assert_eq!(resources["thread"], json!(["It is done.", "The report is there."]));
+    let thread = ["Do it.", "It is done.", "Do it.", "The report is there."];
+    assert_eq!(resources["thread"], json!(thread));
     assert_eq!(resources["document"], "Text.");
     assert_eq!(resources["strangers"], json!([]), "another user has other resources");
     assert_eq!(resources["strangers_task"]["code"], -32002, "{resources}");

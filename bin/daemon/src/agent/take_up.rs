@@ -1,0 +1,367 @@
+//! Takes a detached run up: waits for its turn, reads what its journal has, and does what is left. What
+//! it tells is recorded under the session's lease, which every instance needs for that.
+
+mod known;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use mc_client::client::AgentClient;
+use mc_client::deltas::{IDS_PER_FENCE, PostDeltas};
+use mc_client::idempotency::RunKey;
+use mc_client::leases::Lease;
+use mc_client::runs::{PutRun, RunStatus};
+use mc_client::types::Capabilities;
+use service::otel::Span;
+use service::trace::TraceId;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::audit;
+use super::detach::{Entering, Place, pending};
+use super::driver::RunDriver;
+use super::finalizer::RunFinalizer;
+use super::finish::Progress;
+use super::journal::{Journal, ThreadStep};
+use super::launch::{TIMEOUT_GRACE, describe, outcome_label, settle};
+use super::lease::SessionLease;
+use super::prepare::{busy, look_up};
+use super::recorder::Recorder;
+use crate::run::answer::{Ending, RunAnswer};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::events::EventSink;
+use crate::run::feed::OpenFeed;
+use crate::run::recording::{Known, Recording};
+use crate::run::registry::{Outcome, Registration};
+use crate::run::request::RunRequest;
+use crate::run::standing::Standing;
+use crate::sessions::{SessionPolicy, Turn};
+use crate::state::App;
+
+/// How often a run that waits looks whether it is still wanted.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// The wait after a failed attempt to get the lease.
+const OUTAGE_WAIT: Duration = Duration::from_secs(1);
+/// How long the last words may take to be stored.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+/// The timeout of telling the backend that a run has left the queue.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A run from its place in the queue to its end here.
+pub(super) struct Life<'a> {
+    pub(super) app: &'a App,
+    pub(super) request: &'a RunRequest,
+    pub(super) trace: &'a TraceId,
+    pub(super) span: Span,
+    pub(super) registration: Registration,
+    pub(super) finalizer: RunFinalizer,
+    pub(super) key: RunKey,
+    pub(super) open: OpenFeed,
+}
+
+impl Life<'_> {
+    /// Waits for the turn, and runs. `None` where another instance does, or did.
+    pub(super) async fn run(self, place: Place) -> Option<Outcome> {
+        let handle = self.registration.handle.clone();
+        let task_id = place.task_id.clone();
+        let turn = tokio::select! {
+            turn = Box::pin(self.turn(place)) => turn,
+            why = handle.stopped() => Err(RunError::new(why)),
+            () = self.app.runs.draining() => Err(RunError::new(RunErrorKind::Draining)),
+        };
+        match turn {
+            Ok(Some((turn, lease))) => Box::pin(self.execute(turn, lease, &task_id)).await,
+            Ok(None) => None,
+            Err(error) => {
+                self.leave(&error).await;
+                tracing::warn!(code = error.code(), cause = error.cause, "run left the queue");
+                Some(Err(error))
+            }
+        }
+    }
+
+    fn client(&self) -> Result<AgentClient, RunError> {
+        let session = &self.request.session;
+        let client = self.app.backend.agent(session.user().as_str(), session.role().as_str());
+        let client = client.map_err(|error| RunError::backend(&error))?;
+        Ok(client.with_trace(&self.span.traceparent()))
+    }
+
+    async fn capabilities(&self) -> Result<Arc<Capabilities>, RunError> {
+        let capabilities = self.app.backend.capabilities(&self.span.traceparent()).await;
+        capabilities.map_err(|error| RunError::backend(&error))
+    }
+
+    /// The session's turn here, and its lease among all instances. `None` when the run is over by then.
+    async fn turn(&self, place: Place) -> Result<Option<(Turn, SessionLease)>, RunError> {
+        let Place { task_id, turn, lease, waiting } = place;
+        let client = self.client()?;
+        let waited = async {
+            let turn = match turn {
+                Entering::Entered(turn) => turn,
+                Entering::Waits(enter) => enter.await.map_err(busy)?,
+            };
+            let lease = match lease {
+                Some(lease) => lease,
+                None => self.lease(&client, &task_id).await?,
+            };
+            Ok(Some((turn, lease)))
+        };
+        let turn = tokio::select! {
+            turn = waited => turn,
+            is_cancelled = self.no_longer_wanted(&client) => {
+                if is_cancelled { Err(RunError::new(RunErrorKind::Cancelled)) } else { Ok(None) }
+            }
+        };
+        drop(waiting);
+        turn
+    }
+
+    async fn lease(&self, client: &AgentClient, task_id: &str) -> Result<SessionLease, RunError> {
+        let session = self.request.session.to_string();
+        loop {
+            // Each attempt is a holder of its own: a lease is never another one's.
+            let holder = Uuid::now_v7().to_string();
+            let policy = SessionPolicy::Queue;
+            match SessionLease::acquire(client, &session, task_id, &holder, policy).await {
+                Err(error)
+                    if matches!(
+                        error.kind,
+                        RunErrorKind::BackendUnavailable | RunErrorKind::BackendInBetween(_)
+                    ) =>
+                {
+                    tracing::warn!(cause = error.cause, "no lease yet; trying again");
+                    sleep(OUTAGE_WAIT).await;
+                }
+                lease => return lease,
+            }
+        }
+    }
+
+    /// Ends when the run that waits has been cancelled (true), or has ended otherwise (false). Where
+    /// nobody else looks for dead runs, the run shows meanwhile that it lives.
+    async fn no_longer_wanted(&self, client: &AgentClient) -> bool {
+        let finds_orphans =
+            self.capabilities().await.is_ok_and(|capabilities| capabilities.has("orphans"));
+        loop {
+            sleep(LOOK_INTERVAL.min(self.app.settings.background.stream_idle / 3)).await;
+            let key = self.key.as_str();
+            let (status, is_cancelled) = if finds_orphans {
+                let Ok(Some(run)) = client.run_state(key).await else { continue };
+                (run.status, run.cancel_requested)
+            } else {
+                let Ok(note) = client.put_run(key, &PutRun::default()).await else { continue };
+                (note.status, note.cancel_requested)
+            };
+            match status.parse() {
+                Ok(RunStatus::Cancelled) => return true,
+                Ok(RunStatus::Completed | RunStatus::Failed) => return false,
+                _ if is_cancelled => return true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Says why the run is no longer in the queue.
+    async fn leave(&self, error: &RunError) {
+        let status = match error.kind {
+            RunErrorKind::Cancelled => RunStatus::Cancelled,
+            // Another instance takes it up.
+            RunErrorKind::Draining => RunStatus::Interrupted,
+            _ => RunStatus::Failed,
+        };
+        let Ok(client) = self.client() else { return };
+        let client = client.with_deadline(Instant::now() + LEAVE_TIMEOUT);
+        let extra = self.finalizer.fields_of(&Err(error.clone()));
+        let put = PutRun { status: Some(status), extra, ..PutRun::default() };
+        if let Err(error) = client.put_run(self.key.as_str(), &put).await {
+            tracing::warn!(%error, "the run's status could not be written");
+        }
+    }
+
+    async fn execute(mut self, turn: Turn, lease: SessionLease, task_id: &str) -> Option<Outcome> {
+        let started = Instant::now();
+        let deadline = started + self.request.limits.timeout;
+        let handle = self.registration.handle.clone();
+        let held = lease.lease().clone();
+        self.finalizer.hold_turn(Some(lease), turn);
+        let result = tokio::select! {
+            result = timeout_at(deadline + TIMEOUT_GRACE, Box::pin(self.work(&held, task_id, deadline))) => {
+                result.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)))
+            }
+            why = handle.stopped() => Err(RunError::new(why)),
+        };
+        let result = result.map_err(|error| {
+            let ran_out = Instant::now() >= deadline && error.kind != RunErrorKind::Cancelled;
+            if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
+        });
+        let result = match result {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => {
+                self.finalizer.give_back();
+                return None;
+            }
+            Err(error) => Err(error),
+        };
+        describe(&mut self.span, &handle, &result);
+        let outcome: Outcome = result.clone().map(Arc::new);
+        // Another instance ends it, and says so.
+        let is_ours = !matches!(
+            &result,
+            Err(RunError { kind: RunErrorKind::SessionLost | RunErrorKind::Draining, .. })
+        );
+        if is_ours {
+            // Before the run is over for everybody: who takes it up after a crash tells again.
+            self.app.webhooks.announce(self.request, &handle, &outcome).await;
+        }
+        self.finalizer.finish(&result).await;
+        if let Err(RunError { kind: RunErrorKind::JournalRejected(_), cause, .. }) = &result {
+            let session = &self.request.session;
+            audit::journal_rejected(self.app, session, &self.key, self.trace, cause).await;
+        }
+        settle(&mut self.registration, &result);
+        let role = self.request.session.role().as_str();
+        let is_known = self.app.workspace.snapshot().has_role(role);
+        let label = outcome_label(&outcome);
+        self.app.metrics.run(is_known.then_some(role), label, started.elapsed());
+        let is_lost = matches!(&outcome, Err(RunError { kind: RunErrorKind::SessionLost, .. }));
+        (!is_lost).then_some(outcome)
+    }
+
+    /// Reads the journal, and does what is left. `None` when nothing is.
+    async fn work(
+        &self,
+        lease: &Lease,
+        task_id: &str,
+        deadline: Instant,
+    ) -> Result<Option<RunAnswer>, RunError> {
+        let capabilities = self.capabilities().await?;
+        let client = self.client()?.with_deadline(deadline).with_fence(lease);
+        let keeps_events = capabilities.has("run_stream");
+        if keeps_events {
+            // Whoever had the run before stores nothing more.
+            let seq = lease.fence.saturating_mul(IDS_PER_FENCE) + 1;
+            let deltas = PostDeltas { fence: lease.fence, seq, events: Vec::new() };
+            if let Err(error) = client.post_deltas(self.key.as_str(), &deltas).await
+                && error.is_stale_fence()
+            {
+                return Err(RunError::backend(&error));
+            }
+        }
+        let keys = &self.app.settings.journal_keys;
+        let chain = super::journal::empty_chain(keys, &self.key, &self.request.session);
+        let journal = Journal::open(&client, chain, &self.key, true).await?;
+        if !self.is_left(&client, &journal).await? {
+            return Ok(None);
+        }
+        let known =
+            if keeps_events { self.known(&client, &journal).await? } else { Known::default() };
+        let recording = Arc::new(Recording::new(lease.fence, known));
+        let recorder = Recorder {
+            recording: recording.clone(),
+            feed: self.open.feed(),
+            client: client.clone(),
+            key: self.key.clone(),
+            fence: lease.fence,
+            keeps_events,
+            finds_orphans: capabilities.has("orphans"),
+            heartbeat: LOOK_INTERVAL.min(self.app.settings.background.stream_idle / 3),
+            handle: self.registration.handle.clone(),
+        };
+        let recorder = tokio::spawn(recorder.run().in_current_span());
+        let _recorder = AbortOnDropHandle::new(recorder);
+        let sink = EventSink::recording(recording.clone());
+        let driver = RunDriver {
+            app: self.app,
+            request: self.request,
+            handle: &self.registration.handle,
+            run_key: &self.key,
+            fence: OnceLock::new(),
+            trace: self.trace,
+            span: &self.span,
+            sink: &sink,
+            deadline,
+            finalizer: &self.finalizer,
+            fingerprint: OnceLock::new(),
+        };
+        let answer = Box::pin(driver.finish_up(client, capabilities, task_id, journal)).await;
+        let _stored_or_not = timeout(FLUSH_TIMEOUT, recording.flushed()).await;
+        answer.map(Some)
+    }
+
+    /// Whether anything is left to do. If so, the run's end is written whatever happens.
+    async fn is_left(&self, client: &AgentClient, journal: &Journal) -> Result<bool, RunError> {
+        let Some(earlier) = journal.earlier_run() else {
+            return Err(RunError::new(RunErrorKind::RunNotFound));
+        };
+        if earlier.cancel_requested && earlier.known_status() != Some(RunStatus::Cancelled) {
+            self.finalizer.track_journal(journal);
+            return Err(RunError::new(RunErrorKind::Cancelled));
+        }
+        let standing = Standing::of(earlier);
+        let is_left = match standing {
+            Standing::Completed | Standing::Failed => false,
+            Standing::Cancelled => return Err(RunError::new(RunErrorKind::Cancelled)),
+            Standing::AwaitingApproval | Standing::AwaitingAnswer => {
+                pending(client, &self.key).await?.is_empty()
+            }
+            Standing::Queued | Standing::Running | Standing::Interrupted => true,
+        };
+        if is_left {
+            self.finalizer.track_journal(journal);
+            journal.check()?;
+        }
+        Ok(is_left)
+    }
+}
+
+impl RunDriver<'_> {
+    /// From the journal as it is to the answer.
+    async fn finish_up(
+        &self,
+        client: AgentClient,
+        capabilities: Arc<Capabilities>,
+        task_id: &str,
+        journal: Journal,
+    ) -> Result<RunAnswer, RunError> {
+        let snapshot = self.app.workspace.snapshot();
+        let profile = snapshot.admit(self.request.session.role().as_str())?;
+        let context = self.context(client, capabilities, snapshot, profile, task_id, journal).await;
+        let recorded = context.journal.recorded_request()?;
+        let recorded = recorded.ok_or_else(|| RunError::new(RunErrorKind::RunNotFound))?;
+        if self.has_empty_checklist(&context.snapshot) {
+            return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
+        }
+        let history = match (&recorded.detached, context.journal.thread()?) {
+            (_, Some(thread)) => thread.history,
+            // A run that had a caller until now.
+            (None, None) => recorded.history,
+            (Some(detached), None) => {
+                let known = look_up(&context.client, &context.capabilities, self, task_id).await?;
+                let told = context.tell_thread(&known).await?;
+                let read = known.history(self.request, told.as_deref());
+                let history = if detached.reads_thread { read } else { recorded.history };
+                context.journal.put_thread(ThreadStep { history }).await?.history
+            }
+        };
+        let run = PutRun {
+            status: Some(RunStatus::Running),
+            detached: Some(true),
+            workspace_digest: Some(context.snapshot.digest().to_owned()),
+            extra: [("run_id".to_owned(), self.handle.run_id.clone().into())].into_iter().collect(),
+            ..PutRun::default()
+        };
+        context.journal.begin(&run).await?;
+        let output = recorded.output.as_ref();
+        let typed = context.typed(output).await?;
+        let messages = context.messages(history, recorded.newest, output);
+        let answer = Box::pin(context.converse(messages, typed)).await?;
+        Ok(match answer.ending {
+            // It was stored just before its instance died; it is this run's all the same.
+            Ending::Replayed(stored) => RunAnswer { ending: Ending::Replied(stored), ..answer },
+            _ => answer,
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! What the journal says of a run: where it stands, its steps, its answer or error. Nothing here is
+//! known to one instance only.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use daemon_api::{Cost, RunAnswer, RunReport, RunStatus as AnswerStatus, Step, Usage};
+use http::StatusCode;
+use llm::event::{Completion, FinishReason};
+use mc_client::client::AgentClient;
+use mc_client::idempotency::RunKey;
+use mc_client::runs::{Run, RunStep};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use service::trace::TraceId;
+
+use super::super::error::{ApiError, status_of_code};
+use super::{Found, backend, waiting};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::script::last_event;
+use crate::run::standing::Standing;
+use crate::state::App;
+
+/// The state of a run that an instance has left, where no other one takes it up.
+pub(super) fn stalled() -> ApiError {
+    RunError::new(RunErrorKind::Stalled).into()
+}
+
+/// Everything about a run.
+pub(super) async fn of(app: &App, trace: &TraceId, found: Found) -> Result<RunReport, ApiError> {
+    let run = &found.run;
+    let mut standing = Standing::of(run);
+    let mut tool_requests = None;
+    if standing.is_waiting() {
+        let asked = waiting(&found).await?;
+        if asked.is_empty() {
+            standing = Standing::at_work(run);
+        } else {
+            tool_requests = Some(asked);
+        }
+    }
+    let (mut answer, mut error) = (None, None);
+    if standing.is_over() {
+        match outcome(&found.client, &found.key, run).await {
+            Ok(told) => answer = Some(told),
+            Err(told) => error = Some(error_of(&told)),
+        }
+    }
+    let capabilities = app.backend.capabilities(&trace.traceparent()).await;
+    let capabilities = capabilities.map_err(|error| backend(&error))?;
+    let mut last_event_id = last_event(&run.steps);
+    if run.detached && capabilities.has("run_stream") {
+        let key = found.key.as_str();
+        if let Ok(kept) = found.client.deltas(key, last_event_id, Some(1)).await {
+            last_event_id = last_event_id.max(kept.last_seq);
+        }
+    }
+    Ok(RunReport {
+        run_key: found.key.as_str().to_owned(),
+        task_id: run.task_id.clone().unwrap_or_default(),
+        status: standing.as_str().to_owned(),
+        created_at: run.created_at.map(time),
+        updated_at: run.updated_at.map(time),
+        steps: run.steps.iter().map(step).collect(),
+        last_event_id,
+        answer,
+        error,
+        tool_requests,
+    })
+}
+
+fn time(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+fn error_of(error: &ApiError) -> Value {
+    json!({ "status": error.status.as_u16(), "error": error.body.error, "code": error.body.code,
+        "details": error.body.details })
+}
+
+/// The fields of steps that are told. Texts for the model, and what another user's backend may hold, stay
+/// in the journal.
+fn step(step: &RunStep) -> Value {
+    let mut told = Map::new();
+    told.insert("index".to_owned(), json!(step.index));
+    told.insert("kind".to_owned(), json!(step.kind));
+    let payload = &step.payload;
+    let names: &[&str] = match step.kind.as_str() {
+        "tool" => &["name", "arguments", "ok", "error", "duration_ms", "tool_request_id"],
+        "llm" | "llm_rejected" => &["duration_ms", "errors"],
+        _ => &[],
+    };
+    for name in names.iter().chain(&["first_event", "last_event"]) {
+        if let Some(value) = payload.get(name).filter(|value| !value.is_null()) {
+            told.insert((*name).to_owned(), value.clone());
+        }
+    }
+    if let Some(id) = payload.get("call_id") {
+        told.insert("id".to_owned(), id.clone());
+    }
+    if let Some(completion) = payload.get("completion") {
+        for (name, at) in [
+            ("text", "/message/text"),
+            ("tool_calls", "/message/tool_calls"),
+            ("model", "/model"),
+            ("provider", "/provider"),
+            ("finish_reason", "/finish_reason"),
+            ("usage", "/usage"),
+        ] {
+            if let Some(value) = completion.pointer(at) {
+                told.insert(name.to_owned(), value.clone());
+            }
+        }
+    }
+    Value::Object(told)
+}
+
+/// The answer of a run that is over or waits, as `send` gives it; or its error.
+pub(super) async fn outcome(
+    client: &AgentClient,
+    key: &RunKey,
+    run: &Run,
+) -> Result<Value, ApiError> {
+    match Standing::of(run) {
+        Standing::Failed | Standing::Cancelled => Err(failure(run)),
+        Standing::Completed
+        | Standing::AwaitingApproval
+        | Standing::AwaitingAnswer
+        | Standing::Queued
+        | Standing::Running
+        | Standing::Interrupted => Ok(match recorded_answer(run) {
+            Some(answer) => answer,
+            None => made_answer(client, key, run).await,
+        }),
+    }
+}
+
+/// The answer that was written with the end of the run, if it is of this end.
+fn recorded_answer(run: &Run) -> Option<Value> {
+    let answer = run.extra.get("answer").filter(|answer| answer.is_object())?;
+    let is_waiting = Standing::of(run).is_waiting();
+    let says_so = answer["status"].as_str().is_some_and(|status| status.starts_with("awaiting"));
+    let is_of_this_end = answer.get("run_id") == run.extra.get("run_id") && is_waiting == says_so;
+    is_of_this_end.then(|| answer.clone())
+}
+
+fn failure(run: &Run) -> ApiError {
+    #[derive(Deserialize)]
+    struct Failure {
+        error: String,
+        code: String,
+        #[serde(default)]
+        details: Value,
+        #[serde(default)]
+        retry_after: Option<u64>,
+        #[serde(default)]
+        status: Option<u16>,
+    }
+    let is_cancelled = Standing::of(run) == Standing::Cancelled;
+    let code = match run.extra.get("error").and_then(Value::as_str) {
+        _ if is_cancelled => "run_cancelled",
+        Some(code) => code,
+        None => "internal_error",
+    };
+    let recorded = run.extra.get("failure").and_then(|failure| Failure::deserialize(failure).ok());
+    let Some(failure) = recorded.filter(|failure| failure.code == code) else {
+        if is_cancelled {
+            return RunError::new(RunErrorKind::Cancelled).into();
+        }
+        let mut error =
+            ApiError::new(status_of_code(code, false), "", format!("the run failed: {code}"));
+        error.body.code = Cow::Owned(code.to_owned());
+        return error;
+    };
+    let status = failure.status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = status.unwrap_or_else(|| status_of_code(code, failure.retry_after.is_some()));
+    let mut error = ApiError::new(status, "", failure.error);
+    error.body.code = Cow::Owned(failure.code);
+    error.body.details = failure.details;
+    error.retry_after = failure.retry_after.map(Duration::from_secs);
+    error
+}
+
+/// The answer of a run whose end was not written with it: made from its steps.
+async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
+    let extra = |name: &str| run.extra.get(name).cloned().unwrap_or_default();
+    let text = |name: &str| extra(name).as_str().unwrap_or_default().to_owned();
+    let turns: Vec<Completion> = run
+        .steps
+        .iter()
+        .filter(|step| step.kind == "llm")
+        .filter_map(|step| Completion::deserialize(&step.payload["completion"]).ok())
+        .collect();
+    let (last, before) = match turns.as_slice() {
+        [.., before, last] => (Some(last), Some(before)),
+        [last] => (Some(last), None),
+        [] => (None, None),
+    };
+    let beginning = before.filter(|turn| {
+        turn.finish_reason == FinishReason::Length && turn.message.tool_calls.is_empty()
+    });
+    let response = beginning.into_iter().chain(last);
+    let mut response: String = response.map(|turn| turn.message.text.as_str()).collect();
+    let message_id = extra("message_id").as_str().map(str::to_owned);
+    if message_id.is_some()
+        && let Ok(Some(stored)) = client.message_by_key(&key.reply_key()).await
+    {
+        response = stored.content;
+    }
+    let standing = Standing::of(run);
+    let trace_id = run.steps.first().and_then(|step| step.payload.pointer("/detached/trace_id"));
+    let steps: Vec<Step> = run
+        .steps
+        .iter()
+        .filter(|step| step.kind == "tool")
+        .filter_map(|step| {
+            let mut told = step.payload.clone();
+            told["kind"] = json!("tool");
+            Step::deserialize(&told).ok()
+        })
+        .collect();
+    let answer = RunAnswer {
+        status: match standing.is_waiting() {
+            true => AnswerStatus::AwaitingApproval,
+            false => AnswerStatus::Ok,
+        },
+        run_id: text("run_id").into(),
+        task_id: run.task_id.clone().unwrap_or_default().into(),
+        trace_id: trace_id.and_then(Value::as_str).unwrap_or_default().to_owned().into(),
+        silent: (standing == Standing::Completed && message_id.is_none()).then_some(true),
+        message_id: message_id.map(Cow::Owned),
+        response: Some(response.into()),
+        usage: Usage::deserialize(extra("usage")).unwrap_or_default(),
+        cost: Cost::deserialize(extra("cost")).unwrap_or_default(),
+        model: last.map(|turn| turn.model.clone().into()),
+        provider: last.map(|turn| turn.provider.as_str().into()),
+        finish_reason: last.map(|turn| turn.finish_reason.as_str().into()),
+        steps: steps.into(),
+        workspace_digest: run.workspace_digest.clone().unwrap_or_default().into(),
+        run_key: Some(key.as_str().to_owned().into()),
+        ..RunAnswer::default()
+    };
+    serde_json::to_value(answer).unwrap_or_default()
+}
