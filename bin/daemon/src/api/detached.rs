@@ -41,6 +41,7 @@ const CANCEL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Who asks for a run.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Scope {
     /// `user:{userId}:{role}`; also as header `X-Wombat-Session`.
     session_key: Option<String>,
@@ -110,7 +111,7 @@ fn stream_path(session: &SessionKey, key: &RunKey) -> String {
 
 /// Starts a run that goes on without its caller, or goes on with one.
 #[utoipa::path(
-    post, path = "/api/agents/runs", tag = "agents", request_body = SendBody,
+    post, path = "/api/agents/runs", operation_id = "start_run", tag = "agents", request_body = SendBody,
     responses(
         (status = 202, body = Accepted),
         (status = "4XX", body = ErrorBody),
@@ -139,7 +140,7 @@ pub(super) async fn start(
 
 /// Where a run stands.
 #[utoipa::path(
-    get, path = "/api/agents/runs/{run_key}", tag = "agents",
+    get, path = "/api/agents/runs/{run_key}", operation_id = "get_run", tag = "agents",
     params(("run_key" = String, Path, description = "64 hexadecimal digits."), Scope),
     responses(
         (status = 200, body = RunReport),
@@ -160,7 +161,7 @@ pub(super) async fn get(
 
 /// Follows a run: everything that it has told, or what follows an event, then what it tells.
 #[utoipa::path(
-    get, path = "/api/agents/runs/{run_key}/stream", tag = "agents",
+    get, path = "/api/agents/runs/{run_key}/stream", operation_id = "stream_run", tag = "agents",
     params(("run_key" = String, Path, description = "64 hexadecimal digits."), Scope),
     responses(
         (status = 200, content_type = "text/event-stream", body = String),
