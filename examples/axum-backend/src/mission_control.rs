@@ -141,6 +141,8 @@ async fn create_message(
         agent_role: me.role().map(str::to_owned),
         actor_id: new.actor_id,
         attachments: new.attachments,
+        // Of feature `message_data`, which this backend does not have.
+        data: None,
         created_at: Some(Utc::now()),
     };
     Ok(app.store.messages.create(me.user_id(), key, &raw, message)?)

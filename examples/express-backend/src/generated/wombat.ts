@@ -21,7 +21,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/agents/runs/{run_id}": {
+    "/api/agents/runs": {
         parameters: {
             query?: never;
             header?: never;
@@ -30,9 +30,44 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** Starts a run that goes on without its caller, or goes on with one. */
+        post: operations["start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/runs/{run_key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where a run stands. */
+        get: operations["get"];
+        put?: never;
         post?: never;
-        /** Cancels a run of this instance. */
+        /** Cancels a run: by its key at any instance, by its run_id at its own. */
         delete: operations["cancel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/runs/{run_key}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Follows a run: everything that it has told, or what follows an event, then what it tells. */
+        get: operations["stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -279,6 +314,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The tools that each role has now, as a run would get them. The OpenAPI document is read again for it, at
+         *     most once a second.
+         */
+        get: operations["tools"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/usage": {
         parameters: {
             query?: never;
@@ -300,11 +355,13 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description The usage of a cancelled run. */
+        /** @description What is said of a cancelled run. */
         Cancelled: {
-            estimated: boolean;
+            /** @description Whether that is an estimate. */
+            estimated?: boolean | null;
+            /** @description `cancelled`; `cancelling` where it has not stopped yet. */
             status: string;
-            usage: components["schemas"]["UsageShape"];
+            usage?: components["schemas"]["UsageShape"] | null;
         };
         /** @description The documented form of the body. */
         CompactBody: {
@@ -361,6 +418,19 @@ export interface components {
             /** @description A sentence for a human. */
             error: string;
         };
+        /** @description A tool, and who may call it. */
+        ListedTool: {
+            /**
+             * @description Its name.
+             * @default
+             */
+            name: string;
+            /**
+             * @description What each role of the workspace may.
+             * @default []
+             */
+            roles: components["schemas"]["ToolVerdict"][];
+        };
         /** @description The documented form of the body. */
         LlmTaskBody: {
             /** @description The input of the task: any JSON. */
@@ -382,6 +452,56 @@ export interface components {
              */
             temperature?: number | null;
         };
+        /**
+         * @description Whether a role may call a tool.
+         * @enum {string}
+         */
+        MayCall: "yes" | "with_approval" | "no";
+        /** @description The output that a reply has to have. */
+        Output: {
+            /**
+             * @description Its name for the model's provider: letters, digits, `_` and `-`, 64 at most; `result` when absent.
+             * @default null
+             */
+            name: string | null;
+            /** @description The JSON Schema that the reply has to fit: at most 64 KiB, 32 levels deep. */
+            schema: Record<string, never>;
+            /**
+             * @description Whether the run fails when no reply fits (`true` when absent), or answers with text and
+             *     `output_errors`.
+             * @default null
+             */
+            strict: boolean | null;
+        };
+        /** @description The tools of a role. */
+        RoleTools: {
+            /**
+             * @description The role's name.
+             * @default
+             */
+            role: string;
+            /**
+             * @description Its tools, in the order in which a model sees them.
+             * @default []
+             */
+            tools: components["schemas"]["ToolInfo"][];
+        };
+        /** @description The body of 202, the answer of `POST /api/agents/runs`. */
+        RunAccepted: {
+            /** @description Whether there was such a run before. */
+            replayed?: boolean | null;
+            /** @description The run's key, 64 hexadecimal digits. */
+            run_key: string;
+            /**
+             * @description Where the run stands: `queued`, `running`, `awaiting_approval`, `awaiting_answer`, `completed`,
+             *     `failed` or `interrupted`.
+             */
+            status: string;
+            /** @description Where it can be followed: a path with its query. */
+            stream: string;
+            /** @description The task that the reply belongs to. */
+            task_id: string;
+        };
         /** @description The answer of `send`, and with a few fields less of `stream`. */
         RunAnswer: {
             /** @description Set when the prompt is close to the model's context window. */
@@ -394,6 +514,10 @@ export interface components {
             message_id?: string | null;
             /** @description The model that wrote the reply; `null` when none was called. */
             model?: string | null;
+            /** @description The reply as JSON, where it had to fit a schema; `null` beside `output_errors`. */
+            output?: unknown;
+            /** @description What of the reply does not fit, where the output was asked for with `strict: false`. */
+            output_errors?: string[] | null;
             /** @description The plan document of a kickoff. */
             plan_document_id?: string | null;
             /** @description Its provider. */
@@ -404,7 +528,10 @@ export interface components {
             response: string;
             /** @description This run. */
             run_id: string;
-            /** @description What resumes the run (`resume_run_key`), where it waits for approval. */
+            /**
+             * @description The run's key: what joins and cancels it at any instance, and resumes it (`resume_run_key`) where it
+             *     waits for a person.
+             */
             run_key?: string | null;
             /** @description There was nothing to say, and nothing was stored. */
             silent?: boolean | null;
@@ -423,8 +550,75 @@ export interface components {
             /** @description The digest of the workspace. */
             workspace_digest: string;
         };
+        /** @description The body of `GET /api/agents/runs/{run_key}`. */
+        RunReport: {
+            /** @description The answer as `send` gives it, where the run is completed or waits. */
+            answer?: Record<string, never> | null;
+            /** @description When it began. */
+            created_at?: string | null;
+            /** @description `{status, error, code, details}`, where it failed or was cancelled. */
+            error?: Record<string, never> | null;
+            /**
+             * Format: int64
+             * @description The id of the newest event; 0 before the first.
+             */
+            last_event_id: number;
+            /** @description The run's key. */
+            run_key: string;
+            /** @description As in [`Accepted`], or `cancelled`. */
+            status: string;
+            /**
+             * @description The steps of its journal: `index`, `kind`, what they say of the turn or the tool, and the ids of
+             *     their events (`first_event`, `last_event`).
+             */
+            steps: Record<string, never>[];
+            /** @description The task that the reply belongs to. */
+            task_id: string;
+            /** @description What it waits for. */
+            tool_requests?: components["schemas"]["ToolRequestReport"][] | null;
+            /** @description When it last changed. */
+            updated_at?: string | null;
+        };
+        /** @description The body of `GET /tools`: what the roles may call now. */
+        RunningTools: {
+            /**
+             * @description How many operations the OpenAPI document has; absent when none is read.
+             * @default null
+             */
+            openapi_operations: number | null;
+            /**
+             * @description The roles, in the order of their names.
+             * @default []
+             */
+            roles: components["schemas"]["RoleTools"][];
+            /**
+             * @description The tools that there are, in the order in which models see them, also those that no role may call.
+             * @default []
+             */
+            tools: components["schemas"]["ListedTool"][];
+            /**
+             * @description The daemon's version.
+             * @default
+             */
+            version: string;
+            /**
+             * @description The folder of the workspace, as the daemon's settings name it, made absolute.
+             * @default
+             */
+            workspace: string;
+            /**
+             * @description The digest of the workspace that is in use.
+             * @default
+             */
+            workspace_digest: string;
+        };
         /** @description The documented form of the body. */
         SendBody: {
+            /**
+             * @description Whether the run goes on when its caller leaves (docs/API.md, "Runs that outlive their caller");
+             *     also as header `X-Wombat-Detached`.
+             */
+            detached?: boolean | null;
             /** @description Makes the run safe to retry; also as header `Idempotency-Key`. */
             idempotency_key?: string | null;
             /** @description `max_steps`, `max_output_tokens`, `max_cost_usd`, `timeout_secs`. */
@@ -435,6 +629,7 @@ export interface components {
             messages?: unknown[] | null;
             /** @description Options of the run; everything else is passed through. */
             metadata?: unknown;
+            output?: components["schemas"]["Output"] | null;
             /** @description Resumes a journaled run. */
             resume_run_key?: string | null;
             /** @description `user:{userId}:{role}`. */
@@ -474,6 +669,19 @@ export interface components {
             /** @description Where the backend answered 401 or 403: its words, and the user and role that it refused. */
             refused?: string | null;
         };
+        /** @description A tool that a role may call. */
+        ToolInfo: {
+            /**
+             * @description Its name.
+             * @default
+             */
+            name: string;
+            /**
+             * @description Where it comes from: `built-in`, `openapi`, `backend` or `mcp`.
+             * @default
+             */
+            source: string;
+        };
         /** @description A tool call that waits for a person's approval. */
         ToolRequestReport: {
             /** @description The arguments of the call. */
@@ -482,6 +690,15 @@ export interface components {
             id: string;
             /** @description The tool. */
             tool: string;
+        };
+        /** @description What a role may do with a tool. */
+        ToolVerdict: {
+            /** @description Whether it may call the tool. */
+            may_call: components["schemas"]["MayCall"];
+            /** @description The role. */
+            role: string;
+            /** @description The rule that says so, with its file, where it is not simply a yes. */
+            why?: string | null;
         };
         /** @description `GET /usage`. */
         UsageReport: components["schemas"]["UsageTotals"] & {
@@ -605,13 +822,98 @@ export interface operations {
             };
         };
     };
+    start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SendBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunAccepted"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 64 hexadecimal digits. */
+                run_key: string;
+                /** @description `user:{userId}:{role}`; also as header `X-Wombat-Session`. */
+                session_key: string | null;
+                /** @description The id of the last event that was seen; the header `Last-Event-ID` counts more. */
+                after: number | null;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunReport"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     cancel: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                /** @description From the answer or the stream's start event. */
-                run_id: string;
+                /** @description The run's key; or the run_id of a run of this instance, from the answer or the stream's start event. */
+                run_key: string;
+                /** @description `user:{userId}:{role}`; also as header `X-Wombat-Session`. */
+                session_key: string | null;
+                /** @description The id of the last event that was seen; the header `Last-Event-ID` counts more. */
+                after: number | null;
             };
             cookie?: never;
         };
@@ -625,7 +927,73 @@ export interface operations {
                     "application/json": components["schemas"]["Cancelled"];
                 };
             };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cancelled"];
+                };
+            };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 64 hexadecimal digits. */
+                run_key: string;
+                /** @description `user:{userId}:{role}`; also as header `X-Wombat-Session`. */
+                session_key: string | null;
+                /** @description The id of the last event that was seen; the header `Last-Event-ID` counts more. */
+                after: number | null;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1019,6 +1387,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+        };
+    };
+    tools: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunningTools"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
