@@ -47,7 +47,9 @@ pub(crate) fn classify<T>(answer: Result<T, DaemonError>) -> Verdict {
     if error.is_session_busy() || error.code() == Some("session_queue_full") {
         return Verdict::Busy { retry_after };
     }
+    // A key that the provider refuses is a wrong setting, as one that is missing.
     let is_outage = error.is_unavailable()
+        || error.code() == Some("llm_auth")
         || matches!(error, DaemonError::Refused { .. } | DaemonError::NotDaemon { .. });
     let is_final = matches!(error.status(), Some(400 | 404 | 409 | 422));
     let error = reason(error);
@@ -122,6 +124,7 @@ mod tests {
             (503, "overloaded", "outage"),
             // Also of a spent account: it waits until somebody pays.
             (503, "llm_unavailable", "outage"),
+            (502, "llm_auth", "outage"),
             (502, "llm_rejected", "failed"),
             (503, "", "outage"),
             (502, "backend_unavailable", "outage"),
