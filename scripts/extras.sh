@@ -44,7 +44,7 @@ node_js() { debian node nodejs npm npm; }
 
 # Small programs of Debian.
 part_programs() {
-  debian c++ g++ make make git git curl curl openssl openssl script bsdutils faketime faketime crontab cron \
+  debian c++ g++ make make git git curl curl openssl openssl sqlite3 sqlite3 script bsdutils faketime faketime crontab cron \
     zsh zsh fish fish mandoc mandoc systemd-analyze systemd prometheus prometheus valgrind valgrind
 }
 part_browser() { debian /usr/bin/chromedriver chromium-driver /usr/bin/chromium chromium; }

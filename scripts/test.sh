@@ -24,7 +24,8 @@ skipped=$(sort -u "$WOMBAT_TEST_SKIPPED")
 printf '\nSkipped tests:\n'
 sed 's/^/  /' <<< "$skipped"
 tests=$(sed -E 's/^([^ ]+ [^ ]+): .*/\1/' <<< "$skipped" | sort -u | wc -l)
-printf '\n%d tests were skipped:\n' "$tests"
+[ "$tests" = 1 ] && were='test was' || were='tests were'
+printf '\n%d %s skipped:\n' "$tests" "$were"
 # Where one reason has several commands, or one command several reasons, each pair is a line.
 sed -E 's/^[^ ]+ [^ ]+: //' <<< "$skipped" | sort | uniq -c | sort -rn | while read -r count reason; do
   printf '  %4d  %s\n' "$count" "$reason"

@@ -84,7 +84,8 @@ def _(s: Stage) -> Any:
     thread = lambda: s.person("ann", "GET", f"/messages?task_id={task}&limit=200")["items"]
     stolen = len(thread()) != 1
     s.send("Hello", user="ann", task_id=task, task_title=None)
-    return len(thread()) == 2, stolen
+    # Her own question and its reply are new.
+    return len(thread()) == 3, stolen
 
 
 @attempt(WHO, "get another's reply by the same idempotency key")

@@ -36,18 +36,18 @@ pub(crate) async fn run(exit: bool, model: Option<Model>) -> Result<(), ProgramE
     let mut interrupt = handler(SignalKind::interrupt())?;
     let mut terminate = handler(SignalKind::terminate())?;
     let mut hangup = handler(SignalKind::hangup())?;
-    let mut choice = Choice::of(|name| std::env::var(name).ok());
     // Ends with this function, after the programs.
-    let local = match model {
-        Some(Model::Local) => Some(local().await?),
-        None => None,
-    };
-    if let Some(model) = &local {
-        choice = Choice::local(&model.url);
-    }
+    let mut small = None;
     let mut stack = None;
+    let shown = async {
+        let choice = match model {
+            Some(Model::Local) => Choice::local(&small.insert(local().await?).url),
+            None => Choice::of(|name| std::env::var(name).ok()),
+        };
+        play(&choice, exit, &mut stack).await
+    };
     let result = tokio::select! {
-        result = play(&choice, exit, &mut stack) => result,
+        result = shown => result,
         _ = interrupt.recv() => say(""),
         _ = terminate.recv() => say(""),
         _ = hangup.recv() => Ok(()),

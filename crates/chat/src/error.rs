@@ -83,6 +83,11 @@ pub(super) enum ChatError {
 }
 
 impl ChatError {
+    /// Whether the daemon refuses the question because another one of the session is being answered.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Daemon { code, .. } if code == "session_busy")
+    }
+
     /// A call to the daemon at `url` that failed.
     pub(crate) fn of_call(url: &str, error: DaemonError) -> Self {
         let url = shown::url(url).to_string();

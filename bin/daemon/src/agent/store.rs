@@ -63,7 +63,8 @@ pub(super) async fn message(
 ) -> Result<Message, McError> {
     let message = CreateMessage {
         task_id: task_id.to_owned(),
-        content: request.message.clone(),
+        // Databases store no U+0000, and no person types it.
+        content: request.message.replace('\0', ""),
         actor_type: Some(ActorType::User),
         idempotency_key: Some(run_key.message_key()),
         ..CreateMessage::default()

@@ -151,3 +151,35 @@ async fn nothing_is_asked_of_a_model_when_it_cannot_be_stored() {
     assert_eq!((status, &answer["code"]), (502, &json!("backend_auth")), "{answer}");
     assert!(world.model_got().await.is_empty());
 }
+
+/// On a task that is there, too, where nothing else is created.
+#[tokio::test]
+async fn nothing_is_stored_for_a_run_that_is_refused() {
+    let features = json!({ "messages_list": true, "user_messages": true, "budgets": true });
+    let world = World::with(&[], features).await;
+    world.backend_says("GET", "/messages", 200, json!({ "items": [] })).await;
+    let used =
+        json!({ "limit_usd": 1.0, "spent_usd": 1.0, "reserved_usd": 0.0, "remaining_usd": 0.0 });
+    world.backend_says("GET", "/budget", 200, used).await;
+    let (status, answer) = world.daemon.send(&message(json!({ "task_id": "t1" }))).await;
+    assert_eq!((status, &answer["code"]), (402, &json!("budget_exceeded")), "{answer}");
+    assert!(stored(&world).await.is_empty());
+    // A model whose price is not known, with a limit on the cost.
+    let no_price = [("LLM_MODEL_FALLBACK", "openai/gpt-unknown")];
+    let features = json!({ "messages_list": true, "user_messages": true });
+    let world = World::with(&no_price, features).await;
+    world.backend_says("GET", "/messages", 200, json!({ "items": [] })).await;
+    let limited = json!({ "task_id": "t1", "limits": { "max_cost_usd": 1 } });
+    let (status, answer) = world.daemon.send(&message(limited)).await;
+    assert_eq!(status, 400, "{answer}");
+    assert!(stored(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_character_that_databases_do_not_store_is_left_out() {
+    let world = world(json!([])).await;
+    world.model(vec![says("ok")]).await;
+    let more = json!({ "message": "hel\0lo" });
+    assert_eq!(world.daemon.send(&message(more)).await.0, 200);
+    assert_eq!(stored(&world).await[0]["content"], "hello");
+}

@@ -115,7 +115,7 @@ pub(super) async fn create_message(
 }
 
 /// What the user said to an agent, which the daemon stores: with a token for that, and once for each run.
-fn told<'a>(agent: &'a Agent, new: &CreateMessage) -> Result<Author<'a>, ApiError> {
+fn told(agent: &Agent, new: &CreateMessage) -> Result<Author<'static>, ApiError> {
     if !agent.speaks_for_user {
         return Err(ApiError::forbidden("an agent cannot write as the user"));
     }
@@ -131,7 +131,7 @@ fn told<'a>(agent: &'a Agent, new: &CreateMessage) -> Result<Author<'a>, ApiErro
             "is required: a run stores its message once",
         ));
     }
-    Ok(Author::Told(&agent.role))
+    Ok(Author::Told)
 }
 
 pub(super) async fn list_documents(

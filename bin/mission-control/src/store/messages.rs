@@ -17,8 +17,9 @@ pub enum Author<'a> {
     Agent(&'a str),
     /// A person: each `@role` in the text notifies that role's session.
     Person,
-    /// A person, to an agent of this role, which is answering already: only other roles are notified.
-    Told(&'a str),
+    /// A person, as the daemon stores it: that call has its agent, which is answering already, and text that an
+    /// application passes on starts no others. Nobody is notified.
+    Told,
 }
 
 fn message(row: &AnyRow) -> Message {
@@ -43,10 +44,9 @@ pub async fn insert(
     new: &CreateMessage,
 ) -> Result<Message, StoreError> {
     tasks::ensure_exists(tx, user_id, &new.task_id).await?;
-    let (actor, agent_role, answers) = match author {
-        Author::Agent(role) => ("agent", Some(role), None),
-        Author::Person => ("user", None, None),
-        Author::Told(role) => ("user", None, Some(role)),
+    let (actor, agent_role) = match author {
+        Author::Agent(role) => ("agent", Some(role)),
+        Author::Person | Author::Told => ("user", None),
     };
     let row = sqlx::query(
         "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at, data) \
@@ -67,9 +67,8 @@ pub async fn insert(
     .await?;
     let made = message(&row);
     events::record(tx, user_id, "message.created", "message_id", &made).await?;
-    if !matches!(author, Author::Agent(_)) {
-        let mentioned = mentioned_roles(&new.content);
-        for role in mentioned.into_iter().filter(|role| Some(&**role) != answers) {
+    if matches!(author, Author::Person) {
+        for role in mentioned_roles(&new.content) {
             let notification = CreateNotification {
                 user_id: user_id.to_owned(),
                 session_key: format!("user:{user_id}:{role}"),

@@ -234,8 +234,13 @@ async fn a_token_on_behalf_of_its_user_stores_what_the_user_said_once() {
     assert_eq!((&made.ok()["actor_type"], &made.ok()["agent_role"]), (&json!("user"), &Value::Null));
     let again = by("ann").post("/messages", said.clone()).await;
     assert!(again.replayed() && again.ok()["id"] == made.ok()["id"]);
-    // The agent is answering already; another one that is mentioned is told.
-    let told = backend.person("ann").get("/notifications").await;
+    // The agent is answering already, and the call starts no other one.
+    let person = backend.person("ann");
+    assert!(person.get("/notifications").await.items().is_empty());
+    // Ann's own words on the page do.
+    let own = json!({ "task_id": task, "content": "@jarvis look" });
+    person.post("/messages", own).await.ok();
+    let told = person.get("/notifications").await;
     assert_eq!(crate::harness::column(told.items(), "session_key"), ["user:ann:jarvis"]);
     let without = |name: &str, value: Value| {
         let mut body = said.clone();

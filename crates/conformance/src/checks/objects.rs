@@ -8,6 +8,9 @@ use crate::token::{ROLE, claims};
 use crate::verdict::{NotPassed, ensure};
 use crate::world::World;
 
+/// Another role, for mentions.
+const OTHER: &str = "conformance-other";
+
 pub(crate) async fn run(suite: &mut Suite<'_>) {
     required(suite).await;
     tasks(suite).await;
@@ -283,22 +286,36 @@ async fn user_messages(suite: &mut Suite<'_>) {
             w.token(&on_behalf(w, &w.two)?).post("/messages", body).await?.fails(403)
         })
         .await;
-    let sentence = "but not the token's own, which is answering already";
+    let sentence = "`idempotency_key` is required: once for each run";
+    suite
+        .check("user-message-key", features, sentence, async |w| {
+            let task = w.task(&w.one, "user-message-key").await?;
+            let body = json!({
+                "task_id": task, "content": w.title("without a key"), "actor_type": "user"
+            });
+            w.token(&on_behalf(w, &w.one)?).post("/messages", body).await?.fails(400)
+        })
+        .await;
+    let sentence = "`@role` in it notifies nobody";
     let features = &["user_messages", "notifications"];
     suite
         .check("user-message-mention", features, sentence, async |w| {
             let user = w.fresh_user()?;
             let task = w.task(&user, "user-message-mention").await?;
             let body = json!({
-                "task_id": task, "content": format!("@{ROLE} look"), "actor_type": "user",
-                "idempotency_key": w.key()
+                "task_id": task, "content": format!("@{ROLE} and @{OTHER} look"),
+                "actor_type": "user", "idempotency_key": w.key()
             });
             w.token(&on_behalf_of(w, &user, &user)?).post("/messages", body).await?.created()?;
             let list = w.agent(&user).get("/notifications").await?;
             ensure(list.items()?.is_empty(), || {
                 format!("expected no notification for the token's own role, got {}", list.text)
             })?;
-            Ok("its own role is not notified".to_owned())
+            let list = w.agent_as(&user, OTHER).get("/notifications").await?;
+            ensure(list.items()?.is_empty(), || {
+                format!("expected no notification for another role, got {}", list.text)
+            })?;
+            Ok("no role is notified".to_owned())
         })
         .await;
 }

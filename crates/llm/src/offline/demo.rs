@@ -61,7 +61,7 @@ const PLAN: &str = "\
 4. **Decide**: the next step becomes a task with a date.";
 
 pub(super) fn turn(asked: Asked<'_>) -> Turn {
-    if asked.message.to_lowercase().contains("heartbeat") {
+    if is_heartbeat(asked.message) {
         return Turn { text: "HEARTBEAT_OK".to_owned(), calls: Vec::new() };
     }
     let thread = Thread::new(asked.earlier);
@@ -80,6 +80,16 @@ pub(super) fn turn(asked: Asked<'_>) -> Turn {
     }
     said.retain(|text| !text.is_empty());
     Turn { text: said.join("\n\n"), calls: Vec::new() }
+}
+
+/// Whether nobody asks, but `wombat-heartbeat`, or a schedule of one's own that words it likewise.
+fn is_heartbeat(message: &str) -> bool {
+    let message = message.trim();
+    let begin = message.get(.."heartbeat".len()).unwrap_or_default();
+    let rest = || message["heartbeat".len()..].trim_start();
+    message.contains("HEARTBEAT_OK")
+        || (begin.eq_ignore_ascii_case("heartbeat")
+            && (rest().is_empty() || rest().starts_with([':', '.', '!', ','])))
 }
 
 fn answer(play: &mut Play<'_>, wish: &Wish, thread: &Thread<'_>) -> Result<String, Stop> {

@@ -235,7 +235,25 @@ async fn the_built_in_script_says_what_it_is_with_three_examples() {
     assert!(play(&client, &ALL, "Generate a plan", &[]).await.1.contains("Plan"));
     let heartbeat = play(&client, &ALL, "Heartbeat: is anything pending?", &[]).await.1;
     assert_eq!(heartbeat, "HEARTBEAT_OK");
+    for words in ["what is a heartbeat?", "heartbeats of the school"] {
+        let reply = play(&client, &ALL, words, &[]).await.1;
+        assert_ne!(reply, "HEARTBEAT_OK", "{words}");
+    }
     assert!(play(&client, &ALL, "Hello!", &[]).await.1.contains("scout"));
+}
+
+#[tokio::test]
+async fn what_the_application_cannot_be_asked_is_counted_here() {
+    let client = client(offline());
+    for (words, none) in [
+        ("How many schools are rated at least 8?", true),
+        ("How many schools have fees under 0?", true),
+        ("How many schools are rated at least 4?", false),
+    ] {
+        let reply = play(&client, &ALL, words, &[two_schools()]).await.1;
+        // The application has 6, of which two are in the answer.
+        assert_eq!(!reply.contains('6'), none, "{words}: {reply}");
+    }
 }
 
 #[tokio::test]

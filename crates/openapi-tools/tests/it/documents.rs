@@ -120,6 +120,22 @@ fn names_are_made_where_there_are_none_and_told_apart_where_they_are_the_same() 
 }
 
 #[test]
+fn a_whole_name_that_another_operation_has_is_not_the_id_of_a_short_one() {
+    let paths = json!({
+        "/api/schools": { "get": {} },
+        "/find": { "get": { "operationId": "get_api_schools" } },
+        "/api/tasks": { "get": {} },
+    });
+    let text = json!({ "openapi": "3.0.0", "paths": paths }).to_string();
+    let document = Document::parse(&text, &[], "").unwrap();
+    let names: Vec<_> =
+        document.candidates().map(|candidate| (candidate.name, candidate.id)).collect();
+    let expected =
+        [("get_schools", None), ("get_api_schools", None), ("get_tasks", Some("get_api_tasks"))];
+    assert_eq!(names, expected);
+}
+
+#[test]
 fn yaml_and_json_say_the_same() {
     let yaml = "openapi: 3.0.3\npaths:\n  /a/{id}:\n    parameters:\n      - {name: id, in: path, required: true, schema: {type: integer}}\n    get:\n      summary: Reads one.\n      responses:\n        200: {description: ok}\n";
     let from_yaml = all(&Document::parse(yaml, &[], "").unwrap());

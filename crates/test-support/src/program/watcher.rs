@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use rustix::process::{Pid, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 /// Waits for the end of its standard input, which comes when this process ends in whatever way, and kills a
@@ -12,7 +13,9 @@ const WATCH: &str = r#"read -r _; kill -s KILL -- "-$1""#;
 #[derive(Debug)]
 pub(super) struct Watcher {
     /// Its standard input is open as long as this lives.
-    _child: Child,
+    child: Child,
+    /// The number of the group.
+    group: Option<Pid>,
 }
 
 impl Watcher {
@@ -27,7 +30,19 @@ impl Watcher {
             // What kills the group of this process does not kill it.
             .process_group(0)
             .spawn()?;
-        Ok(Self { _child: child })
+        let group = i32::try_from(leader).ok().and_then(Pid::from_raw);
+        Ok(Self { child, group })
+    }
+
+    /// After the leader's end: where it has left nothing running, its number may be another group's from now
+    /// on, which is not to be killed.
+    pub(super) fn leader_ended(&mut self) {
+        let is_gone = |group| test_kill_process_group(group).is_err();
+        if self.group.is_some_and(is_gone) {
+            self.group = None;
+            // It has ended already, or ends now.
+            let _ = self.child.start_kill();
+        }
     }
 }
 

@@ -53,7 +53,7 @@ One command installs everything that is missing: scripts/extras.sh
     assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b"summary\n"[..]));
     let output = tested("echo 'e2e::it a: only root may' >> \"$WOMBAT_TEST_SKIPPED\"");
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.ends_with("1 tests were skipped:\n     1  only root may\n"), "{said}");
+    assert!(said.ends_with("1 test was skipped:\n     1  only root may\n"), "{said}");
 }
 
 /// The last arguments of this function's calls, `lacks("what", "PART")`, each of its words.

@@ -147,21 +147,29 @@ impl Search {
 
     /// The body of the application's search. What it cannot say is left to [`Search::choose`].
     pub(super) fn body(&self) -> Value {
-        let whole = |end: Option<f64>| end.filter(|_| self.fees.min.is_none());
-        let most = whole(self.fees.max).map(|max| if self.fees.is_open { max - 1.0 } else { max });
-        let least = self.rating.min.filter(|min| (0.0..=5.0).contains(min));
         let one = |list: &[&'static str]| (list.len() == 1).then(|| list[0]);
         let mut body = json!({
             "level": one(&self.levels), "near": one(&self.places), "suburb": self.suburb,
             "query": (!self.query.is_empty() && !self.is_choice()).then(|| self.query.join(" ")),
-            "max_fees": most.filter(|most| *most >= 0.0).map(|most| most.floor() as u64),
-            "min_rating": least,
+            "max_fees": self.most_fees(), "min_rating": self.least_rating(),
             "limit": if self.is_exact() { self.count.unwrap_or(SHORT_LIST).clamp(1, MAX_LIMIT) } else { MAX_LIMIT },
         });
         if let Some(fields) = body.as_object_mut() {
             fields.retain(|_, value| !value.is_null());
         }
         body
+    }
+
+    /// The most fees, where the application takes them: whole numbers, from none on.
+    fn most_fees(&self) -> Option<u64> {
+        let max = self.fees.max.filter(|_| self.fees.min.is_none())?;
+        let most = if self.fees.is_open { max.ceil() - 1.0 } else { max.floor() };
+        (most >= 0.0).then_some(most as u64)
+    }
+
+    /// The least rating, where the application takes it.
+    fn least_rating(&self) -> Option<f64> {
+        self.rating.min.filter(|min| (0.0..=5.0).contains(min))
     }
 
     /// Whether one of several words is enough.
@@ -184,7 +192,10 @@ impl Search {
             ..self.clone()
         };
         let is_one = self.levels.len() <= 1 && self.places.len() <= 1 && !self.is_choice();
-        is_one && !self.rating.is_open && bare == Self::default()
+        // An end that the application does not take is not in the body.
+        let has_ends = self.fees.max.is_some() == self.most_fees().is_some()
+            && self.rating.min.is_some() == self.least_rating().is_some();
+        is_one && has_ends && !self.rating.is_open && bare == Self::default()
     }
 
     /// The schools of an answer that fit, in the order that was asked for, and how many there are.

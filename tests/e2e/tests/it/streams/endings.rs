@@ -33,8 +33,9 @@ async fn a_run_with_tools_is_told_in_order_and_its_last_turn_is_what_is_stored()
     let task = told[0].1["task_id"].as_str().unwrap();
     let path = format!("/messages?task_id={task}");
     let thread = world.stack.person(USER).list(&path).await.unwrap();
-    assert_eq!((thread.len(), thread[0]["content"].as_str()), (1, Some(&*PIECES.concat())));
-    assert_eq!(thread[0]["id"], done["message_id"]);
+    // The question, and what was told last.
+    assert_eq!((thread.len(), thread[1]["content"].as_str()), (2, Some(&*PIECES.concat())));
+    assert_eq!(thread[1]["id"], done["message_id"]);
 }
 
 #[tokio::test]

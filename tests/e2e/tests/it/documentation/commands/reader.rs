@@ -19,7 +19,7 @@ use crate::peers::{free_port, installed};
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The tools that a reader needs.
-const TOOLS: [&str; 5] = ["bash", "git", "make", "curl", "openssl"];
+const TOOLS: [&str; 6] = ["bash", "git", "make", "curl", "openssl", "sqlite3"];
 
 /// The programs that the commands start.
 const PROGRAMS: [&str; 7] = [
