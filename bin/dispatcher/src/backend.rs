@@ -125,10 +125,15 @@ impl Backend {
         self.offers("orphans").await == Some(true)
     }
 
-    /// Runs that no instance works on; nobody else gets them for [`ORPHAN_LEASE`].
-    pub(crate) async fn lease_orphans(&self, limit: u32) -> Result<Vec<Orphan>, McError> {
+    /// Runs that no instance works on; nobody else gets them for [`ORPHAN_LEASE`]. `returned` were leased
+    /// before, and not taken.
+    pub(crate) async fn lease_orphans(
+        &self,
+        limit: u32,
+        returned: Vec<Orphan>,
+    ) -> Result<Vec<Orphan>, McError> {
         let lease_seconds = u32::try_from(ORPHAN_LEASE.as_secs()).unwrap_or(u32::MAX);
-        let query = LeaseOrphans { lease_seconds, limit };
+        let query = LeaseOrphans { lease_seconds, limit, returned };
         Ok(self.internal.lease_orphans(query).await?.runs)
     }
 

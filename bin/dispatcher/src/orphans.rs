@@ -2,15 +2,18 @@
 //! takes them up.
 //!
 //! The backend counts how often it gives a run out without a new step. So a daemon that is away or busy is
-//! asked again under the same lease, and nothing is leased while it is known to be away.
+//! asked again under the same lease, nothing is leased while it is known to be away, and what it did not
+//! take is given back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use mc_client::error::McError;
 use mc_client::orphans::Orphan;
 use retry::Backoff;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::poll_schedule::delay;
 use crate::settings::Settings;
 
-/// The most runs of one lease.
+/// The most runs that are held at a time.
 const LIMIT: u32 = 100;
 
 /// How much of a lease is left when the daemon is asked for the last time.
@@ -31,8 +34,8 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// Between two attempts for one run.
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(8));
 
-/// Between two leases while the daemon takes no runs up.
-const OUTAGE: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
+/// Between two looks whether a daemon that is away is back: a run is to be taken up soon after.
+const OUTAGE: Duration = Duration::from_secs(5);
 
 /// What became of a run.
 enum Resumed {
@@ -40,100 +43,114 @@ enum Resumed {
     Yes,
     /// It does not want it, or this very run breaks it.
     No(String),
-    /// It takes nothing at present.
-    Unavailable(String),
+    /// It takes the run not at present.
+    Later(String),
+}
+
+/// The way to the daemon, and whether that is away.
+struct Link {
+    daemon: Arc<Daemon>,
+    posts: Semaphore,
+    is_away: AtomicBool,
+    stop: CancellationToken,
 }
 
 /// Lets the daemon take up the runs that no instance works on.
 pub(crate) struct Orphans {
     backend: Arc<Backend>,
-    daemon: Arc<Daemon>,
+    link: Arc<Link>,
     metrics: Arc<Metrics>,
     interval: Duration,
-    concurrency: usize,
     log_dedup: LogDedup,
-    /// Rounds in a row in which the daemon took nothing.
-    outages: u32,
+    /// What was leased and not taken.
+    returned: Vec<Orphan>,
 }
 
 impl Orphans {
+    /// Ready to look for such runs until `stop`.
     pub(crate) fn new(
         settings: &Settings,
         backend: Arc<Backend>,
         daemon: Arc<Daemon>,
         metrics: Arc<Metrics>,
+        stop: CancellationToken,
     ) -> Self {
+        let posts = Semaphore::new(settings.concurrency);
         Self {
             backend,
-            daemon,
+            link: Arc::new(Link { daemon, posts, is_away: AtomicBool::new(false), stop }),
             metrics,
             interval: settings.orphans_interval,
-            concurrency: settings.concurrency,
             log_dedup: LogDedup::default(),
-            outages: 0,
+            returned: Vec::new(),
         }
     }
 
-    /// Looks for such runs until `stop`.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Looks for such runs at intervals. One that has to wait holds up no other.
+    pub(crate) async fn run(mut self) {
+        let stop = self.link.stop.clone();
+        let mut posts = JoinSet::new();
+        let mut next = Instant::now() + self.interval;
         loop {
-            let wait = match self.outages {
-                0 => self.interval,
-                outages => delay(OUTAGE, outages, None).max(self.interval),
-            };
             tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => break,
+                Some(Ok((run, resumed))) = posts.join_next() => self.note(run, resumed),
+                () = tokio::time::sleep_until(next) => {
+                    for (run, last_try) in self.lease(posts.len()).await {
+                        posts.spawn(resume(Arc::clone(&self.link), run, last_try));
+                    }
+                    let is_away = self.link.is_away.load(Ordering::Relaxed);
+                    let wait = if is_away { OUTAGE.max(self.interval) } else { self.interval };
+                    next = Instant::now() + wait;
+                }
             }
-            self.round(&stop).await;
+        }
+        // What is being posted comes to its end.
+        self.finish(posts).await;
+    }
+
+    /// Looks once, and waits for what becomes of what it finds.
+    pub(crate) async fn once(&mut self) {
+        let mut posts = JoinSet::new();
+        for (run, last_try) in self.lease(0).await {
+            posts.spawn(resume(Arc::clone(&self.link), run, last_try));
+        }
+        self.finish(posts).await;
+    }
+
+    async fn finish(&mut self, mut posts: JoinSet<(Orphan, Resumed)>) {
+        while let Some(done) = posts.join_next().await {
+            if let Ok((run, resumed)) = done {
+                self.note(run, resumed);
+            }
         }
     }
 
-    /// Looks once, where the backend has such runs at all.
-    pub(crate) async fn round(&mut self, stop: &CancellationToken) {
-        if !self.backend.has_orphans().await {
-            return;
+    /// Runs to be posted, each with the time of the last attempt; `held` are being posted already.
+    async fn lease(&mut self, held: usize) -> Vec<(Orphan, Instant)> {
+        let limit = LIMIT.saturating_sub(u32::try_from(held).unwrap_or(LIMIT));
+        if limit == 0 || !self.backend.has_orphans().await {
+            return Vec::new();
         }
-        if self.outages > 0
-            && let Err(error) = self.daemon.answers().await
+        if self.link.is_away.load(Ordering::Relaxed)
+            && let Err(error) = self.link.daemon.answers().await
         {
             tracing::debug!(%error, "the daemon is still unavailable; no run is leased");
-            self.outages = self.outages.saturating_add(1);
-            return;
+            return Vec::new();
         }
         let last_try = Instant::now() + ORPHAN_LEASE.saturating_sub(MARGIN);
-        let runs = match self.backend.lease_orphans(LIMIT).await {
-            Ok(runs) => runs,
-            Err(error) => return self.lease_failed(&error),
-        };
-        self.log_dedup.reset("orphans");
-        let daemon = &self.daemon;
-        let resumed = futures::stream::iter(runs).map(|run| async move {
-            let resumed = resume(daemon, &run, last_try, stop).await;
-            (run, resumed)
-        });
-        let resumed: Vec<_> = resumed.buffer_unordered(self.concurrency).collect().await;
-        let mut is_away = false;
-        for (run, resumed) in resumed {
-            let (run_key, session) = (run.run_key.as_str(), run.session_key.as_str());
-            match resumed {
-                Resumed::Yes => {
-                    self.metrics.resumed.increment(1);
-                    tracing::info!(run_key, session, attempt = run.attempts, "run taken up again");
-                }
-                Resumed::No(error) => {
-                    let attempt = run.attempts;
-                    tracing::warn!(run_key, session, attempt, error, "run not taken up");
-                }
-                Resumed::Unavailable(error) => {
-                    is_away = true;
-                    if self.log_dedup.should_log("resume", &error, Instant::now()) {
-                        tracing::error!(run_key, session, error, "no daemon takes the run up");
-                    }
-                }
+        // When the call fails, they just count as given out.
+        let returned = std::mem::take(&mut self.returned);
+        match self.backend.lease_orphans(limit, returned).await {
+            Ok(runs) => {
+                self.log_dedup.reset("orphans");
+                runs.into_iter().map(|run| (run, last_try)).collect()
+            }
+            Err(error) => {
+                self.lease_failed(&error);
+                Vec::new()
             }
         }
-        self.outages = if is_away { self.outages.saturating_add(1) } else { 0 };
     }
 
     fn lease_failed(&mut self, error: &McError) {
@@ -142,30 +159,58 @@ impl Orphans {
             tracing::warn!(%error, "the backend gives out no runs to take up; asking again");
         }
     }
+
+    /// Notes what became of a run.
+    fn note(&mut self, run: Orphan, resumed: Resumed) {
+        let (run_key, session) = (run.run_key.as_str(), run.session_key.as_str());
+        match resumed {
+            Resumed::Yes => {
+                self.metrics.resumed.increment(1);
+                tracing::info!(run_key, session, attempt = run.attempts, "run taken up again");
+            }
+            Resumed::No(error) => {
+                let attempt = run.attempts;
+                tracing::warn!(run_key, session, attempt, error, "run not taken up");
+            }
+            Resumed::Later(error) => {
+                if self.log_dedup.should_log("resume", &error, Instant::now()) {
+                    tracing::error!(run_key, session, error, "no daemon takes the run up");
+                }
+                self.returned.push(run);
+            }
+        }
+    }
 }
 
 /// Posts a run to the daemon; again while that is away, busy or full, as long as the lease lasts.
-async fn resume(
-    daemon: &Daemon,
-    run: &Orphan,
-    last_try: Instant,
-    stop: &CancellationToken,
-) -> Resumed {
+async fn resume(link: Arc<Link>, run: Orphan, last_try: Instant) -> (Orphan, Resumed) {
     let mut failures = 0;
     loop {
-        let (error, retry_after) = match daemon.resume(run).await {
-            Verdict::Delivered => return Resumed::Yes,
-            Verdict::Rejected(error) | Verdict::Failed { error, .. } => return Resumed::No(error),
+        let verdict = {
+            let _permit = link.posts.acquire().await;
+            // Others may have taken all its time.
+            if Instant::now() > last_try || link.stop.is_cancelled() {
+                return (run, Resumed::Later("the daemon is busy with others".to_owned()));
+            }
+            link.daemon.resume(&run).await
+        };
+        let is_away = matches!(verdict, Verdict::Outage { .. });
+        link.is_away.store(is_away, Ordering::Relaxed);
+        let (error, retry_after) = match verdict {
+            Verdict::Delivered => return (run, Resumed::Yes),
+            Verdict::Rejected(error) | Verdict::Failed { error, .. } => {
+                return (run, Resumed::No(error));
+            }
             Verdict::Busy { retry_after } => ("its session is busy".to_owned(), retry_after),
             Verdict::Outage { error, retry_after } => (error, retry_after),
         };
         failures += 1;
         let again = Instant::now() + delay(RETRY, failures, retry_after);
         if again > last_try {
-            return Resumed::Unavailable(error);
+            return (run, Resumed::Later(error));
         }
         tokio::select! {
-            () = stop.cancelled() => return Resumed::Unavailable(error),
+            () = link.stop.cancelled() => return (run, Resumed::Later(error)),
             () = tokio::time::sleep_until(again) => {}
         }
     }

@@ -41,7 +41,9 @@ pub async fn run(
     let backend = Arc::new(Backend::new(settings, http.clone())?);
     let daemon = Arc::new(Daemon::new(settings, http)?);
     let parts = (Arc::clone(&backend), Arc::clone(&daemon), Arc::clone(&metrics));
-    let mut orphans = Orphans::new(settings, parts.0, parts.1, parts.2);
+    // Whichever ends first ends the other: the dispatcher by its error, both by the signal.
+    let both = stop.child_token();
+    let mut orphans = Orphans::new(settings, parts.0, parts.1, parts.2, both.clone());
     let dispatcher = Dispatcher::new(settings, once, backend, daemon, metrics);
     tracing::info!(
         backend = %shown::url(&settings.backend.control_plane),
@@ -52,16 +54,14 @@ pub async fn run(
     if once {
         let ended = dispatcher.run(once, stop.clone()).await;
         // The polls have asked what the backend can do.
-        orphans.round(&stop).await;
+        orphans.once().await;
         return ended;
     }
-    // Whichever ends first ends the other: the dispatcher by its error, both by the signal.
-    let both = stop.child_token();
     let dispatched = async {
         let ended = dispatcher.run(once, both.clone()).await;
         both.cancel();
         ended
     };
-    let (ended, ()) = tokio::join!(dispatched, orphans.run(both.clone()));
+    let (ended, ()) = tokio::join!(dispatched, orphans.run());
     ended
 }

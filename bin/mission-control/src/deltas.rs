@@ -5,7 +5,7 @@ pub(crate) mod streams;
 
 use std::time::Duration;
 
-use mc_client::deltas::{Deltas, DeltasNote};
+use mc_client::deltas::{Deltas, DeltasNote, IDS_PER_FENCE};
 
 use self::streams::Streams;
 use crate::store::deltas::{Batch, Limits, Teller};
@@ -59,7 +59,13 @@ impl RunDeltas {
             return self.store.add_deltas(scope, run_key, fence, batch, self.limits).await;
         };
         let run = self.store.teller(scope, run_key, fence).await?;
-        let last_seq = streams.add(&run.name, fence.fence, batch, self.limits).await?;
+        let noted = self.store.last_delta(&run).await?;
+        let told = streams.add(&run.name, fence.fence, batch, noted, self.limits).await?;
+        // Once a lease the database notes that the run tells, for when the Redis has nothing of it any more.
+        if told > noted && noted <= fence.fence.saturating_mul(IDS_PER_FENCE) {
+            self.store.note_told(&run, told).await?;
+        }
+        let last_seq = told.max(noted);
         Ok(DeltasNote { last_seq, cancel_requested: run.cancel_requested })
     }
 
@@ -77,7 +83,14 @@ impl RunDeltas {
     ) -> Result<Deltas, StoreError> {
         match &self.streams {
             None => self.store.deltas(run, after, limit, self.limits.ttl).await,
-            Some(streams) => streams.read(run, after, limit, self.limits.ttl).await,
+            Some(streams) => {
+                let mut found = streams.read(run, after, limit, self.limits.ttl).await?;
+                if found.last_seq == 0 {
+                    found.last_seq = self.store.last_delta(run).await?;
+                    found.expired |= found.last_seq > 0;
+                }
+                Ok(found)
+            }
         }
     }
 
@@ -85,9 +98,7 @@ impl RunDeltas {
     pub(crate) async fn last(&self, run: &Teller) -> Result<i64, StoreError> {
         match &self.streams {
             None => self.store.last_delta(run).await,
-            Some(streams) => {
-                Ok(streams.read(run, i64::MAX - 1, 1, self.limits.ttl).await?.last_seq)
-            }
+            Some(_) => Ok(self.read(run, i64::MAX - 1, 1).await?.last_seq),
         }
     }
 

@@ -13,12 +13,16 @@ use crate::url::path;
 pub const RUN_ABANDONED: &str = "run_abandoned";
 
 /// `POST /dispatch/orphans` (internal token).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeaseOrphans {
     /// For how long nobody else gets the same runs.
     pub lease_seconds: u32,
     /// The most runs.
     pub limit: u32,
+    /// Runs that were leased before and that no instance took, since each was away, busy or full: these leases
+    /// end, and are not counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<Orphan>,
 }
 
 /// A detached run that no instance works on.

@@ -52,6 +52,8 @@ pub(crate) struct Log {
     pub(crate) resumed: Vec<Value>,
     /// What that is answered with at first, one after the other, instead of 202.
     pub(crate) resume_answers: Vec<(u16, &'static str)>,
+    /// The wait that these ask for, in seconds.
+    pub(crate) retry_after: Option<u32>,
     /// How often somebody asked whether the daemon is there.
     pub(crate) probes: usize,
     /// Whether it says so.
@@ -351,7 +353,11 @@ async fn runs(State(fake): State<Fake>, headers: HeaderMap, Json(body): Json<Val
         log.resumed.push(body);
         if !log.resume_answers.is_empty() {
             let (answer, code) = log.resume_answers.remove(0);
-            return status(answer, code);
+            let mut answer = status(answer, code);
+            if let Some(wait) = log.retry_after {
+                answer.headers_mut().insert("retry-after", wait.into());
+            }
+            return answer;
         }
         (StatusCode::ACCEPTED, Json(json!({"status": "queued"}))).into_response()
     })

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fake::{Fake, answers, ok};
+use crate::fake::{Fake, Log, answers, ok};
 
 const FAST: (&str, &str) = ("DISPATCH_ORPHANS_INTERVAL_SEC", "0.02");
 
@@ -55,6 +55,33 @@ async fn a_daemon_that_is_away_or_busy_is_asked_again_under_the_same_lease() {
     fake.until("it is posted until it is taken", |log| log.resumed.len() == 4).await;
     fake.until("the next question", |log| log.orphan_polls.len() >= 2).await;
     fake.read(|log| assert_eq!(log.resumed, vec![resumption("a"); 4]));
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_has_to_wait_holds_up_no_other_and_is_given_back_uncounted() {
+    let fake = start().await;
+    fake.read(|log| {
+        log.orphans = vec![orphan("a")];
+        log.retry_after = Some(21);
+        log.resume_answers = vec![(409, "session_busy")];
+    });
+    let dispatcher = fake.dispatch(&[FAST, ("DISPATCH_CONCURRENCY", "1")]);
+    fake.until("the first is posted", |log| !log.resumed.is_empty()).await;
+    fake.read(|log| log.orphans = vec![orphan("b")]);
+    fake.until("the first waits, the other is posted", |log| log.resumed.len() == 2).await;
+    assert_eq!(fake.read(|log| log.resumed.clone()), [resumption("a"), resumption("b")]);
+    dispatcher.stop().await;
+    // A wait that outlasts the lease.
+    fake.read(|log| {
+        log.orphans = vec![orphan("c")];
+        log.retry_after = Some(60);
+        log.resume_answers = vec![(503, "overloaded")];
+    });
+    let dispatcher = fake.dispatch(&[FAST]);
+    let given_back =
+        |log: &Log| log.orphan_polls.iter().any(|body| body["returned"] == json!([orphan("c")]));
+    fake.until("it is given back", |log| given_back(log)).await;
     dispatcher.stop().await;
 }
 

@@ -35,6 +35,9 @@ const TIMEOUT: Duration = Duration::from_millis(1_000);
 /// For how long nobody tries again after a connection failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// For how long longer than what was told Redis knows where a run stands, in milliseconds: a week.
+const STAND_KEPT: i64 = 7 * 24 * 3_600_000;
+
 /// How many entries are read at a time.
 const CHUNK: usize = 256;
 
@@ -121,12 +124,14 @@ impl Streams {
         }))
     }
 
-    /// Appends events to a run's stream; the id of the newest.
+    /// Appends events to a run's stream; the id of the newest. `noted` is one that was told before, as the
+    /// database knows; 0 without one.
     pub(crate) async fn add(
         &self,
         name: &str,
         fence: i64,
         batch: &Batch,
+        noted: i64,
         limits: Limits,
     ) -> Result<i64, StoreError> {
         let key = key(name);
@@ -137,6 +142,7 @@ impl Streams {
         call.key(&key).key(stand_key(&key)).arg(fence).arg(batch.first).arg(kept);
         call.arg(limits.max_bytes).arg(Utc::now().timestamp_millis());
         call.arg(PACE_MS).arg(AHEAD_MS).arg(IDS_PER_FENCE).arg(CHANNEL);
+        call.arg(noted).arg(kept.saturating_add(STAND_KEPT));
         for event in &batch.events {
             call.arg(event);
         }
@@ -177,6 +183,7 @@ impl Streams {
         let expired = is_over || stand.2.is_some();
         let mut found = Deltas { events: Vec::new(), last_seq, expired };
         let (mut size, mut after) = (0, after);
+        let is_behind = after < last_seq;
         while !is_over && after < last_seq && found.events.len() < limit && size < PAGE_BYTES {
             let many = CHUNK.min(limit - found.events.len());
             let mut call = redis::cmd("XRANGE");
@@ -196,6 +203,8 @@ impl Streams {
                 break;
             }
         }
+        // Its stream is gone before what the run writes besides.
+        found.expired |= is_behind && found.events.is_empty();
         Ok(found)
     }
 
@@ -305,13 +314,13 @@ mod tests {
             let events = events.iter().map(|text| format!("{{\"data\":\"{text}\"}}")).collect();
             Batch { first, events }
         };
-        streams.add("run", 1, &batch(1_000_001, &["a"]), limits).await.unwrap();
+        streams.add("run", 1, &batch(1_000_001, &["a"]), 0, limits).await.unwrap();
         // Whoever takes the run up asks for nothing, and then reads.
-        let last = streams.add("run", 2, &batch(2_000_001, &[]), limits).await.unwrap();
+        let last = streams.add("run", 2, &batch(2_000_001, &[]), 0, limits).await.unwrap();
         assert_eq!(last, 1_000_001);
-        let late = streams.add("run", 1, &batch(1_000_002, &["b"]), limits).await;
+        let late = streams.add("run", 1, &batch(1_000_002, &["b"]), 0, limits).await;
         assert!(matches!(late, Err(StoreError::Conflict(Conflict::StaleFence))), "{late:?}");
-        let other = streams.add("other run", 1, &batch(1_000_001, &["c"]), limits).await;
+        let other = streams.add("other run", 1, &batch(1_000_001, &["c"]), 0, limits).await;
         assert_eq!(other.unwrap(), 1_000_001);
     }
 

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use mc_client::deltas::{Deltas, DeltasNote, MAX_BYTES, MAX_EVENTS, PostDeltas, RunEvent};
+use mc_client::deltas::{
+    Deltas, DeltasNote, IDS_PER_FENCE, MAX_BYTES, MAX_EVENTS, PostDeltas, RunEvent,
+};
 use mc_client::idempotency::canonical_json;
 use serde_json::Value;
 
@@ -41,6 +43,7 @@ pub(super) async fn post(
     if named != fence.fence {
         return Err(Conflict::StaleFence.into());
     }
+    check_ids(&batch, named)?;
     let scope = of_role(writer.scope(), &params)?;
     Ok(Json(app.deltas.add(scope, &run_key, fence, &batch).await?))
 }
@@ -63,6 +66,18 @@ fn batch(seq: i64, events: Vec<RunEvent>) -> Result<Batch, ApiError> {
         texts.push(canonical_json(&Value::Object(event.fields)));
     }
     Ok(Batch { first: seq, events: texts })
+}
+
+/// Refuses events whose ids are not those of their lease: larger ones would shut out all that follow.
+fn check_ids(batch: &Batch, fence: i64) -> Result<(), ApiError> {
+    let before = fence.saturating_mul(IDS_PER_FENCE);
+    let own = before.saturating_add(1)..=before.saturating_add(IDS_PER_FENCE);
+    match batch.numbered().map(|(id, _)| id).find(|id| !own.contains(id)) {
+        None => Ok(()),
+        Some(_) => {
+            Err(ApiError::field("seq", "must be an id of the lease, from fence * 1000000 + 1 on"))
+        }
+    }
 }
 
 /// The id after which a reader wants to go on; 0 without one.

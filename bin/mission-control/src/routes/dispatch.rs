@@ -56,15 +56,18 @@ pub(super) async fn orphans(
     _internal: Internal,
     body: Body<LeaseOrphans>,
 ) -> Result<Json<Orphans>, ApiError> {
-    let LeaseOrphans { lease_seconds, limit } = body.value;
+    let LeaseOrphans { lease_seconds, limit, returned } = body.value;
     if !(1..=MAX_LEASE).contains(&lease_seconds) {
         return Err(ApiError::field("lease_seconds", "must be from 1 to 3600"));
     }
     if limit == 0 {
         return Err(ApiError::field("limit", "must be at least 1"));
     }
+    if returned.len() > MAX_BATCH {
+        return Err(ApiError::field("returned", "are more than 1000"));
+    }
     let most = app.config.orphan_max_attempts;
-    let runs = app.store.lease_orphans(lease_seconds, limit.min(MAX), most).await?;
+    let runs = app.store.lease_orphans(lease_seconds, limit.min(MAX), most, &returned).await?;
     Ok(Json(Orphans { runs }))
 }
 

@@ -268,6 +268,16 @@ impl Store {
         Ok(Stand::read(&mut connection, run.seq).await?.last_id)
     }
 
+    /// Notes that a run has told something that is kept elsewhere.
+    pub(crate) async fn note_told(&self, run: &Teller, last_id: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let mut stand = Stand::read(&mut tx, run.seq).await?;
+        stand.last_id = stand.last_id.max(last_id);
+        stand.written_at = Utc::now();
+        stand.write(&mut tx, run.seq).await?;
+        Ok(tx.commit_untold().await?)
+    }
+
     /// Deletes what runs told that were last written before a time.
     pub(crate) async fn delete_old_deltas(&self, ttl: Duration) -> Result<(), StoreError> {
         let Ok(ttl) = chrono::Duration::from_std(ttl) else { return Ok(()) };

@@ -38,13 +38,15 @@ const ORPHANS: &str = "SELECT r.*, (SELECT count(*) FROM run_steps s WHERE s.run
 
 impl Store {
     /// Runs that no instance works on: of each session and task the oldest, which nobody else gets for
-    /// `lease_seconds`. One that was given out `max_attempts` times without a new step has failed; one
+    /// `lease_seconds`; one without a step, whose instance died before it answered, only where none of the
+    /// others has one. What is `returned` counts as never given out. One that was given out `max_attempts` times without a new step has failed; one
     /// that is to be cancelled is.
     pub(crate) async fn lease_orphans(
         &self,
         lease_seconds: u32,
         limit: u32,
         max_attempts: u32,
+        returned: &[Orphan],
     ) -> Result<Vec<Orphan>, StoreError> {
         let at = Utc::now();
         // What nobody waits for needs no write, and most of the time nobody does.
@@ -52,8 +54,13 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut tx = self.begin().await?;
+        for run in returned {
+            give_back(&mut tx, run).await?;
+        }
         let (mut leased, mut sessions) = (Vec::new(), HashSet::new());
-        for row in orphans(&mut tx, at, LOOKED_AT).await? {
+        let mut rows = orphans(&mut tx, at, LOOKED_AT).await?;
+        rows.sort_by_key(|row| row.get::<i64, _>("steps") == 0);
+        for row in rows {
             let known = run(&row, Vec::new());
             let session = (known.session_key.clone(), known.task_id.clone());
             if leased.len() >= limit as usize || sessions.contains(&session) {
@@ -103,6 +110,23 @@ async fn orphans(
         .bind(limit)
         .fetch_all(tx)
         .await?)
+}
+
+/// Ends a lease of a run that no instance took, unless it has run out and somebody else has it.
+async fn give_back(tx: &mut AnyConnection, run: &Orphan) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE runs SET orphan_until = NULL, orphan_attempts = orphan_attempts - 1 \
+         WHERE user_id = $1 AND run_key = $2 AND session_key = $3 AND task_id = $4 \
+           AND orphan_attempts = $5 AND orphan_attempts > 0 AND orphan_until IS NOT NULL",
+    )
+    .bind(&run.user_id)
+    .bind(&run.run_key)
+    .bind(&run.session_key)
+    .bind(&run.task_id)
+    .bind(i64::from(run.attempts))
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Gives a run out.

@@ -293,6 +293,49 @@ async fn redis_forgets_it_as_well() {
 }
 
 #[tokio::test]
+async fn what_a_redis_has_lost_is_known_to_have_been_told() {
+    let Some(redis) = Redis::start() else { return };
+    let backend = keeping(by(&redis, DeltasConfig::default())).await;
+    let run = Run::begin(&backend, "k").await;
+    run.tell(1, &["a"]).await.ok();
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut link = client.get_multiplexed_async_connection().await.unwrap();
+    let stream: Vec<String> = redis::cmd("KEYS").arg("*:told").query_async(&mut link).await.unwrap();
+    let gone = json!({ "events": [], "last_seq": run.id(1), "expired": true });
+    // Its stream only, then all.
+    redis::cmd("DEL").arg(stream).query_async::<()>(&mut link).await.unwrap();
+    assert_eq!(run.read("").await.ok(), &gone);
+    redis::cmd("FLUSHALL").query_async::<()>(&mut link).await.unwrap();
+    assert_eq!(run.read("").await.ok(), &gone);
+    // Also when the next lease begins with its first id.
+    run.agent.delete(&format!("/sessions/lease/{}", run.lease)).await.ok();
+    let next = Run::take(&backend, "k", &run.task).await;
+    next.tell(1, &[]).await.ok();
+    next.tell(1, &["b"]).await.ok();
+    let kept = json!({ "events": [told(next.id(1), "b")], "last_seq": next.id(1), "expired": true });
+    assert_eq!(next.read("").await.ok(), &kept);
+}
+
+#[tokio::test]
+async fn an_event_has_an_id_of_its_lease_and_a_call_names_its_events() {
+    let backend = Backend::start().await;
+    let run = Run::begin(&backend, "k").await;
+    let whole = json!({ "fence": run.fence, "seq": run.id(1), "events": [event("a")] });
+    let path = format!("{}/deltas", run.path);
+    for wrong in [1, run.id(0), run.id(IDS + 1), 9_000_000_000_000_000] {
+        let mut body = whole.clone();
+        body["seq"] = json!(wrong);
+        run.agent.post(&path, body).await.fails(400, "invalid_payload");
+    }
+    for missing in ["fence", "seq", "events"] {
+        let mut body = whole.clone();
+        body.as_object_mut().unwrap().remove(missing);
+        run.agent.post(&path, body).await.fails(400, "invalid_payload");
+    }
+    run.agent.post(&path, whole).await.ok();
+}
+
+#[tokio::test]
 async fn what_was_told_outlives_a_restart_of_the_backend() {
     let backend = Backend::start().await;
     let run = Run::begin(&backend, "k").await;

@@ -69,6 +69,42 @@ async fn an_interrupted_run_is_given_out_once_and_the_oldest_of_its_session_firs
 }
 
 #[tokio::test]
+async fn one_whose_instance_died_before_its_first_step_keeps_no_other_waiting() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    let task = agent.task("Work").await;
+    for key in ["empty", "begun"] {
+        begin(&agent, key, &task, "interrupted").await;
+    }
+    agent.put("/runs/begun/steps/0", json!({ "kind": "request", "payload": 1 })).await.ok();
+    assert_eq!(keys(&backend).await, ["begun"]);
+}
+
+#[tokio::test]
+async fn what_is_returned_is_given_out_again_at_once_and_not_counted() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    let task = agent.task("Work").await;
+    begin(&agent, "k", &task, "interrupted").await;
+    let returning = async |runs: &Value| {
+        let body = json!({ "lease_seconds": 600, "limit": 100, "returned": runs });
+        backend.internal().post("/dispatch/orphans", body).await.ok()["runs"].clone()
+    };
+    let first = returning(&json!([])).await;
+    for _ in 0..20 {
+        assert_eq!(returning(&first).await, first);
+    }
+    // Whoever got it later keeps it.
+    given_back(&backend).await;
+    assert_eq!(ask(&backend).await.ok()["runs"][0]["attempts"], 2);
+    let mut others = first.clone();
+    others[0]["user_id"] = json!("bob");
+    for stale in [&first, &others] {
+        assert_eq!(returning(stale).await, json!([]));
+    }
+}
+
+#[tokio::test]
 async fn only_detached_runs_without_a_parent_that_may_go_on_are_given_out() {
     let backend = Backend::start().await;
     let agent = backend.agent("ann", "scout");

@@ -134,6 +134,11 @@ async fn refused(suite: &mut Suite<'_>) {
             run.tell(run.id(2), json!(many)).await?.fails(400)?;
             let body = json!({ "fence": run.fence, "seq": run.id(2), "events": [chunk("b")] });
             let path = format!("{}/deltas", run.path);
+            for missing in ["fence", "seq", "events"] {
+                let mut without = body.clone();
+                without.as_object_mut().and_then(|fields| fields.remove(missing));
+                run.agent.post(&path, without).await?.fails(400)?;
+            }
             w.agent(&w.one).post(&path, body.clone()).await?.fails(400)?;
             w.agent_as(&w.one, "conformance-other").get(&path).await?.fails(404)?;
             w.agent(&w.two).get(&path).await?.fails(404)?;
