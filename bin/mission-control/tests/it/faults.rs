@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 59] = [
+const FAULTS: [(&str, &str); 60] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -30,6 +30,7 @@ const FAULTS: [(&str, &str); 59] = [
     ("lets agents write as users", "auth.agent-as-user"),
     ("lets agents write as users", "objects.user-message"),
     ("lets agents write as users", "objects.user-message-by-an-agent"),
+    ("needs no key", "objects.user-message-key"),
     ("says v2", "capabilities.version"),
     ("takes messages on any task", "tenancy.message-on-anothers-task"),
     ("takes documents on any task", "tenancy.document-on-anothers-task"),
@@ -258,7 +259,11 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
             "claims each slot" => "slot",
             _ => "",
         };
-        if fields.remove(dropped).is_some() {
+        let is_keyless = fault == "needs no key" && !fields.contains_key("idempotency_key");
+        if is_keyless {
+            fields.insert("idempotency_key".to_owned(), json!(format!("made:{}", uuid::Uuid::new_v4())));
+        }
+        if fields.remove(dropped).is_some() || is_keyless {
             bytes = json.to_string().into();
         }
     }

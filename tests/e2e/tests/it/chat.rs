@@ -11,12 +11,11 @@ use test_support::PATIENCE;
 use test_support::llm::{Reply, ScriptedLlm};
 use test_support::program::Program;
 use test_support::stack::{Stack, StackOptions, example};
-use test_support::wait_for;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use tokio::time::timeout;
 
-use crate::peers::{free_port, installed};
+use crate::peers::free_port;
 
 const QUESTION: &str = "find two primary schools near the beach";
 

@@ -113,7 +113,10 @@ async fn what_a_models_provider_does_not_take_of_the_tools_is_told() {
     };
     line("ok    tools: google/gemini-x: \"3d_render\": ", "there it is _3d_render");
     line("warn  tools: openai/gpt-x: \"3d_render\": its description", "the end is cut");
-    line("warn  tools: openai/gpt-x: \"tool_129\": left out: ", "128 tools at most");
+    line(
+        "warn  tools: openai/gpt-x: \"tool_129\": left out: ",
+        "the limit of the provider is 128,",
+    );
 }
 
 #[tokio::test]
