@@ -26,8 +26,8 @@ pub(crate) enum Next {
 
 /// The attempts of one call.
 #[derive(Debug)]
-pub(crate) struct Attempts<'a> {
-    settings: &'a RetrySettings,
+pub(crate) struct Attempts {
+    settings: RetrySettings,
     /// The model to fall back to, while it has not been called.
     fallback: Option<ModelRef>,
     /// Attempts with the current model.
@@ -40,9 +40,9 @@ pub(crate) struct Attempts<'a> {
     deadline: Option<Instant>,
 }
 
-impl<'a> Attempts<'a> {
+impl Attempts {
     pub(crate) fn new(
-        settings: &'a RetrySettings,
+        settings: RetrySettings,
         fallback: Option<ModelRef>,
         waits_total: Duration,
         deadline: Option<Instant>,
@@ -74,7 +74,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn backoff(&self) -> Duration {
-        let RetrySettings { delay, max_delay, jitter, .. } = *self.settings;
+        let RetrySettings { delay, max_delay, jitter, .. } = self.settings;
         Backoff::new(delay, max_delay).with_jitter(jitter).delay(self.attempts)
     }
 }
