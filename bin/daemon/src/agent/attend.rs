@@ -75,13 +75,7 @@ async fn follow(
 }
 
 /// The outcome of a run that another instance has brought to its end.
-async fn of_end(
-    app: &App,
-    request: RunRequest,
-    trace: TraceId,
-    key: RunKey,
-    run: &Run,
-) -> Outcome {
+async fn of_end(app: &App, request: RunRequest, trace: TraceId, key: RunKey, run: &Run) -> Outcome {
     match Standing::of(run) {
         Standing::Cancelled => Err(RunError::new(RunErrorKind::Cancelled)),
         Standing::Failed => {
