@@ -58,8 +58,12 @@ pub(crate) struct Follower {
     out: mpsc::Sender<Item>,
     /// All events that are known.
     kept: BTreeMap<i64, RunEvent>,
+    /// Whether some of them were heard here, perhaps before the backend had them.
+    heard_here: bool,
     /// The event that the reader has seen last.
     seen: Option<i64>,
+    /// Whether that event is not known now.
+    is_lost: bool,
     /// When the run last gave a sign of life, and by what.
     sign: (String, Instant),
 }
@@ -83,7 +87,18 @@ impl Follower {
         out: mpsc::Sender<Item>,
     ) -> Self {
         let sign = (String::new(), Instant::now());
-        Self { app, client, key, capabilities, out, kept: BTreeMap::new(), seen, sign }
+        Self {
+            app,
+            client,
+            key,
+            capabilities,
+            out,
+            kept: BTreeMap::new(),
+            heard_here: false,
+            seen,
+            is_lost: false,
+            sign,
+        }
     }
 
     /// Follows until the end of the run, until the reader is gone or reads nothing, or until this
@@ -107,6 +122,7 @@ impl Follower {
                 }
             }
             let went_on = match (feed, watched) {
+                _ if self.is_lost => self.rest(OUTAGE_WAIT).await,
                 (Some(feed), Some(watched)) => self.listen_here(&feed, watched).await,
                 _ => self.listen_elsewhere(&mut events).await,
             };
@@ -149,9 +165,14 @@ impl Follower {
         let backend = |error| RunError::backend(&error);
         let run = self.client.run(self.key.as_str()).await.map_err(backend)?;
         let Some(run) = run else { return Ok(Look::Ended) };
+        if feed.is_none() && std::mem::take(&mut self.heard_here) {
+            // What the backend never got is no part of the run.
+            self.kept.clear();
+        }
         // After the steps, whose events are all kept by then.
         self.read_kept().await;
         if let Some(feed) = feed {
+            self.heard_here = true;
             self.kept.extend(feed.after(0).into_iter().map(|told| (told.id, told.event)));
         }
         if *needs_start {
@@ -165,13 +186,18 @@ impl Follower {
         }
         let mut standing = Standing::of(&run);
         let is_completed = standing == Standing::Completed;
-        let script = Script::new(&run.steps, &self.kept, is_completed);
-        if self.tell_lines(script.after(self.seen)).await.is_none() {
-            return Ok(Look::Ended);
-        }
-        self.seen = Some(script.last_id());
         if standing.is_waiting() && pending(&self.client, &self.key).await?.is_empty() {
             standing = Standing::at_work(&run);
+        }
+        let script = Script::new(&run.steps, &self.kept, is_completed);
+        // Where the reader's last event is not known now, it may be later: nothing is told twice.
+        let lines = script.after(self.seen, standing.is_over());
+        self.is_lost = lines.is_none();
+        if let Some(lines) = lines {
+            if self.tell_lines(lines).await.is_none() {
+                return Ok(Look::Ended);
+            }
+            self.seen = Some(script.last_id());
         }
         if standing.is_over() {
             let _to_nobody = self.tell(Item::Over(Box::new(run))).await;

@@ -39,6 +39,11 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the backend is asked whether it has.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How long it is seen to that it stops after that: longer than a lease is.
+const CANCEL_WATCH: Duration = Duration::from_secs(90);
+/// How often the backend is asked then.
+const CANCEL_WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Who asks for a run.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -303,10 +308,28 @@ pub(super) async fn cancel(
             return Ok(Json(Cancelled::after(usage)).into_response());
         }
         if Instant::now() >= deadline {
+            app.runs.tracker().spawn(keep_cancelling(app.clone(), found.client, found.key));
             let cancelling = Cancelled { status: "cancelling", usage: None, estimated: None };
             return Ok((StatusCode::ACCEPTED, Json(cancelling)).into_response());
         }
         sleep(CANCEL_INTERVAL).await;
+    }
+}
+
+/// Sees to it that a run which did not stop in time is cancelled even if its instance is dead: then it
+/// is once its lease has run out.
+async fn keep_cancelling(app: App, client: AgentClient, key: RunKey) {
+    let until = Instant::now() + CANCEL_WATCH;
+    while Instant::now() < until {
+        tokio::select! {
+            () = sleep(CANCEL_WATCH_INTERVAL) => {}
+            () = app.runs.draining() => return,
+        }
+        match client.cancel_run(key.as_str()).await {
+            Ok(note) if note.status == RunStatus::Cancelled.as_str() => return,
+            Err(error) if error.is_run_finished() || error.is_not_found() => return,
+            Ok(_) | Err(_) => {}
+        }
     }
 }
 

@@ -246,3 +246,15 @@ async fn all_readers_hear_the_same_and_a_key_names_one_run() {
     let (status, finished) = world.cancel(&other, &run).await;
     assert_eq!((status, &finished["code"]), (409, &json!("run_finished")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_asked_for_again_and_told_once() {
+    let world = World::new(true, &[]).await;
+    let here = &world.stack.daemon_url;
+    let run = world.begin(here, "t", &json!({ "message": "break off once" })).await;
+    let mut reader = Reader::open(&world, here, run["stream"].as_str().unwrap(), None).await;
+    assert_eq!(reader.end().await.name, "done");
+    assert_eq!(text(&reader.told), PIECES.concat());
+    assert!(reader.told.iter().all(|told| told.name != "restarted"), "{:?}", reader.told);
+    assert_eq!(*world.model.asked.borrow(), 2);
+}
