@@ -1,6 +1,8 @@
 //! Callers who wait for a detached run, over whatever protocol: they hear what it tells and get its
 //! outcome, and their leaving changes nothing.
 
+use std::time::Duration;
+
 use service::trace::TraceId;
 use tokio::sync::mpsc;
 
@@ -9,6 +11,7 @@ use super::follow::{Follower, Item};
 use super::launch::{execute, wait_for};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
+use crate::run::failure::Failure;
 use crate::run::feed::Feed;
 use crate::run::registry::Outcome;
 use crate::run::request::RunRequest;
@@ -88,11 +91,10 @@ async fn elsewhere(
     match Standing::of(&run) {
         Standing::Cancelled => Err(RunError::new(RunErrorKind::Cancelled)),
         Standing::Failed => {
-            let failure = run.extra.get("failure");
-            let why = failure.and_then(|failure| failure["error"].as_str());
-            let why = why.unwrap_or("see its journal");
-            let why = format!("the run has failed at another instance: {why}");
-            Err(RunError::new(RunErrorKind::FailedElsewhere(why)))
+            let failure = Failure::of(&run);
+            let retry_after = failure.retry_after.map(Duration::from_secs);
+            let error = RunError::new(RunErrorKind::FailedElsewhere(Box::new(failure)));
+            Err(RunError { retry_after, ..error })
         }
         Standing::Completed
         | Standing::AwaitingApproval

@@ -97,11 +97,11 @@ fn output(body: &Map<String, Value>) -> Result<Option<Value>, ApiError> {
         Some("json_object") => Ok(Some(json!({ "schema": { "type": "object" } }))),
         Some("json_schema") => {
             let given = &format["json_schema"];
-            // Without a schema any JSON will do.
-            let schema = match &given["schema"] {
-                Value::Null => json!({}),
-                schema => schema.clone(),
-            };
+            let schema = &given["schema"];
+            if schema.is_null() {
+                let why = "is required: the schema of the answer; json_object takes any object";
+                return Err(invalid("response_format.json_schema.schema", why));
+            }
             Ok(Some(json!({ "schema": schema, "name": given["name"] })))
         }
         Some(_) | None => {
