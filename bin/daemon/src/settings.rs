@@ -138,20 +138,11 @@ impl Settings {
     /// All problems at once.
     pub fn read(layers: &Layers) -> Result<Self, SettingsError> {
         let mut r = Reader::new(layers);
-        let host: Option<IpAddr> =
-            r.parse("WOMBAT_HOST", "127.0.0.1", "an IP address such as 127.0.0.1 or 0.0.0.0");
-        let host = host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let port = r.number("WOMBAT_PORT", 8081_u16, 0..=u16::MAX);
         let front = Front::read(&mut r, "WOMBAT_PUBLIC_URL", "WOMBAT_TRUSTED_PROXIES");
         let metrics_token = r.secret("WOMBAT_METRICS_TOKEN");
         let api_key = r.secret("AGENT_DAEMON_API_KEY");
-        let open = r.flag("WOMBAT_ALLOW_UNAUTHENTICATED", false);
-        if api_key.is_none() && !host.is_loopback() && !open {
-            r.problem("WOMBAT_HOST", format!(
-                "{host} can be reached from other machines, but AGENT_DAEMON_API_KEY is not set; \
-                 set a key, or WOMBAT_ALLOW_UNAUTHENTICATED=true if something else guards the daemon"
-            ));
-        }
+        let host = read_host(&mut r, api_key.is_some());
         let backend = BackendAddress::read(&mut r);
         let tokens = agent_token::read(&mut r, true);
         let journal_keys = read_journal_keys(&mut r, tokens.key.as_ref());
@@ -164,11 +155,7 @@ impl Settings {
         let max_file_chars = r.number("WOMBAT_MAX_FILE_CHARS", 20_000_usize, 100..=10_000_000);
         let history_limit = r.number("WOMBAT_HISTORY_LIMIT", 40_u32, 0..=200);
         let heartbeat_ack_max = r.number("HEARTBEAT_ACK_MAX_CHARS", 60_usize, 0..=10_000);
-        let zone = r.text("WOMBAT_DEFAULT_TIMEZONE", "UTC");
-        let timezone = parse_zone(&zone).unwrap_or_else(|error| {
-            r.problem("WOMBAT_DEFAULT_TIMEZONE", error);
-            Zone::UTC
-        });
+        let timezone = read_timezone(&mut r);
         let include_time = r.flag("WOMBAT_INCLUDE_TIME_CONTEXT", true);
         let context_warning_percent = r.number("WOMBAT_CONTEXT_WARNING_THRESHOLD", 75_u32, 1..=100);
         let run_timeout = r.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
@@ -185,18 +172,8 @@ impl Settings {
         let webhook_allow_private = r.flag("WOMBAT_WEBHOOK_ALLOW_PRIVATE", false);
         let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = r.text("RUST_LOG", "info");
-        let openapi = r.optional("WOMBAT_BACKEND_OPENAPI").and_then(|text| {
-            let place = OpenApiPlace::parse(&text, &backend.application);
-            if let Ok(OpenApiPlace::Backend(_)) = place {
-                r.show("WOMBAT_BACKEND_OPENAPI", "/\u{2026}");
-            }
-            place.map_err(|why| r.problem("WOMBAT_BACKEND_OPENAPI", why)).ok()
-        });
-        let protocols = r.optional("WOMBAT_PROTOCOLS").unwrap_or_default();
-        let protocols = Protocols::parse(&protocols).unwrap_or_else(|why| {
-            r.problem("WOMBAT_PROTOCOLS", why);
-            Protocols::default()
-        });
+        let openapi = read_openapi(&mut r, &backend);
+        let protocols = read_protocols(&mut r);
         let otel = OtelSettings::read(&mut r);
         let effective = r.finish()?;
         // Unreachable: `finish` fails if one of these could not be read.
@@ -256,6 +233,49 @@ impl Settings {
             effective,
         })
     }
+}
+
+/// The address to listen at, which is the machine's own unless something guards the daemon.
+fn read_host(r: &mut Reader<'_>, has_key: bool) -> IpAddr {
+    let host: Option<IpAddr> =
+        r.parse("WOMBAT_HOST", "127.0.0.1", "an IP address such as 127.0.0.1 or 0.0.0.0");
+    let host = host.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let open = r.flag("WOMBAT_ALLOW_UNAUTHENTICATED", false);
+    if !has_key && !host.is_loopback() && !open {
+        r.problem(
+            "WOMBAT_HOST",
+            format!(
+                "{host} can be reached from other machines, but AGENT_DAEMON_API_KEY is not set; \
+             set a key, or WOMBAT_ALLOW_UNAUTHENTICATED=true if something else guards the daemon"
+            ),
+        );
+    }
+    host
+}
+
+fn read_openapi(r: &mut Reader<'_>, backend: &BackendAddress) -> Option<OpenApiPlace> {
+    let text = r.optional("WOMBAT_BACKEND_OPENAPI")?;
+    let place = OpenApiPlace::parse(&text, &backend.application);
+    if let Ok(OpenApiPlace::Backend(_)) = place {
+        r.show("WOMBAT_BACKEND_OPENAPI", "/\u{2026}");
+    }
+    place.map_err(|why| r.problem("WOMBAT_BACKEND_OPENAPI", why)).ok()
+}
+
+fn read_protocols(r: &mut Reader<'_>) -> Protocols {
+    let protocols = r.optional("WOMBAT_PROTOCOLS").unwrap_or_default();
+    Protocols::parse(&protocols).unwrap_or_else(|why| {
+        r.problem("WOMBAT_PROTOCOLS", why);
+        Protocols::default()
+    })
+}
+
+fn read_timezone(r: &mut Reader<'_>) -> Zone {
+    let zone = r.text("WOMBAT_DEFAULT_TIMEZONE", "UTC");
+    parse_zone(&zone).unwrap_or_else(|error| {
+        r.problem("WOMBAT_DEFAULT_TIMEZONE", error);
+        Zone::UTC
+    })
 }
 
 /// The keys of the journal: their own, or those of the agent tokens. `None` when there is neither.

@@ -237,10 +237,10 @@ impl Parts {
         self.script.get_or_init(|| Script::BuiltIn)
     }
 
-    fn attempts(&self, model: &ModelRef, call: &CallContext) -> Attempts<'_> {
+    fn attempts(&self, model: &ModelRef, call: &CallContext) -> Attempts {
         let fallback = self.settings.fallback.clone().filter(|fallback| fallback != model);
         Attempts::new(
-            &self.settings.retry,
+            self.settings.retry.clone(),
             fallback,
             self.settings.timeouts.waits_total,
             call.deadline,
@@ -265,7 +265,7 @@ impl Parts {
     /// After a failed attempt: waits for the retry, falls back to the other model, or gives up.
     async fn handle_failure(
         &self,
-        attempts: &mut Attempts<'_>,
+        attempts: &mut Attempts,
         model: &mut ModelRef,
         failure: Failure,
         call: &CallContext,

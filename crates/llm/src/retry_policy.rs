@@ -26,8 +26,8 @@ pub(crate) enum Next {
 
 /// The attempts of one call.
 #[derive(Debug)]
-pub(crate) struct Attempts<'a> {
-    settings: &'a RetrySettings,
+pub(crate) struct Attempts {
+    settings: RetrySettings,
     /// The model to fall back to, while it has not been called.
     fallback: Option<ModelRef>,
     /// Attempts with the current model.
@@ -40,9 +40,9 @@ pub(crate) struct Attempts<'a> {
     deadline: Option<Instant>,
 }
 
-impl<'a> Attempts<'a> {
+impl Attempts {
     pub(crate) fn new(
-        settings: &'a RetrySettings,
+        settings: RetrySettings,
         fallback: Option<ModelRef>,
         waits_total: Duration,
         deadline: Option<Instant>,
@@ -74,7 +74,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn backoff(&self) -> Duration {
-        let RetrySettings { delay, max_delay, jitter, .. } = *self.settings;
+        let RetrySettings { delay, max_delay, jitter, .. } = self.settings;
         Backoff::new(delay, max_delay).with_jitter(jitter).delay(self.attempts)
     }
 }
@@ -161,7 +161,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waits_double_up_to_the_longest_and_then_the_fallback_is_asked() {
         let (settings, budget) = (settings(0.0), Budget::default());
-        let mut attempts = Attempts::new(&settings, fallback(), 60 * SECOND, None);
+        let mut attempts = Attempts::new(settings.clone(), fallback(), 60 * SECOND, None);
         let down = Failure::unavailable("down");
         for wait in [1, 2, 3] {
             assert_eq!(attempts.after(&down, &budget), Next::Wait(wait * SECOND));
@@ -175,7 +175,7 @@ mod tests {
     async fn jitter_moves_a_wait_by_its_fraction_at_most() {
         let (settings, budget) = (settings(0.5), Budget::default());
         for _ in 0..10 {
-            let mut attempts = Attempts::new(&settings, None, 60 * SECOND, None);
+            let mut attempts = Attempts::new(settings.clone(), None, 60 * SECOND, None);
             let Next::Wait(wait) = attempts.after(&Failure::unavailable("down"), &budget) else {
                 panic!("no wait")
             };
@@ -186,13 +186,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_longer_wait_of_the_providers_own_is_kept_unless_it_is_too_long() {
         let (settings, budget) = (settings(0.0), Budget::default());
-        let mut attempts = Attempts::new(&settings, None, 60 * SECOND, None);
+        let mut attempts = Attempts::new(settings.clone(), None, 60 * SECOND, None);
         let asked =
             |secs| Failure { retry_after: Some(secs * SECOND), ..Failure::unavailable("429") };
         assert_eq!(attempts.after(&asked(40), &budget), Next::Wait(40 * SECOND));
         assert_eq!(attempts.after(&asked(40), &budget), Next::GiveUp);
         let soon = Some(Instant::now() + 5 * SECOND);
-        let mut attempts = Attempts::new(&settings, None, 60 * SECOND, soon);
+        let mut attempts = Attempts::new(settings.clone(), None, 60 * SECOND, soon);
         assert_eq!(attempts.after(&asked(4), &budget), Next::Wait(4 * SECOND));
         assert_eq!(attempts.after(&asked(6), &budget), Next::GiveUp);
     }
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn what_stays_wrong_is_not_tried_again_anywhere() {
         let (settings, budget) = (settings(0.0), Budget::default());
-        let mut attempts = Attempts::new(&settings, fallback(), 60 * SECOND, None);
+        let mut attempts = Attempts::new(settings.clone(), fallback(), 60 * SECOND, None);
         for kind in [LlmErrorKind::ContextTooLong, LlmErrorKind::ContentFiltered] {
             assert_eq!(attempts.after(&Failure::new(kind, ""), &budget), Next::GiveUp);
         }

@@ -52,7 +52,6 @@ pub struct PostDeltas {
     /// The id of the first event; the others follow without gaps.
     pub seq: i64,
     /// The events; none asks only whether the run is to be cancelled, and makes older fences stale.
-    #[serde(default)]
     pub events: Vec<RunEvent>,
 }
 

@@ -3,16 +3,18 @@
 
 use std::time::Duration;
 
+use mc_client::idempotency::RunKey;
+use mc_client::runs::Run;
 use service::trace::TraceId;
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::detach::{Accepted, detach};
+use super::detach::detach;
 use super::follow::{Follower, Item};
 use super::launch::{execute, wait_for};
 use crate::run::error::{RunError, RunErrorKind};
-use crate::run::events::{EventSink, RunEvent};
+use crate::run::events::EventSink;
 use crate::run::failure::Failure;
-use crate::run::feed::Feed;
 use crate::run::registry::Outcome;
 use crate::run::request::RunRequest;
 use crate::run::standing::Standing;
@@ -21,7 +23,8 @@ use crate::state::App;
 /// How much waits for a caller that awaits nothing but the end.
 const BUFFER: usize = 64;
 
-/// Runs a request without the caller, and waits for its end with the caller.
+/// Runs a request without the caller, and waits for its end with the caller, who hears everything from
+/// the run's beginning, whichever instance told it.
 pub(super) async fn attend(
     app: &App,
     request: RunRequest,
@@ -29,69 +32,57 @@ pub(super) async fn attend(
     sink: EventSink,
 ) -> Outcome {
     let accepted = detach(app, request.clone(), trace.clone()).await?;
-    let key = &accepted.run_key;
-    let (feed, outcome) = (app.feeds.of(key), app.runs.outcome_of(key));
-    if let (Some(feed), Some(outcome)) = (feed, outcome) {
-        forward(&feed, &accepted, &trace, &sink).await;
-        if let Some(outcome) = wait_for(outcome).await {
-            return outcome;
-        }
+    let key = accepted.run_key;
+    let outcome = app.runs.outcome_of(&key);
+    if !sink.is_enabled()
+        && let Some(outcome) = outcome.clone()
+        && let Some(outcome) = wait_for(outcome).await
+    {
+        return outcome;
     }
-    elsewhere(app, request, trace, &accepted, sink).await
+    let end = follow(app, &request, &trace, &key, &sink).await;
+    // Here the run has its outcome as it was; at another instance it may be going on.
+    if let Some(outcome) = outcome
+        && let Some(outcome) = wait_for(outcome).await
+    {
+        return outcome;
+    }
+    of_end(app, request, trace, key, &end?).await
 }
 
-/// Forwards what the run tells here, to its end.
-async fn forward(feed: &Feed, accepted: &Accepted, trace: &TraceId, sink: &EventSink) {
-    let start = || RunEvent::Start {
-        run_id: accepted.run_id.clone(),
-        task_id: accepted.task_id.clone(),
-        trace_id: trace.to_string(),
-        run_key: accepted.run_key.as_str().to_owned(),
-    };
-    sink.send(start).await;
-    let (mut watched, mut seen) = (feed.watch(), 0);
-    loop {
-        let progress = *watched.borrow_and_update();
-        for told in feed.after(seen) {
-            seen = told.id;
-            sink.send(|| told.event).await;
-        }
-        if progress.is_over || watched.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// The outcome of a run that another instance has, or had.
-async fn elsewhere(
+/// Follows a run, and tells what it tells, to its end.
+async fn follow(
     app: &App,
-    request: RunRequest,
-    trace: TraceId,
-    accepted: &Accepted,
-    sink: EventSink,
-) -> Outcome {
+    request: &RunRequest,
+    trace: &TraceId,
+    key: &RunKey,
+    sink: &EventSink,
+) -> Result<Run, RunError> {
     let backend = |error| RunError::backend(&error);
     let session = &request.session;
     let client = app.backend.agent(session.user().as_str(), session.role().as_str());
     let client = client.map_err(backend)?.with_trace(&trace.traceparent());
     let capabilities = app.backend.capabilities(&trace.traceparent()).await.map_err(backend)?;
     let (out, mut items) = mpsc::channel(BUFFER);
-    let key = accepted.run_key.clone();
-    let follower = Follower::new(app.clone(), client, key.clone(), capabilities, Some(0), out);
+    let follower = Follower::new(app.clone(), client, key.clone(), capabilities, None, out);
     let follower = tokio::spawn(follower.run());
-    let _follower = tokio_util::task::AbortOnDropHandle::new(follower);
-    let run = loop {
+    let _follower = AbortOnDropHandle::new(follower);
+    loop {
         match items.recv().await {
-            Some(Item::Line(_)) => {}
-            Some(Item::Over(run)) => break run,
+            Some(Item::Line(line)) => sink.send(|| line.event).await,
+            Some(Item::Over(run)) => return Ok(*run),
             Some(Item::Stalled) => return Err(RunError::new(RunErrorKind::Stalled)),
             None => return Err(RunError::new(RunErrorKind::Draining)),
         }
-    };
-    match Standing::of(&run) {
+    }
+}
+
+/// The outcome of a run that another instance has brought to its end.
+async fn of_end(app: &App, request: RunRequest, trace: TraceId, key: RunKey, run: &Run) -> Outcome {
+    match Standing::of(run) {
         Standing::Cancelled => Err(RunError::new(RunErrorKind::Cancelled)),
         Standing::Failed => {
-            let failure = Failure::of(&run);
+            let failure = Failure::of(run);
             let retry_after = failure.retry_after.map(Duration::from_secs);
             let error = RunError::new(RunErrorKind::FailedElsewhere(Box::new(failure)));
             Err(RunError { retry_after, ..error })
@@ -102,9 +93,10 @@ async fn elsewhere(
         | Standing::Queued
         | Standing::Running
         | Standing::Interrupted => {
-            // Its reply, or what it waits for, is read from the backend; no model is called.
+            // Its reply, or what it waits for, is read from the backend; no model is called, and the
+            // caller has heard everything.
             let request = RunRequest { key: Some(key), detached: false, ..request };
-            execute(app, request, trace, sink).await
+            execute(app, request, trace, EventSink::disabled()).await
         }
     }
 }

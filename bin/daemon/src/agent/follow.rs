@@ -58,6 +58,8 @@ pub(crate) struct Follower {
     out: mpsc::Sender<Item>,
     /// All events that are known.
     kept: BTreeMap<i64, RunEvent>,
+    /// Whether some of them were heard here, perhaps before the backend had them.
+    heard_here: bool,
     /// The event that the reader has seen last.
     seen: Option<i64>,
     /// When the run last gave a sign of life, and by what.
@@ -83,7 +85,8 @@ impl Follower {
         out: mpsc::Sender<Item>,
     ) -> Self {
         let sign = (String::new(), Instant::now());
-        Self { app, client, key, capabilities, out, kept: BTreeMap::new(), seen, sign }
+        let kept = BTreeMap::new();
+        Self { app, client, key, capabilities, out, kept, heard_here: false, seen, sign }
     }
 
     /// Follows until the end of the run, until the reader is gone or reads nothing, or until this
@@ -149,9 +152,14 @@ impl Follower {
         let backend = |error| RunError::backend(&error);
         let run = self.client.run(self.key.as_str()).await.map_err(backend)?;
         let Some(run) = run else { return Ok(Look::Ended) };
+        if feed.is_none() && std::mem::take(&mut self.heard_here) {
+            // What the backend never got is no part of the run.
+            self.kept.clear();
+        }
         // After the steps, whose events are all kept by then.
         self.read_kept().await;
         if let Some(feed) = feed {
+            self.heard_here = true;
             self.kept.extend(feed.after(0).into_iter().map(|told| (told.id, told.event)));
         }
         if *needs_start {

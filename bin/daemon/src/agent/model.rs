@@ -151,10 +151,13 @@ impl ModelCaller<'_> {
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
         let started = Instant::now();
-        if let Some(recording) = self.sink.recorded() {
-            recording.ask(step);
-        }
         let mut events = self.app.llm.stream(request, call);
+        let recording = self.sink.recorded();
+        if let Some(recording) = recording {
+            recording.ask(step);
+            // Its readers can be told that words are void.
+            events = events.that_begins_anew();
+        }
         while let Some(event) = events.next().await {
             match event? {
                 StreamEvent::Text(data) => {
@@ -163,6 +166,12 @@ impl ModelCaller<'_> {
                     }
                     said.push_str(&data);
                     self.sink.send(|| RunEvent::Chunk { data, step: Some(step) }).await;
+                }
+                StreamEvent::Again => {
+                    said.clear();
+                    if let Some(recording) = recording {
+                        recording.ask(step);
+                    }
                 }
                 StreamEvent::Done(completion) => return Ok(*completion),
             }

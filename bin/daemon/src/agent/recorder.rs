@@ -70,7 +70,9 @@ impl Recorder {
                 () = self.news_while_away(), if Instant::now() < away_until => {}
                 () = sleep_until(next_heartbeat) => {
                     next_heartbeat = Instant::now() + self.heartbeat;
-                    self.beat().await;
+                    if !self.beat().await {
+                        return self.lose();
+                    }
                     continue;
                 }
             }
@@ -105,13 +107,16 @@ impl Recorder {
                     self.tell(self.recording.stored());
                 }
                 Stored::Slower(wait) => sleep(wait.min(AWAY)).await,
-                Stored::Lost => {
-                    // Nobody is told; the run's next write ends it.
-                    self.recording.told_until(i64::MAX);
-                    return;
-                }
+                Stored::Lost => return self.lose(),
             }
         }
+    }
+
+    /// Nobody is told what could not be stored, and readers here turn to the backend. The run's next
+    /// write ends it.
+    fn lose(&self) {
+        self.feed.close();
+        self.recording.told_until(i64::MAX);
     }
 
     /// Waits for something that readers have not been told.
@@ -147,7 +152,8 @@ impl Recorder {
     }
 
     fn failed(&self, error: &McError) -> Stored {
-        if error.is_stale_fence() {
+        // What another instance has taken up may have come to its end there.
+        if error.is_stale_fence() || error.is_run_finished() {
             return Stored::Lost;
         }
         if error.status() == Some(429) {
@@ -161,14 +167,13 @@ impl Recorder {
         Stored::Never
     }
 
-    /// Asks whether the run is cancelled, and shows that it lives.
-    async fn beat(&self) {
+    /// Asks whether the run is cancelled, and shows that it lives. False where another instance has it.
+    async fn beat(&self) -> bool {
         let is_cancelled = if self.keeps_events && self.finds_orphans {
             match self.post(self.recording.next_id(), &[]).await {
                 Stored::Yes { is_cancelled } => is_cancelled,
-                Stored::Away | Stored::Never | Stored::Slower(_) | Stored::Lost => {
-                    self.is_cancelled().await
-                }
+                Stored::Lost => return false,
+                Stored::Away | Stored::Never | Stored::Slower(_) => self.is_cancelled().await,
             }
         } else {
             self.is_cancelled().await
@@ -176,6 +181,7 @@ impl Recorder {
         if is_cancelled {
             self.handle.cancel();
         }
+        true
     }
 
     async fn is_cancelled(&self) -> bool {

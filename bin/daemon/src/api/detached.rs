@@ -41,6 +41,11 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the backend is asked whether it has.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How long it is seen to that it stops after that: longer than a lease is.
+const CANCEL_WATCH: Duration = Duration::from_secs(90);
+/// How often the backend is asked then.
+const CANCEL_WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Who asks for a run.
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct Scope {
@@ -319,9 +324,28 @@ pub(super) async fn cancel_run(
             return Ok(Cancelled::after(usage));
         }
         if Instant::now() >= deadline {
+            let still = keep_cancelling(app.clone(), client.clone(), run_key.clone());
+            app.runs.tracker().spawn(still);
             return Ok(Cancelled { status: "cancelling", usage: None, estimated: None });
         }
         sleep(CANCEL_INTERVAL).await;
+    }
+}
+
+/// Sees to it that a run which did not stop in time is cancelled even if its instance is dead: then it
+/// is once its lease has run out.
+async fn keep_cancelling(app: App, client: AgentClient, key: RunKey) {
+    let until = Instant::now() + CANCEL_WATCH;
+    while Instant::now() < until {
+        tokio::select! {
+            () = sleep(CANCEL_WATCH_INTERVAL) => {}
+            () = app.runs.draining() => return,
+        }
+        match client.cancel_run(key.as_str()).await {
+            Ok(note) if note.status == RunStatus::Cancelled.as_str() => return,
+            Err(error) if error.is_run_finished() || error.is_not_found() => return,
+            Ok(_) | Err(_) => {}
+        }
     }
 }
 

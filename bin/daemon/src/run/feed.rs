@@ -55,6 +55,11 @@ impl Feed {
         self.progress.subscribe()
     }
 
+    /// The run is another instance's by now: readers hear no more of it here.
+    pub fn close(&self) {
+        self.progress.send_modify(|progress| progress.is_over = true);
+    }
+
     fn events(&self) -> MutexGuard<'_, VecDeque<Told>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,7 +102,7 @@ impl Drop for OpenFeed {
             // Unless the run has come back already.
             entry.feed.take_if(|feed| Arc::ptr_eq(feed, &self.feed));
         });
-        self.feed.progress.send_modify(|progress| progress.is_over = true);
+        self.feed.close();
     }
 }
 
@@ -124,7 +129,9 @@ impl Feeds {
 
     /// What the run tells here, if it is here.
     pub fn of(&self, key: &RunKey) -> Option<Arc<Feed>> {
-        self.entries().get(key)?.feed.clone()
+        let feed = self.entries().get(key)?.feed.clone()?;
+        let is_over = feed.progress.borrow().is_over;
+        (!is_over).then_some(feed)
     }
 
     /// A place for one more reader of a run; `None` when it has as many as may be.
@@ -174,6 +181,19 @@ mod tests {
         drop((feed, open));
         assert!(watch.wait_for(|progress| progress.is_over).await.is_ok());
         assert!(feeds.of(&key).is_none() && feeds.entries().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_run_that_another_instance_has_taken_is_not_here() {
+        let (feeds, key) = (Feeds::default(), RunKey::random());
+        let lost = feeds.open(&key);
+        let mut watch = lost.feed().watch();
+        lost.feed().close();
+        assert!(watch.wait_for(|progress| progress.is_over).await.is_ok());
+        assert!(feeds.of(&key).is_none());
+        let again = feeds.open(&key);
+        drop(lost);
+        assert!(Arc::ptr_eq(&feeds.of(&key).unwrap(), &again.feed()));
     }
 
     #[test]

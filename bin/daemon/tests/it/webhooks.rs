@@ -74,6 +74,12 @@ async fn a_completed_run_is_told_and_signed_both_ways() {
         (header("x-tenant"), header("content-type")),
         ("t7".into(), "application/json".into())
     );
+    is_signed(told);
+}
+
+/// Checks both signatures of an attempt.
+fn is_signed(told: &Request) {
+    let header = |name: &str| told.headers[name].to_str().unwrap().to_owned();
     let text = String::from_utf8(told.body.clone()).unwrap();
     let plain: String =
         mac(SECRET.as_bytes(), &text).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -82,6 +88,17 @@ async fn a_completed_run_is_told_and_signed_both_ways() {
     let key = engine.decode(SECRET.strip_prefix("whsec_").unwrap()).unwrap();
     let signed = format!("{}.{}.{text}", header("webhook-id"), header("webhook-timestamp"));
     assert_eq!(header("webhook-signature"), format!("v1,{}", engine.encode(mac(&key, &signed))));
+}
+
+#[tokio::test]
+async fn the_daemons_own_secret_signs_where_the_request_brings_none() {
+    let settings = [("WOMBAT_WEBHOOK_ALLOW_PRIVATE", "true"), ("WOMBAT_WEBHOOK_SECRET", SECRET)];
+    let (world, receiver) = (World::with(&settings, json!({})).await, receiver(&[200]).await);
+    world.model(vec![says("Done.")]).await;
+    let hook = json!({ "url": format!("{}/hook", receiver.uri()) });
+    let (status, answer) = world.daemon.send(&message(json!({ "webhook": hook }))).await;
+    assert_eq!(status, 200, "{answer}");
+    is_signed(&tries(&receiver, 1).await[0]);
 }
 
 #[tokio::test]

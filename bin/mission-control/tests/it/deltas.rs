@@ -172,6 +172,11 @@ async fn only_who_runs_it_tells_and_only_its_user_reads() {
         body[field] = wrong.clone();
         run.agent.post(&path, body).await.fails(400, "invalid_payload");
     }
+    for field in ["fence", "seq", "events"] {
+        let mut body = body.clone();
+        body.as_object_mut().unwrap().remove(field);
+        run.agent.post(&path, body).await.fails(400, "invalid_payload");
+    }
     let mut named = body;
     named["events"][0]["id"] = json!(run.id(2));
     assert_eq!(run.agent.post(&path, named).await.ok()["last_seq"], run.id(2));

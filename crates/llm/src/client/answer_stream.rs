@@ -9,9 +9,11 @@ use crate::model::{ModelRef, Provider};
 use crate::offline::OfflineStream;
 use crate::provider::{Answer, Failure, LiveStream, Mode, Piece};
 use crate::request::LlmRequest;
+use crate::retry_policy::Attempts;
 
 /// A streamed answer: any number of texts, then exactly one end or error. Retries and fallback happen
-/// only before its first text. Dropping it closes the connection.
+/// only before its first text, unless it may begin anew ([`AnswerStream::that_begins_anew`]). Dropping it
+/// closes the connection.
 pub struct AnswerStream {
     /// On the heap: a run holds the stream for long, and keeps it small.
     call: Box<Call>,
@@ -23,13 +25,39 @@ struct Call {
     client: LlmClient,
     request: LlmRequest,
     context: CallContext,
+    /// Whether the answer is asked for again when it breaks off.
+    begins_anew: bool,
+    /// The attempts so far; `None` before the first one, and of a replayed answer.
+    tries: Option<Tries>,
+}
+
+/// The attempts of a call.
+struct Tries {
+    attempts: Attempts,
+    model: ModelRef,
+    mode: Mode,
+}
+
+impl Tries {
+    /// After a failed attempt: waits until the next one, or gives up.
+    async fn after(
+        &mut self,
+        parts: &Parts,
+        request: &LlmRequest,
+        failure: Failure,
+        call: &CallContext,
+    ) -> Result<(), LlmError> {
+        let failure = named(request, failure);
+        self.mode.is_plain |= failure.kind == LlmErrorKind::ForbiddenCall;
+        parts.handle_failure(&mut self.attempts, &mut self.model, failure, call).await
+    }
 }
 
 /// The state of the stream.
 enum State {
-    /// The call has not started.
+    /// The call has not started, or starts again.
     NotStarted,
-    /// The first piece has come; from here on a failure ends the stream.
+    /// The first piece has come; from here on a failure ends the stream, unless it begins anew.
     Open(Pieces, ModelRef),
     /// The end or an error was returned.
     Ended,
@@ -52,14 +80,27 @@ impl Pieces {
 
 impl AnswerStream {
     pub(super) fn new(client: LlmClient, request: LlmRequest, context: CallContext) -> Self {
-        Self { call: Box::new(Call { client, request, context }), state: State::NotStarted }
+        let call = Call { client, request, context, begins_anew: false, tries: None };
+        Self { call: Box::new(call), state: State::NotStarted }
+    }
+
+    /// The same stream, for a caller who can take text back: after a failure retries and fallback happen
+    /// as long as they may, each after a [`StreamEvent::Again`].
+    #[must_use]
+    pub fn that_begins_anew(mut self) -> Self {
+        self.call.begins_anew = true;
+        self
     }
 
     /// The next piece; `None` after the end or an error.
     pub async fn next(&mut self) -> Option<Result<StreamEvent, LlmError>> {
         match self.piece().await? {
-            Ok(Piece::Text(text)) => Some(Ok(StreamEvent::Text(text))),
-            Ok(Piece::Done(answer)) => Some(self.done(*answer).await),
+            Ok(Some(Piece::Text(text))) => Some(Ok(StreamEvent::Text(text))),
+            Ok(Some(Piece::Done(answer))) => Some(self.done(*answer).await),
+            Ok(None) => {
+                self.state = State::NotStarted;
+                Some(Ok(StreamEvent::Again))
+            }
             Err(error) => {
                 self.state = State::Ended;
                 Some(Err(error))
@@ -67,27 +108,34 @@ impl AnswerStream {
         }
     }
 
-    async fn piece(&mut self) -> Option<Result<Piece, LlmError>> {
+    /// The next piece; `Ok(None)` where the answer begins anew.
+    async fn piece(&mut self) -> Option<Result<Option<Piece>, LlmError>> {
+        let Call { client, request, context, begins_anew, tries } = &mut *self.call;
         match &mut self.state {
             State::Open(pieces, model) => {
-                let received = &self.call.context.received;
-                Some(pieces.next(received).await.map_err(|failure| {
-                    received.attempt_failed();
-                    let failure = named(&self.call.request, failure);
-                    let mut error = failure.into_error(model.provider);
-                    // The stream broke off: its text is with the caller and cannot be taken back.
-                    if error.kind == LlmErrorKind::Unavailable {
-                        error.kind = LlmErrorKind::BadAnswer;
-                    }
-                    error
-                }))
+                let received = &context.received;
+                let failure = match pieces.next(received).await {
+                    Ok(piece) => return Some(Ok(Some(piece))),
+                    Err(failure) => failure,
+                };
+                if let (true, Some(tries)) = (*begins_anew, tries) {
+                    let after = Box::pin(tries.after(&client.0, request, failure, context)).await;
+                    return Some(after.map(|()| None));
+                }
+                received.attempt_failed();
+                let mut error = named(request, failure).into_error(model.provider);
+                // The stream broke off: its text is with the caller and cannot be taken back.
+                if error.kind == LlmErrorKind::Unavailable {
+                    error.kind = LlmErrorKind::BadAnswer;
+                }
+                Some(Err(error))
             }
             State::NotStarted => {
-                let Call { client, request, context } = &*self.call;
                 // On the heap: it is needed only until the answer begins.
-                Some(Box::pin(client.open(request, context)).await.map(|(piece, pieces, model)| {
+                let opened = Box::pin(client.open(request, context, tries)).await;
+                Some(opened.map(|(piece, pieces, model)| {
                     self.state = State::Open(pieces, model);
-                    piece
+                    Some(piece)
                 }))
             }
             State::Ended => None,
@@ -95,7 +143,7 @@ impl AnswerStream {
     }
 
     async fn done(&mut self, answer: Answer) -> Result<StreamEvent, LlmError> {
-        let Call { client, request, context } = &*self.call;
+        let Call { client, request, context, .. } = &*self.call;
         let State::Open(_, model) = std::mem::replace(&mut self.state, State::Ended) else {
             return Err(Failure::cut_off().into_error(request.model.provider));
         };
@@ -112,6 +160,7 @@ impl LlmClient {
         &self,
         request: &LlmRequest,
         call: &CallContext,
+        tries: &mut Option<Tries>,
     ) -> Result<(Piece, Pieces, ModelRef), LlmError> {
         let parts = &*self.0;
         if let Cassette::Replay(folder) = &parts.cassette {
@@ -126,18 +175,15 @@ impl LlmClient {
                 .map_err(|failure| failure.into_error(model.provider))?;
             return Ok((first, pieces, model));
         }
-        parts.budget.call();
-        let mut attempts = parts.attempts(&request.model, call);
-        let mut model = request.model.clone();
-        let mut mode = Mode::default();
+        let tries = tries.get_or_insert_with(|| {
+            parts.budget.call();
+            let attempts = parts.attempts(&request.model, call);
+            Tries { attempts, model: request.model.clone(), mode: Mode::default() }
+        });
         loop {
-            match parts.open_once(&model, request, call, mode).await {
-                Ok((piece, pieces)) => return Ok((piece, pieces, model)),
-                Err(failure) => {
-                    let failure = named(request, failure);
-                    mode.is_plain |= failure.kind == LlmErrorKind::ForbiddenCall;
-                    parts.handle_failure(&mut attempts, &mut model, failure, call).await?
-                }
+            match parts.open_once(&tries.model, request, call, tries.mode).await {
+                Ok((piece, pieces)) => return Ok((piece, pieces, tries.model.clone())),
+                Err(failure) => tries.after(parts, request, failure, call).await?,
             }
         }
     }

@@ -122,6 +122,7 @@ async fn tools_are_called_before_the_answer_is_given_by_one() {
     while let Some(piece) = pieces.next().await {
         match piece.unwrap() {
             StreamEvent::Text(text) => told.push_str(&text),
+            StreamEvent::Again => unreachable!("nothing broke off"),
             StreamEvent::Done(done) => end = Some(done.message.text),
         }
     }

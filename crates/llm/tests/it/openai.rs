@@ -1,6 +1,6 @@
 //! OpenAI's protocol, and what compatible servers make of it.
 
-use llm::event::FinishReason;
+use llm::event::{FinishReason, StreamEvent};
 use llm::model::Provider;
 use llm::request::{AssistantMessage, Message, ToolCall, ToolChoice};
 use llm::{CallContext, LlmErrorKind};
@@ -146,6 +146,32 @@ async fn a_stream_that_breaks_off_after_its_first_text_is_an_error_and_is_not_tr
         assert_eq!(end.unwrap_err().kind, LlmErrorKind::BadAnswer);
         assert_eq!(server.asked().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_may_begin_anew_is_tried_again_and_says_so() {
+    let begin = r#"data: {"choices":[{"index":0,"delta":{"content":"Hel"}}]}"#;
+    let broken = || Reply::events(&[begin]).cut();
+    let server =
+        Server::start([broken(), Reply::json(503, &json!({})), Reply::chat("Hello")]).await;
+    let client = open_ai(&server);
+    let mut events = client.stream(hello(&client), CallContext::default()).that_begins_anew();
+    let mut told = Vec::new();
+    while let Some(event) = events.next().await {
+        told.push(event.unwrap());
+    }
+    let text = |text: &str| StreamEvent::Text(text.to_owned());
+    assert_eq!(told[..told.len() - 1], [text("Hel"), StreamEvent::Again, text("Hello")]);
+    assert!(matches!(told.last(), Some(StreamEvent::Done(done)) if done.message.text == "Hello"));
+    let server = Server::start([broken(), broken(), broken(), Reply::chat("no")]).await;
+    let client = open_ai(&server);
+    let mut events = client.stream(hello(&client), CallContext::default()).that_begins_anew();
+    let mut last = None;
+    while let Some(event) = events.next().await {
+        last = Some(event);
+    }
+    assert!(last.unwrap().is_err());
+    assert_eq!(server.asked().len(), 3);
 }
 
 #[tokio::test]

@@ -302,6 +302,7 @@ pub(crate) async fn drain(
     while let Some(event) = events.next().await {
         match event {
             Ok(StreamEvent::Text(text)) => texts.push(text),
+            Ok(StreamEvent::Again) => texts.clear(),
             Ok(StreamEvent::Done(completion)) => {
                 assert!(events.next().await.is_none());
                 return (texts, Ok(*completion));

@@ -54,16 +54,23 @@ impl RunDriver<'_> {
         let digest = snapshot.digest();
         let (run, first) = (self.row(&task_id, digest), self.first_step(&task_id, digest));
         let started = journal.start(run, first).await;
-        if let Err(error) = started.and_then(|theirs| self.check_fingerprint(&theirs)) {
-            self.give_back(place);
-            return Err(error);
-        }
+        let checked = started.and_then(|theirs| self.check_fingerprint(&theirs).map(|()| theirs));
+        let theirs = match checked {
+            Ok(theirs) => theirs,
+            Err(error) => {
+                self.give_back(place);
+                return Err(error);
+            }
+        };
+        // An equal request may have come to another instance at the same moment.
+        let of_other = |detached: &Detached| detached.run_id != self.handle.run_id;
+        let is_replay = theirs.detached.as_ref().is_some_and(of_other);
         let accepted = Accepted {
             run_key: self.run_key.clone(),
             run_id: self.handle.run_id.clone(),
             task_id,
             standing: Standing::Queued,
-            is_replay: false,
+            is_replay,
         };
         Ok(Admission::Go(accepted, Box::new(place)))
     }

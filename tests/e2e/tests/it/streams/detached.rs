@@ -1,5 +1,7 @@
 //! Runs that outlive their callers, with the reference backend, two daemons and the dispatcher.
 
+mod elsewhere;
+
 use std::time::Duration;
 
 use reqwest::Response;
@@ -245,4 +247,16 @@ async fn all_readers_hear_the_same_and_a_key_names_one_run() {
     assert_eq!((conflict.0, &conflict.1["code"]), (409, &json!("idempotency_conflict")));
     let (status, finished) = world.cancel(&other, &run).await;
     assert_eq!((status, &finished["code"]), (409, &json!("run_finished")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_asked_for_again_and_told_once() {
+    let world = World::new(true, &[]).await;
+    let here = &world.stack.daemon_url;
+    let run = world.begin(here, "t", &json!({ "message": "break off once" })).await;
+    let mut reader = Reader::open(&world, here, run["stream"].as_str().unwrap(), None).await;
+    assert_eq!(reader.end().await.name, "done", "{:?}", reader.told);
+    assert_eq!(text(&reader.told), PIECES.concat());
+    assert!(reader.told.iter().all(|told| told.name != "restarted"), "{:?}", reader.told);
+    assert_eq!(*world.model.asked.borrow(), 2);
 }

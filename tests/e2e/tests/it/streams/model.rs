@@ -12,8 +12,12 @@ use tokio::sync::watch;
 pub(crate) const PIECES: [&str; 4] =
     ["Hallo, ", "zwei\nZeilen\r\n\r\n", "data: kein Feld, 🦘 ", "Ende"];
 
+/// The answer where the message says `[json]`.
+pub(crate) const JSON: [&str; 2] = ["{\"sum\"", ":7}"];
+
 /// A model that streams its pieces one by one: after the first it waits until [`Model::go`] is true.
-/// It calls a tool first where the message asks for one.
+/// It calls a tool first where the message asks for one; where the message asks for that, the first
+/// answer breaks off.
 #[derive(Clone)]
 pub(crate) struct Model {
     pub(crate) go: watch::Sender<bool>,
@@ -38,6 +42,7 @@ impl Model {
 
 async fn answer(State(model): State<Model>, body: String) -> Response {
     model.asked.send_modify(|asked| *asked += 1);
+    let is_first = *model.asked.borrow() == 1;
     let body: Value = serde_json::from_str(&body).unwrap();
     let messages = body["messages"].as_array().unwrap();
     let streams = body["stream"] == true;
@@ -70,12 +75,16 @@ async fn answer(State(model): State<Model>, body: String) -> Response {
         events.push(event(json!({ "tool_calls": tool_calls() }), Value::Null, Value::Null));
         events.push(event(json!({}), json!("tool_calls"), usage));
     } else {
-        for piece in PIECES {
+        let is_json = messages.iter().any(|m| m.to_string().contains("[json]"));
+        for piece in if is_json { &JSON[..] } else { &PIECES[..] } {
             events.push(event(json!({ "content": piece }), Value::Null, Value::Null));
         }
         events.push(event(json!({}), json!("stop"), usage));
     }
     events.push("data: [DONE]\n\n".to_owned());
+    if is_first && messages.iter().any(|m| m.to_string().contains("break off")) {
+        events.truncate(2);
+    }
     let body = futures::stream::unfold((events.into_iter(), 0), move |(mut events, n)| {
         let mut go = go.clone();
         async move {
