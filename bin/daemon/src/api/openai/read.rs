@@ -175,3 +175,20 @@ fn content(content: &Value) -> Result<String, &'static str> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_is_asked_for_has_to_be_given() {
+        for format in [json!({}), json!({ "json_schema": {} }), json!({ "json_schema": 1 })] {
+            let mut format = format;
+            format["type"] = json!("json_schema");
+            let body = json!({ "response_format": format });
+            let error = output(body.as_object().unwrap()).unwrap_err();
+            let fields = &error.body.details["fields"];
+            assert!(fields.get("response_format.json_schema.schema").is_some(), "{fields}");
+        }
+    }
+}

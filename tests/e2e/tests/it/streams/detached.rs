@@ -255,7 +255,7 @@ async fn an_answer_that_breaks_off_is_asked_for_again_and_told_once() {
     let here = &world.stack.daemon_url;
     let run = world.begin(here, "t", &json!({ "message": "break off once" })).await;
     let mut reader = Reader::open(&world, here, run["stream"].as_str().unwrap(), None).await;
-    assert_eq!(reader.end().await.name, "done", "{:?}", reader.told);
+    assert_eq!(reader.end().await.name, "done");
     assert_eq!(text(&reader.told), PIECES.concat());
     assert!(reader.told.iter().all(|told| told.name != "restarted"), "{:?}", reader.told);
     assert_eq!(*world.model.asked.borrow(), 2);
