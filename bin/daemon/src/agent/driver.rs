@@ -184,9 +184,10 @@ impl RunDriver<'_> {
     }
 
     /// Whether the daemon stores the request's message, where nobody has: what a person says, the first time.
+    /// A detached run does so at its turn, whoever has taken it up.
     pub(super) fn stores_message(&self, capabilities: &Capabilities) -> bool {
         self.request.options.kind == RunKind::Message
-            && !self.request.resumed
+            && (!self.request.resumed || self.request.detached)
             && capabilities.has("user_messages")
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct Follower {
     heard_here: bool,
     /// The event that the reader has seen last.
     seen: Option<i64>,
+    /// Whether that event is not known now.
+    is_lost: bool,
     /// When the run last gave a sign of life, and by what.
     sign: (String, Instant),
 }
@@ -85,8 +87,18 @@ impl Follower {
         out: mpsc::Sender<Item>,
     ) -> Self {
         let sign = (String::new(), Instant::now());
-        let kept = BTreeMap::new();
-        Self { app, client, key, capabilities, out, kept, heard_here: false, seen, sign }
+        Self {
+            app,
+            client,
+            key,
+            capabilities,
+            out,
+            kept: BTreeMap::new(),
+            heard_here: false,
+            seen,
+            is_lost: false,
+            sign,
+        }
     }
 
     /// Follows until the end of the run, until the reader is gone or reads nothing, or until this
@@ -110,6 +122,7 @@ impl Follower {
                 }
             }
             let went_on = match (feed, watched) {
+                _ if self.is_lost => self.rest(OUTAGE_WAIT).await,
                 (Some(feed), Some(watched)) => self.listen_here(&feed, watched).await,
                 _ => self.listen_elsewhere(&mut events).await,
             };
@@ -173,13 +186,18 @@ impl Follower {
         }
         let mut standing = Standing::of(&run);
         let is_completed = standing == Standing::Completed;
-        let script = Script::new(&run.steps, &self.kept, is_completed);
-        if self.tell_lines(script.after(self.seen)).await.is_none() {
-            return Ok(Look::Ended);
-        }
-        self.seen = Some(script.last_id());
         if standing.is_waiting() && pending(&self.client, &self.key).await?.is_empty() {
             standing = Standing::at_work(&run);
+        }
+        let script = Script::new(&run.steps, &self.kept, is_completed);
+        // Where the reader's last event is not known now, it may be later: nothing is told twice.
+        let lines = script.after(self.seen, standing.is_over());
+        self.is_lost = lines.is_none();
+        if let Some(lines) = lines {
+            if self.tell_lines(lines).await.is_none() {
+                return Ok(Look::Ended);
+            }
+            self.seen = Some(script.last_id());
         }
         if standing.is_over() {
             let _to_nobody = self.tell(Item::Over(Box::new(run))).await;

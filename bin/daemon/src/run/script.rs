@@ -124,18 +124,18 @@ impl Script {
     }
 
     /// What a reader gets: everything (but for `start`), or what follows the event that it has seen
-    /// last.
-    pub fn after(&self, seen: Option<i64>) -> Vec<Line> {
-        let Some(seen) = seen.filter(|seen| *seen != 0) else {
-            return self.lines.iter().map(|(_, line)| line.clone()).collect();
-        };
+    /// last. `None` while that event is not known and may become so, before the run `is_over`.
+    pub fn after(&self, seen: Option<i64>, is_over: bool) -> Option<Vec<Line>> {
+        let all = || self.lines.iter().map(|(_, line)| line.clone()).collect();
+        let Some(seen) = seen.filter(|seen| *seen != 0) else { return Some(all()) };
         let known = self.lines.iter().rposition(|(_, line)| line.id == Some(seen));
         if let Some(known) = known {
-            return self.lines[known + 1..].iter().map(|(_, line)| line.clone()).collect();
+            return Some(self.lines[known + 1..].iter().map(|(_, line)| line.clone()).collect());
         }
         let is_of = |turn: &&Turn| turn.is_open || turn.last > seen;
-        let Some(turn) = self.turns.iter().find(is_of).or(self.turns.last()) else {
-            return self.lines.iter().map(|(_, line)| line.clone()).collect();
+        let turn = self.turns.iter().find(is_of);
+        let Some(turn) = turn.or_else(|| self.turns.last().filter(|_| is_over)) else {
+            return is_over.then(all);
         };
         let (step, reason) = (turn.step, RestartReason::Lost);
         let mut lines =
@@ -143,7 +143,7 @@ impl Script {
         let first = self.lines.iter().position(|(_, line)| line.event.turn() == Some(step));
         let rest = self.lines.iter().skip(first.unwrap_or(self.lines.len()));
         lines.extend(rest.map(|(_, line)| line.clone()));
-        lines
+        Some(lines)
     }
 
     fn end(&self) -> i64 {

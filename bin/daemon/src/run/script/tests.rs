@@ -47,11 +47,11 @@ fn kept_events_of_a_turn_are_told_as_they_are() {
     ]);
     let script = Script::new(&steps, &events, false);
     let expected: Vec<_> = events.iter().map(|(id, event)| (Some(*id), event.clone())).collect();
-    assert_eq!(told(script.after(None)), expected);
-    assert_eq!(told(script.after(Some(0))), expected);
-    assert_eq!(told(script.after(Some(1_000_001))), expected[1..]);
+    assert_eq!(told(script.after(None, true).unwrap()), expected);
+    assert_eq!(told(script.after(Some(0), true).unwrap()), expected);
+    assert_eq!(told(script.after(Some(1_000_001), true).unwrap()), expected[1..]);
     assert_eq!(script.last_id(), 2_000_002);
-    assert!(script.after(Some(2_000_002)).is_empty());
+    assert!(script.after(Some(2_000_002), true).unwrap().is_empty());
 }
 
 #[test]
@@ -63,24 +63,24 @@ fn without_kept_events_a_turn_is_one_chunk_under_its_last_id() {
         turn(4, "Done.", 1_000_006, 1_000_007),
     ];
     let script = Script::new(&steps, &BTreeMap::new(), false);
-    let lines = told(script.after(None));
+    let lines = told(script.after(None, true).unwrap());
     let ids: Vec<_> = lines.iter().filter_map(|(id, _)| *id).collect();
     assert_eq!(ids, [1_000_003, 1_000_004, 1_000_005, 1_000_007]);
     assert_eq!((&lines[0].1, &lines[3].1), (&chunk(2, "I look."), &chunk(4, "Done.")));
     // In the middle of the last turn, whose words are no longer known.
-    let lost = told(script.after(Some(1_000_006)));
+    let lost = told(script.after(Some(1_000_006), true).unwrap());
     assert_eq!(
         lost,
         [(None, restarted(4, 0, RestartReason::Lost)), (Some(1_000_007), chunk(4, "Done."))]
     );
     // In the middle of the first one: that one whole, and the rest.
-    let lost = told(script.after(Some(1_000_002)));
+    let lost = told(script.after(Some(1_000_002), true).unwrap());
     assert_eq!(lost[0], (None, restarted(2, 0, RestartReason::Lost)));
     assert_eq!(lost[1], (Some(1_000_003), chunk(2, "I look.")));
     assert_eq!(lost.len(), 5);
     // From the future: the newest turn.
-    let future = told(script.after(Some(99_000_000)));
-    assert_eq!(future, told(script.after(Some(1_000_006))));
+    let future = told(script.after(Some(99_000_000), true).unwrap());
+    assert_eq!(future, told(script.after(Some(1_000_006), true).unwrap()));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn the_rest_of_a_turn_is_one_chunk() {
     let events = kept(&[(1_000_001, chunk(2, "One ")), (1_000_004, chunk(2, "re"))]);
     let script = Script::new(&steps, &events, false);
     assert_eq!(
-        told(script.after(None)),
+        told(script.after(None, true).unwrap()),
         [(Some(1_000_001), chunk(2, "One ")), (Some(1_000_005), chunk(2, "two three"))]
     );
 }
@@ -103,7 +103,7 @@ fn words_after_a_gap_wait_for_the_journal() {
     ]);
     let script = Script::new(&[], &events, false);
     assert_eq!(script.last_id(), 1_000_002);
-    assert_eq!(script.after(Some(1_000_001)).len(), 1);
+    assert_eq!(script.after(Some(1_000_001), true).unwrap().len(), 1);
 }
 
 #[test]
@@ -119,9 +119,10 @@ fn the_open_turn_follows_what_the_journal_has() {
         (2_000_001, chunk(4, " be it")),
     ]);
     let script = Script::new(&steps, &events, false);
-    let ids: Vec<_> = script.after(None).into_iter().filter_map(|line| line.id).collect();
+    let ids: Vec<_> =
+        script.after(None, true).unwrap().into_iter().filter_map(|line| line.id).collect();
     assert_eq!(ids, [1_000_001, 1_000_002, 1_000_003, 1_000_004, 2_000_001]);
-    let lost = told(script.after(Some(3_000_000)));
+    let lost = told(script.after(Some(3_000_000), true).unwrap());
     assert_eq!(
         lost,
         [
@@ -141,7 +142,26 @@ fn a_rejected_answer_is_told_only_where_its_words_and_their_end_are_kept() {
         (1_000_002, restarted(2, 0, RestartReason::Schema)),
         (1_000_003, chunk(3, "[1]")),
     ]);
-    assert_eq!(Script::new(&steps, &events, false).after(None).len(), 3);
+    assert_eq!(Script::new(&steps, &events, false).after(None, true).unwrap().len(), 3);
     let without = Script::new(&steps, &BTreeMap::new(), false);
-    assert_eq!(told(without.after(None)), [(Some(1_000_003), chunk(3, "[1]"))]);
+    assert_eq!(told(without.after(None, true).unwrap()), [(Some(1_000_003), chunk(3, "[1]"))]);
+}
+
+#[test]
+fn a_readers_event_that_is_not_known_now_may_be_later() {
+    let events = kept(&[(1_000_001, chunk(2, "One ")), (1_000_002, chunk(2, "two"))]);
+    let seen = Some(1_000_002);
+    // While the kept events cannot be read, nothing is told twice.
+    assert_eq!(Script::new(&[], &BTreeMap::new(), false).after(seen, false), None);
+    assert_eq!(Script::new(&[], &events, false).after(seen, false), Some(Vec::new()));
+    let earlier = [turn(2, "I look.", 1_000_001, 1_000_001)];
+    let seen = Some(1_000_005);
+    assert_eq!(Script::new(&earlier, &BTreeMap::new(), false).after(seen, false), None);
+    // They are lost: the turn is told whole once it is in the journal.
+    let steps = [earlier[0].clone(), turn(3, "So be it", 1_000_004, 1_000_006)];
+    let lost = Script::new(&steps, &BTreeMap::new(), false).after(seen, false).unwrap();
+    assert_eq!(
+        told(lost),
+        [(None, restarted(3, 0, RestartReason::Lost)), (Some(1_000_006), chunk(3, "So be it"))]
+    );
 }
