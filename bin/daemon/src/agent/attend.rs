@@ -1,6 +1,8 @@
 //! Callers who wait for a detached run, over whatever protocol: they hear what it tells and get its
 //! outcome, and their leaving changes nothing.
 
+use std::time::Duration;
+
 use mc_client::idempotency::RunKey;
 use mc_client::runs::Run;
 use service::trace::TraceId;
@@ -12,6 +14,7 @@ use super::follow::{Follower, Item};
 use super::launch::{execute, wait_for};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
+use crate::run::failure::Failure;
 use crate::run::registry::Outcome;
 use crate::run::request::RunRequest;
 use crate::run::standing::Standing;
@@ -79,11 +82,10 @@ async fn of_end(app: &App, request: RunRequest, trace: TraceId, key: RunKey, run
     match Standing::of(run) {
         Standing::Cancelled => Err(RunError::new(RunErrorKind::Cancelled)),
         Standing::Failed => {
-            let failure = run.extra.get("failure");
-            let why = failure.and_then(|failure| failure["error"].as_str());
-            let why = why.unwrap_or("see its journal");
-            let why = format!("the run has failed at another instance: {why}");
-            Err(RunError::new(RunErrorKind::FailedElsewhere(why)))
+            let failure = Failure::of(run);
+            let retry_after = failure.retry_after.map(Duration::from_secs);
+            let error = RunError::new(RunErrorKind::FailedElsewhere(Box::new(failure)));
+            Err(RunError { retry_after, ..error })
         }
         Standing::Completed
         | Standing::AwaitingApproval

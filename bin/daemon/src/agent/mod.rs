@@ -32,4 +32,4 @@ mod refusals;
 mod store;
 mod take_up;
 mod tool_calls;
-mod typed;
+pub(crate) mod typed;

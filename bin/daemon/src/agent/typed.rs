@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use llm::event::{Completion, FinishReason};
 use llm::request::ResponseSchema;
+use mc_client::runs::Run;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::context::RunContext;
 use super::finish::Progress;
+use super::journal::RecordedRequest;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{RestartReason, RunEvent};
@@ -84,6 +87,20 @@ impl Typed {
     }
 }
 
+/// What a stored reply has as output, where the run's journal says that it was to have one.
+pub(crate) async fn output_of_stored(run: &Run, text: &str) -> Option<Output> {
+    let first = run.steps.iter().find(|step| step.index == 0)?;
+    let format = RecordedRequest::deserialize(&first.payload).ok()?.output?;
+    Some(of_stored(&format, run.session_key.as_deref().unwrap_or_default(), text).await)
+}
+
+async fn of_stored(format: &OutputFormat, of: &str, text: &str) -> Output {
+    match Typed::of(format, of).await {
+        Ok(typed) => typed.of_stored(text).await,
+        Err(error) => Output::Misfits(vec![error.message()]),
+    }
+}
+
 impl RunState {
     /// Takes up an answer of the model, and what is wrong with it. Whether it has to be written anew.
     pub(super) fn take(&mut self, completion: Completion, errors: &[String]) -> bool {
@@ -148,10 +165,7 @@ impl RunContext<'_> {
             Some(recorded) => recorded.output?,
             None => self.run.request.output.as_deref()?.clone(),
         };
-        match Typed::of(&format, self.run.request.session.role().as_str()).await {
-            Ok(typed) => Some(typed.of_stored(text).await),
-            Err(error) => Some(Output::Misfits(vec![error.message()])),
-        }
+        Some(of_stored(&format, self.run.request.session.role().as_str(), text).await)
     }
 
     /// The output as the backend stores it with the message.

@@ -1,14 +1,14 @@
 //! A2A 1.0: an agent card for each role, and its bindings JSON-RPC and HTTP+JSON (docs/PROTOCOLS.md).
 //!
 //! The protocol's task, and its context, is a task of the backend; its message is one run, whose key
-//! is the message's id. Every instance serves every task; live updates come from the instance that
-//! runs the task only.
+//! is the message's id. Every instance serves every task.
 
 mod card;
 mod fault;
 mod methods;
 mod open_tasks;
 mod params;
+mod runs;
 mod send_message;
 mod stored;
 

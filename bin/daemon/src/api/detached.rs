@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep};
 use utoipa::{IntoParams, ToSchema};
 use wombat_core::session::SessionKey;
 
+pub(super) use self::report::{failure, outcome};
+pub(super) use self::stream::too_many;
 use super::error::ApiError;
 use super::extract::{JsonObject, Params, Segment};
 use super::header::{self, SESSION_HEADER};
@@ -287,30 +289,45 @@ pub(super) async fn cancel(
         return Ok(Json(Cancelled::after(usage)).into_response());
     }
     let found = find(&app, &trace, session(&headers, &scope)?, &run_key).await?;
-    let key = found.key.as_str();
+    let cancelled = cancel_run(&app, &found.client, &found.key).await?;
+    let is_over = cancelled.usage.is_some();
+    let status = if is_over { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(cancelled)).into_response())
+}
+
+/// Cancels a run of any instance.
+///
+/// # Errors
+/// 409 `run_finished` where it is completed.
+pub(super) async fn cancel_run(
+    app: &App,
+    client: &AgentClient,
+    run_key: &RunKey,
+) -> Result<Cancelled, ApiError> {
+    let key = run_key.as_str();
     let finished =
         || ApiError::new(StatusCode::CONFLICT, "run_finished", "the run is completed already");
     let deadline = Instant::now() + CANCEL_PATIENCE;
     loop {
-        let note = match found.client.cancel_run(key).await {
+        let note = match client.cancel_run(key).await {
             Ok(note) => note,
             Err(error) if error.is_run_finished() => return Err(finished()),
             Err(error) if error.is_not_found() => return Err(not_found()),
             Err(error) => return Err(backend(&error)),
         };
         // The request is in the backend by now, so that no other instance takes the run up again.
-        let here = app.runs.cancel_key(&found.key);
+        let here = app.runs.cancel_key(run_key);
         if note.status == RunStatus::Cancelled.as_str() && !here {
-            let run = found.client.run_state(key).await.map_err(|error| backend(&error))?;
+            let run = client.run_state(key).await.map_err(|error| backend(&error))?;
             let usage = run.and_then(|run| run.extra.get("usage").cloned());
             let nothing = || serde_json::to_value(daemon_api::Usage::default());
             let usage = usage.map_or_else(nothing, Ok).unwrap_or_default();
-            return Ok(Json(Cancelled::after(usage)).into_response());
+            return Ok(Cancelled::after(usage));
         }
         if Instant::now() >= deadline {
-            app.runs.tracker().spawn(keep_cancelling(app.clone(), found.client, found.key));
-            let cancelling = Cancelled { status: "cancelling", usage: None, estimated: None };
-            return Ok((StatusCode::ACCEPTED, Json(cancelling)).into_response());
+            let still = keep_cancelling(app.clone(), client.clone(), run_key.clone());
+            app.runs.tracker().spawn(still);
+            return Ok(Cancelled { status: "cancelling", usage: None, estimated: None });
         }
         sleep(CANCEL_INTERVAL).await;
     }

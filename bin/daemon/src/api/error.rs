@@ -1,5 +1,6 @@
 //! The one form of all errors, `{error, code, details}`, and the HTTP status of a failed run.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -83,6 +84,9 @@ impl From<RunError> for ApiError {
             answer.retry_after = Some(Duration::from_secs(1));
         }
         answer.body.details = error.details();
+        if let RunErrorKind::FailedElsewhere(failure) = error.kind {
+            answer.body.code = Cow::Owned(failure.code);
+        }
         answer
     }
 }
@@ -101,8 +105,11 @@ fn status_of(error: &RunError) -> StatusCode {
         | Kind::BackendAuth(_)
         | Kind::BackendRefused(_)
         | Kind::ReplyNotStored(_)
-        | Kind::FailedElsewhere(_)
         | Kind::EmptyReply => StatusCode::BAD_GATEWAY,
+        Kind::FailedElsewhere(failure) => {
+            let recorded = failure.status.and_then(|status| StatusCode::from_u16(status).ok());
+            recorded.unwrap_or_else(|| status_of_code(&failure.code, failure.retry_after.is_some()))
+        }
         Kind::Llm(kind, _) => status_of_llm(kind),
         Kind::ContentFiltered | Kind::SchemaMismatch(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::Cancelled
@@ -124,7 +131,7 @@ fn status_of(error: &RunError) -> StatusCode {
 }
 
 /// The HTTP status of a failed run, where only its code is known: it failed at another instance.
-pub(super) fn status_of_code(code: &str, may_retry: bool) -> StatusCode {
+fn status_of_code(code: &str, may_retry: bool) -> StatusCode {
     let status = match code {
         "invalid_payload" | "task_unresolved" | "feature_missing" => 400,
         "budget_exceeded" => 402,
@@ -137,7 +144,7 @@ pub(super) fn status_of_code(code: &str, may_retry: bool) -> StatusCode {
         "llm_empty_reply" | "llm_auth" | "llm_invalid_request" | "llm_rejected" => 502,
         "llm_bad_answer" => 502,
         "llm_not_configured" | "llm_unavailable" | "overloaded" | "draining" => 503,
-        "policy_invalid" | "workspace_unreadable" => 503,
+        "policy_invalid" | "workspace_unreadable" | "run_stalled" => 503,
         "run_timeout" => 504,
         _ => 500,
     };

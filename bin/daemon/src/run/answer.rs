@@ -111,6 +111,11 @@ impl RunAnswer {
     /// A sentence that names the tools that wait for approval.
     pub fn waiting_text(&self) -> String {
         let tools: Vec<_> = self.tool_requests().iter().map(|asked| asked.tool.as_str()).collect();
-        format!("Waiting for a person to approve: {}.", tools.join(", "))
+        waiting_text(&tools)
     }
+}
+
+/// A sentence that names the tools that wait for approval.
+pub fn waiting_text(tools: &[&str]) -> String {
+    format!("Waiting for a person to approve: {}.", tools.join(", "))
 }

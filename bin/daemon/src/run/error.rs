@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use wombat_core::workspace::{RoleError, UnknownRole};
 
 use super::answer_json::{write_cost, write_usage};
+use super::failure::Failure;
 use super::output::Mismatch;
 
 /// When to try again with a provider whose quota, credit or spending limit is used up, where it does not
@@ -90,8 +91,8 @@ pub enum RunErrorKind {
     QueueFull,
     /// No instance works on the run, and none will.
     Stalled,
-    /// The run has failed at another instance: why.
-    FailedElsewhere(String),
+    /// The run has failed at another instance: why. Callers are told that failure, with its own code.
+    FailedElsewhere(Box<Failure>),
     /// The run's journal is not what a daemon wrote for this run.
     JournalRejected(String),
     /// The workspace has no such role.
@@ -230,9 +231,9 @@ impl RunError {
             | Kind::BudgetExceeded(why)
             | Kind::JournalRejected(why)
             | Kind::Llm(_, why)
-            | Kind::FailedElsewhere(why)
             | Kind::PolicyInvalid(why)
             | Kind::WorkspaceUnreadable(why) => why,
+            Kind::FailedElsewhere(failure) => &failure.error,
             Kind::UnknownRole(unknown) => return unknown.to_string(),
             Kind::ReplyNotStored(why) => {
                 return format!(
@@ -305,6 +306,7 @@ impl RunError {
                 details["output"] = mismatch.output.clone();
                 details
             }
+            (RunErrorKind::FailedElsewhere(failure), _) => failure.details.clone(),
             (RunErrorKind::FeatureMissing(feature), _) => json!({ "feature": feature }),
             (_, Some(produced)) => serde_json::to_value(produced).unwrap_or_default(),
             (_, None) => json!({}),

@@ -10,6 +10,7 @@ pub mod answer_json;
 pub mod context_window;
 pub mod error;
 pub mod events;
+pub mod failure;
 pub mod feed;
 pub mod meter;
 pub mod output;

@@ -9,6 +9,7 @@ use mc_client::error::McError;
 use mc_client::types::Capabilities;
 use serde_json::{Map, Value, json};
 
+use super::super::detached;
 use super::super::error::ApiError;
 use super::super::extract::JsonObject;
 use super::super::header::{self, A2A_VERSION, USER_HEADER};
@@ -17,9 +18,11 @@ use super::super::run_stream::RunStream;
 use super::fault::{Fault, Kind};
 use super::open_tasks::{OpenTask, OpenTasks};
 use super::params::id_of;
+use super::runs::{self, Found};
 use super::{Incoming, Reply, VERSION, send_message, stored};
 use crate::agent::detach::can_detach;
 use crate::run::error::RunError;
+use crate::run::standing::Standing;
 use crate::state::App;
 
 impl Incoming {
@@ -120,29 +123,63 @@ impl Incoming {
         }
         let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;
         let task = self.open_tasks.begin(&self.app, user, self.role.clone(), updates).await?;
+        runs::remember(&self.caller()?, &task.id, &task.run_key).await;
         Ok((task, asked.returns_at_once))
     }
 
     async fn cancel(self, id: &str) -> Result<Reply, Fault> {
         let caller = self.caller()?;
-        let Some(task) = caller.open_task(id) else {
-            stored::exists(&caller, id).await?;
-            let why = "no run of this task is in flight in this instance of the daemon";
-            return Err(Fault::new(Kind::TaskNotCancelable, why));
+        let over = || {
+            let why =
+                "no run of this task is in flight, as far as this instance of the daemon can tell";
+            Fault::new(Kind::TaskNotCancelable, why)
         };
-        let _receipt = self.app.runs.cancel(&task.run_id);
-        task.ended().await;
-        Ok(Reply::One(task.snapshot()))
+        let found = stored::run_of(&caller, id).await?;
+        let Some(found) = found else {
+            let task = caller.open_task(id).ok_or_else(over)?;
+            let _receipt = self.app.runs.cancel(&task.run_id);
+            task.ended().await;
+            return Ok(Reply::One(task.snapshot()));
+        };
+        match Standing::of(&found.run) {
+            Standing::Completed | Standing::Failed => return Err(over()),
+            Standing::Cancelled => {}
+            Standing::Queued
+            | Standing::Running
+            | Standing::AwaitingApproval
+            | Standing::AwaitingAnswer
+            | Standing::Interrupted => {
+                let task = caller.open_task(id).filter(|task| task.run_key == found.key.as_str());
+                match detached::cancel_run(&self.app, &caller.client, &found.key).await {
+                    Err(error) if error.body.code == "run_finished" => return Err(over()),
+                    Err(error) => return Err(error.into()),
+                    Ok(_) => {}
+                }
+                if let Some(task) = task {
+                    task.ended().await;
+                    return Ok(Reply::One(task.snapshot()));
+                }
+            }
+        }
+        stored::get(&caller, id, &Map::new()).await.map(Reply::One)
     }
 
     async fn subscribe(self, id: &str) -> Result<Reply, Fault> {
         let caller = self.caller()?;
-        let Some(task) = caller.open_task(id) else {
-            stored::exists(&caller, id).await?;
-            let why = "no run of this task is in flight in this instance of the daemon";
+        if let Some(task) = caller.open_task(id) {
+            return Ok(Reply::Many(task.follow().boxed()));
+        }
+        let found = stored::run_of(&caller, id).await?;
+        let is_live = |found: &Found| {
+            let standing = Standing::of(&found.run);
+            found.run.detached && (!standing.is_over() || standing.is_waiting())
+        };
+        let Some(found) = found.filter(is_live) else {
+            let why =
+                "no run of this task is in flight, as far as this instance of the daemon can tell";
             return Err(Fault::new(Kind::Unsupported, why));
         };
-        Ok(Reply::Many(task.follow().boxed()))
+        Ok(Reply::Many(runs::follow(&caller, id, found).await?.boxed()))
     }
 
     /// Who reads tasks: the user, the role, and the backend as them.
@@ -168,12 +205,12 @@ impl Incoming {
 
 /// A client that reads tasks: its user, its role, and the backend as them.
 pub(super) struct Caller {
-    app: App,
+    pub(super) app: App,
     traceparent: String,
     pub(super) client: AgentClient,
     open_tasks: OpenTasks,
     user: String,
-    role: String,
+    pub(super) role: String,
 }
 
 impl Caller {

@@ -14,16 +14,15 @@ use tokio::sync::broadcast::error::RecvError;
 use super::super::error::ApiError;
 use super::super::run_stream::{RunStream, RunUpdate};
 use super::fault::Fault;
-use crate::run::answer::{Ending, RunAnswer};
+use crate::run::answer::waiting_text;
 use crate::run::events::RunEvent;
-use crate::run::output::Output;
 use crate::state::App;
 
 pub(super) const WORKING: &str = "TASK_STATE_WORKING";
 pub(super) const COMPLETED: &str = "TASK_STATE_COMPLETED";
 pub(super) const INPUT_REQUIRED: &str = "TASK_STATE_INPUT_REQUIRED";
-const CANCELED: &str = "TASK_STATE_CANCELED";
-const FAILED: &str = "TASK_STATE_FAILED";
+pub(super) const CANCELED: &str = "TASK_STATE_CANCELED";
+pub(super) const FAILED: &str = "TASK_STATE_FAILED";
 
 /// How many events are buffered for a slow subscriber; one that falls behind gets the whole task
 /// instead.
@@ -42,8 +41,9 @@ pub(super) struct OpenTasks(Arc<Mutex<HashMap<TaskKey, Arc<OpenTask>>>>);
 /// A task with a run in flight, or one that has just ended.
 #[derive(Debug)]
 pub(super) struct OpenTask {
-    id: String,
+    pub(super) id: String,
     pub(super) run_id: String,
+    pub(super) run_key: String,
     view: Mutex<View>,
 }
 
@@ -97,6 +97,27 @@ pub(super) fn parts(text: &str, data: Option<&Value>) -> Vec<Value> {
 }
 
 impl OpenTask {
+    /// A task with a run of which nothing has been heard.
+    pub(super) fn new(id: &str, run_id: &str, run_key: &str) -> Self {
+        let metadata = [("run_id", run_id), ("run_key", run_key)];
+        let metadata = metadata.map(|(name, text)| (name.to_owned(), json!(text)));
+        let view = View {
+            state: WORKING,
+            text: String::new(),
+            turn: (None, 0),
+            data: None,
+            note: String::new(),
+            metadata: metadata.into_iter().collect(),
+            events: Some(broadcast::Sender::new(EVENT_BUFFER)),
+        };
+        Self {
+            id: id.to_owned(),
+            run_id: run_id.to_owned(),
+            run_key: run_key.to_owned(),
+            view: Mutex::new(view),
+        }
+    }
+
     fn view<T>(&self, work: impl FnOnce(&mut View) -> T) -> T {
         work(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -140,28 +161,8 @@ impl OpenTask {
     fn apply(&self, update: &RunUpdate) {
         self.view(|view| {
             let events = match update {
-                RunUpdate::Event(RunEvent::Start { .. }) => Vec::new(),
-                RunUpdate::Event(RunEvent::Chunk { data, step }) => {
-                    let append = !view.text.is_empty();
-                    if view.turn.0 != *step {
-                        view.turn = (*step, view.text.len());
-                    }
-                    view.text.push_str(data);
-                    vec![self.artifact_update(&artifact(data, None), append, false)]
-                }
-                RunUpdate::Event(RunEvent::Restarted { step, from, .. }) => {
-                    view.take_back(*step, *from);
-                    vec![self.artifact_update(&artifact(&view.text, None), false, false)]
-                }
-                RunUpdate::Event(RunEvent::ToolCall { name, .. }) => {
-                    view.note = format!("calls {name}");
-                    vec![self.status_update(view)]
-                }
-                RunUpdate::Event(RunEvent::ToolResult { name, ok, .. }) => {
-                    view.note = format!("{name} {}", if *ok { "is done" } else { "has failed" });
-                    vec![self.status_update(view)]
-                }
-                RunUpdate::Done(answer) => self.done(view, answer),
+                RunUpdate::Event(event) => self.event(view, event),
+                RunUpdate::Done(answer) => self.done(view, &json!(**answer)),
                 RunUpdate::Failed(error) => self.failed(view, error),
             };
             if let Some(listeners) = &view.events {
@@ -173,22 +174,62 @@ impl OpenTask {
         });
     }
 
-    fn done(&self, view: &mut View, answer: &RunAnswer) -> Vec<Value> {
-        if let Ok(Value::Object(all)) = serde_json::to_value(answer) {
-            view.metadata = all.into_iter().filter(|(name, _)| name != "response").collect();
+    /// Applies an event of the run, and returns what it is to a subscriber.
+    pub(super) fn happened(&self, event: &RunEvent) -> Vec<Value> {
+        self.view(|view| self.event(view, event))
+    }
+
+    /// The same for the end of the run.
+    pub(super) fn over(&self, outcome: Result<Value, ApiError>) -> Vec<Value> {
+        self.view(|view| match &outcome {
+            Ok(answer) => self.done(view, answer),
+            Err(error) => self.failed(view, error),
+        })
+    }
+
+    fn event(&self, view: &mut View, event: &RunEvent) -> Vec<Value> {
+        match event {
+            RunEvent::Start { .. } => Vec::new(),
+            RunEvent::Chunk { data, step } => {
+                let append = !view.text.is_empty();
+                if view.turn.0 != *step {
+                    view.turn = (*step, view.text.len());
+                }
+                view.text.push_str(data);
+                vec![self.artifact_update(&artifact(data, None), append, false)]
+            }
+            RunEvent::Restarted { step, from, .. } => {
+                view.take_back(*step, *from);
+                vec![self.artifact_update(&artifact(&view.text, None), false, false)]
+            }
+            RunEvent::ToolCall { name, .. } => {
+                view.note = format!("calls {name}");
+                vec![self.status_update(view)]
+            }
+            RunEvent::ToolResult { name, ok, .. } => {
+                view.note = format!("{name} {}", if *ok { "is done" } else { "has failed" });
+                vec![self.status_update(view)]
+            }
         }
-        if matches!(answer.ending, Ending::AwaitingApproval { .. }) {
+    }
+
+    /// The end of a run with the body that `send` answers with.
+    fn done(&self, view: &mut View, answer: &Value) -> Vec<Value> {
+        let all = answer.as_object().into_iter().flatten();
+        let all = all.filter(|(name, _)| *name != "response");
+        view.metadata = all.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let asked = answer["tool_requests"].as_array();
+        if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
+            let tools: Vec<_> = asked.iter().filter_map(|asked| asked["tool"].as_str()).collect();
             view.state = INPUT_REQUIRED;
-            view.note = answer.waiting_text();
+            view.note = waiting_text(&tools);
             return vec![self.status_update(view)];
         }
         view.state = COMPLETED;
-        view.text.clone_from(&answer.response);
-        view.data = match &answer.output {
-            Some(Output::Fits(output)) => Some(output.clone()),
-            Some(Output::Misfits(_)) | None => None,
-        };
-        view.note.clone_from(&answer.response);
+        answer["response"].as_str().unwrap_or_default().clone_into(&mut view.text);
+        let is_data = answer.get("output").is_some() && answer.get("output_errors").is_none();
+        view.data = is_data.then(|| answer["output"].clone());
+        view.note.clone_from(&view.text);
         let mut events = Vec::new();
         if !view.text.is_empty() {
             // The reply replaces its chunks, which may include text between tool calls.
@@ -253,23 +294,16 @@ impl OpenTasks {
         role: String,
         mut updates: RunStream,
     ) -> Result<Arc<OpenTask>, Fault> {
-        let (run_id, id) = match updates.next().await {
-            Some(RunUpdate::Event(RunEvent::Start { run_id, task_id, .. })) => (run_id, task_id),
+        let (run_id, id, run_key) = match updates.next().await {
+            Some(RunUpdate::Event(RunEvent::Start { run_id, task_id, run_key, .. })) => {
+                (run_id, task_id, run_key)
+            }
             Some(RunUpdate::Failed(error)) => return Err(error.into()),
             Some(RunUpdate::Event(_) | RunUpdate::Done(_)) | None => {
                 return Err(ApiError::internal().into());
             }
         };
-        let view = View {
-            state: WORKING,
-            text: String::new(),
-            turn: (None, 0),
-            data: None,
-            note: String::new(),
-            metadata: [("run_id".to_owned(), json!(run_id))].into_iter().collect(),
-            events: Some(broadcast::Sender::new(EVENT_BUFFER)),
-        };
-        let task = Arc::new(OpenTask { id: id.clone(), run_id, view: Mutex::new(view) });
+        let task = Arc::new(OpenTask::new(&id, &run_id, &run_key));
         let entry =
             Entry { open_tasks: self.clone(), key: (user, role, id), task: Arc::clone(&task) };
         self.table(|table| table.insert(entry.key.clone(), Arc::clone(&task)));

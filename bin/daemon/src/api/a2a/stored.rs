@@ -5,14 +5,20 @@ use std::collections::HashSet;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{StreamExt as _, stream};
 use mc_client::client::{AgentClient, TaskQuery};
+use mc_client::runs::Run;
 use mc_client::tool_requests::{ToolRequest, ToolRequestQuery, ToolRequestStatus};
 use mc_client::types::{Capabilities, Message, Task};
 use serde_json::{Map, Value, json};
 
+use super::super::detached::failure;
+use super::super::error::ApiError;
 use super::fault::{Fault, Kind};
 use super::methods::{Caller, backend};
-use super::open_tasks::{COMPLETED, INPUT_REQUIRED, artifact, parts};
+use super::open_tasks::{
+    CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, WORKING, artifact, message, parts,
+};
 use super::params::{flag, number, texts};
+use super::runs::{self, Found};
 
 const SUBMITTED: &str = "TASK_STATE_SUBMITTED";
 
@@ -42,9 +48,8 @@ pub(super) async fn get(
     let include = Include { history, artifacts: true };
     let capabilities = caller.capabilities().await?;
     let task = task(caller, &capabilities, id).await?;
-    let mut found =
-        describe(caller, &capabilities, &task, &pending(caller, &capabilities).await?, include)
-            .await?;
+    let pending = pending(caller, &capabilities).await?;
+    let mut found = describe(caller, &capabilities, &task, &pending, include).await?;
     if let Some(open) = caller.open_task(id) {
         // This instance runs the task, so it knows better than the backend.
         let now = open.snapshot();
@@ -55,10 +60,11 @@ pub(super) async fn get(
     Ok(found)
 }
 
-/// Checks that a task exists and belongs to the caller.
-pub(super) async fn exists(caller: &Caller, id: &str) -> Result<(), Fault> {
+/// The newest run of a task, which exists and belongs to the caller.
+pub(super) async fn run_of(caller: &Caller, id: &str) -> Result<Option<Found>, Fault> {
     let capabilities = caller.capabilities().await?;
-    task(caller, &capabilities, id).await.map(drop)
+    let task = task(caller, &capabilities, id).await?;
+    runs::newest(caller, &capabilities, &task).await
 }
 
 async fn task(caller: &Caller, capabilities: &Capabilities, id: &str) -> Result<Task, Fault> {
@@ -167,13 +173,19 @@ async fn describe(
     let is_agent = |message: &Message| message.actor_type.as_deref() == Some("agent");
     let waiting: Vec<_> = pending.iter().filter(|request| request.task_id == task.id).collect();
     let last = thread.last();
-    let state = match (waiting.is_empty(), last) {
-        (false, _) => INPUT_REQUIRED,
-        (true, Some(message)) if is_agent(message) => COMPLETED,
-        (true, _) => SUBMITTED,
+    let run = runs::newest(caller, capabilities, task).await?;
+    let run = run
+        .and_then(|found| runs::state(&found.run, &waiting, last).map(|state| (state, found.run)));
+    let state = match (&run, waiting.is_empty(), last) {
+        (Some((state, _)), ..) => state,
+        (None, false, _) => INPUT_REQUIRED,
+        (None, true, Some(message)) if is_agent(message) => COMPLETED,
+        (None, true, _) => SUBMITTED,
     };
     let mut status = json!({ "state": state });
-    let at = last.and_then(|message| message.created_at).or(task.updated_at).or(task.created_at);
+    let ended = run.as_ref().and_then(|(_, run)| run.updated_at);
+    let at = last.and_then(|message| message.created_at).max(ended);
+    let at = at.or(task.updated_at).or(task.created_at);
     if let Some(at) = at {
         status["timestamp"] = json!(time(at));
     }
@@ -181,7 +193,18 @@ async fn describe(
         "id": task.id, "contextId": task.id, "status": status,
         "metadata": { "title": task.title, "status": task.status },
     });
-    if let Some(request) = waiting.first() {
+    if let Some((state, run)) = &run {
+        found["metadata"]["run_key"] = json!(run.run_key);
+        if let Err(why) = ended_badly(state, run) {
+            let id = format!("{}:status", run.run_key);
+            found["status"]["message"] = message(&task.id, &id, &why.body.error);
+            found["metadata"]["code"] = json!(why.body.code);
+            if why.body.code == "schema_mismatch" {
+                found["metadata"]["details"] = why.body.details;
+            }
+        }
+    }
+    if let Some(request) = waiting.first().filter(|_| state == INPUT_REQUIRED) {
         let tools: Vec<_> = waiting.iter().map(|request| request.tool.as_str()).collect();
         found["metadata"]["run_key"] = json!(request.run_key);
         found["metadata"]["waits_for"] = json!(tools);
@@ -198,11 +221,17 @@ async fn describe(
     }
     if include.artifacts {
         let replies = last
-            .filter(|message| is_agent(message))
+            // While a run is at work, or has failed, that is the reply to an earlier message.
+            .filter(|message| is_agent(message) && ![WORKING, FAILED, CANCELED].contains(&state))
             .map(|message| artifact(&message.content, message.data.as_ref()));
         found["artifacts"] = replies.into_iter().collect();
     }
     Ok(found)
+}
+
+/// Why a run has no reply, where it is over without one.
+fn ended_badly(state: &str, run: &Run) -> Result<(), ApiError> {
+    if [FAILED, CANCELED].contains(&state) { Err(failure(run)) } else { Ok(()) }
 }
 
 fn time(at: DateTime<Utc>) -> String {

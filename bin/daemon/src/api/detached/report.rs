@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use daemon_api::{Cost, RunAnswer, RunReport, RunStatus as AnswerStatus, Step, Usage};
-use http::StatusCode;
 use llm::event::{Completion, FinishReason};
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
@@ -14,9 +13,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use service::trace::TraceId;
 
-use super::super::error::{ApiError, status_of_code};
+use super::super::error::ApiError;
 use super::{Found, backend, waiting};
+use crate::agent::typed::output_of_stored;
 use crate::run::error::{RunError, RunErrorKind};
+use crate::run::failure::Failure;
+use crate::run::output::Output;
 use crate::run::script::last_event;
 use crate::run::standing::Standing;
 use crate::state::App;
@@ -116,7 +118,7 @@ fn step(step: &RunStep) -> Value {
 }
 
 /// The answer of a run that is over or waits, as `send` gives it; or its error.
-pub(super) async fn outcome(
+pub(in crate::api) async fn outcome(
     client: &AgentClient,
     key: &RunKey,
     run: &Run,
@@ -144,41 +146,15 @@ fn recorded_answer(run: &Run) -> Option<Value> {
     is_of_this_end.then(|| answer.clone())
 }
 
-fn failure(run: &Run) -> ApiError {
-    #[derive(Deserialize)]
-    struct Failure {
-        error: String,
-        code: String,
-        #[serde(default)]
-        details: Value,
-        #[serde(default)]
-        retry_after: Option<u64>,
-        #[serde(default)]
-        status: Option<u16>,
+/// Why a run has failed, or that it was cancelled.
+pub(in crate::api) fn failure(run: &Run) -> ApiError {
+    if Standing::of(run) == Standing::Cancelled {
+        return RunError::new(RunErrorKind::Cancelled).into();
     }
-    let is_cancelled = Standing::of(run) == Standing::Cancelled;
-    let code = match run.extra.get("error").and_then(Value::as_str) {
-        _ if is_cancelled => "run_cancelled",
-        Some(code) => code,
-        None => "internal_error",
-    };
-    let recorded = run.extra.get("failure").and_then(|failure| Failure::deserialize(failure).ok());
-    let Some(failure) = recorded.filter(|failure| failure.code == code) else {
-        if is_cancelled {
-            return RunError::new(RunErrorKind::Cancelled).into();
-        }
-        let mut error =
-            ApiError::new(status_of_code(code, false), "", format!("the run failed: {code}"));
-        error.body.code = Cow::Owned(code.to_owned());
-        return error;
-    };
-    let status = failure.status.and_then(|status| StatusCode::from_u16(status).ok());
-    let status = status.unwrap_or_else(|| status_of_code(code, failure.retry_after.is_some()));
-    let mut error = ApiError::new(status, "", failure.error);
-    error.body.code = Cow::Owned(failure.code);
-    error.body.details = failure.details;
-    error.retry_after = failure.retry_after.map(Duration::from_secs);
-    error
+    let failure = Failure::of(run);
+    let retry_after = failure.retry_after.map(Duration::from_secs);
+    let error = RunError::new(RunErrorKind::FailedElsewhere(Box::new(failure)));
+    RunError { retry_after, ..error }.into()
 }
 
 /// The answer of a run whose end was not written with it: made from its steps.
@@ -208,6 +184,15 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
         response = stored.content;
     }
     let standing = Standing::of(run);
+    let output = match message_id.is_some() {
+        true => output_of_stored(run, &response).await,
+        false => None,
+    };
+    let (output, output_errors) = match output {
+        Some(Output::Fits(output)) => (Some(Cow::Owned(output)), None),
+        Some(Output::Misfits(errors)) => (Some(Cow::Owned(Value::Null)), Some(errors.into())),
+        None => (None, None),
+    };
     let trace_id = run.steps.first().and_then(|step| step.payload.pointer("/detached/trace_id"));
     let steps: Vec<Step> = run
         .steps
@@ -238,6 +223,8 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
         steps: steps.into(),
         workspace_digest: run.workspace_digest.clone().unwrap_or_default().into(),
         run_key: Some(key.as_str().to_owned().into()),
+        output,
+        output_errors,
         ..RunAnswer::default()
     };
     serde_json::to_value(answer).unwrap_or_default()

@@ -70,7 +70,8 @@ pub(super) async fn follow(
     })))
 }
 
-fn too_many(most: usize) -> ApiError {
+/// As many read the run here as may.
+pub(in crate::api) fn too_many(most: usize) -> ApiError {
     let text = format!(
         "this instance serves {most} streams of this run, as many as it may \
          (WOMBAT_MAX_READERS_PER_RUN); retry later"

@@ -97,11 +97,11 @@ fn output(body: &Map<String, Value>) -> Result<Option<Value>, ApiError> {
         Some("json_object") => Ok(Some(json!({ "schema": { "type": "object" } }))),
         Some("json_schema") => {
             let given = &format["json_schema"];
-            // Without a schema any JSON will do.
-            let schema = match &given["schema"] {
-                Value::Null => json!({}),
-                schema => schema.clone(),
-            };
+            let schema = &given["schema"];
+            if schema.is_null() {
+                let why = "is required: the schema of the answer; json_object takes any object";
+                return Err(invalid("response_format.json_schema.schema", why));
+            }
             Ok(Some(json!({ "schema": schema, "name": given["name"] })))
         }
         Some(_) | None => {
@@ -172,6 +172,23 @@ fn content(content: &Value) -> Result<String, &'static str> {
             .collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
             Err("must be a string, or an array of text parts")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_is_asked_for_has_to_be_given() {
+        for format in [json!({}), json!({ "json_schema": {} }), json!({ "json_schema": 1 })] {
+            let mut format = format;
+            format["type"] = json!("json_schema");
+            let body = json!({ "response_format": format });
+            let error = output(body.as_object().unwrap()).unwrap_err();
+            let fields = &error.body.details["fields"];
+            assert!(fields.get("response_format.json_schema.schema").is_some(), "{fields}");
         }
     }
 }

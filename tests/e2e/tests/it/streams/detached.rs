@@ -1,5 +1,7 @@
 //! Runs that outlive their callers, with the reference backend, two daemons and the dispatcher.
 
+mod elsewhere;
+
 use std::time::Duration;
 
 use reqwest::Response;

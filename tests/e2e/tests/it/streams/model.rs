@@ -12,6 +12,9 @@ use tokio::sync::watch;
 pub(crate) const PIECES: [&str; 4] =
     ["Hallo, ", "zwei\nZeilen\r\n\r\n", "data: kein Feld, 🦘 ", "Ende"];
 
+/// The answer where the message says `[json]`.
+pub(crate) const JSON: [&str; 2] = ["{\"sum\"", ":7}"];
+
 /// A model that streams its pieces one by one: after the first it waits until [`Model::go`] is true.
 /// It calls a tool first where the message asks for one; where the message asks for that, the first
 /// answer breaks off.
@@ -72,7 +75,8 @@ async fn answer(State(model): State<Model>, body: String) -> Response {
         events.push(event(json!({ "tool_calls": tool_calls() }), Value::Null, Value::Null));
         events.push(event(json!({}), json!("tool_calls"), usage));
     } else {
-        for piece in PIECES {
+        let is_json = messages.iter().any(|m| m.to_string().contains("[json]"));
+        for piece in if is_json { &JSON[..] } else { &PIECES[..] } {
             events.push(event(json!({ "content": piece }), Value::Null, Value::Null));
         }
         events.push(event(json!({}), json!("stop"), usage));

@@ -1,0 +1,142 @@
+//! The newest run of a task, found by any instance: its key stands in the task's metadata, the rest in
+//! the journal.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt as _, stream};
+use mc_client::idempotency::RunKey;
+use mc_client::runs::Run;
+use mc_client::tool_requests::ToolRequest;
+use mc_client::types::{Capabilities, Message, Task, UpdateTask};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::super::detached::{outcome, too_many};
+use super::fault::Fault;
+use super::methods::{Caller, backend};
+use super::open_tasks::{CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, OpenTask, WORKING};
+use crate::agent::follow::{Follower, Item};
+use crate::run::standing::Standing;
+
+/// The field of a task's metadata that names the newest run of each role.
+const RUNS: &str = "a2a_runs";
+/// How much waits for a slow subscriber.
+const BUFFER: usize = 64;
+
+/// The newest run of a task, without its journal.
+pub(super) struct Found {
+    pub(super) key: RunKey,
+    pub(super) run: Run,
+}
+
+/// Notes which run is the task's newest. Where that cannot be kept, other instances do not find it.
+pub(super) async fn remember(caller: &Caller, task_id: &str, run_key: &str) {
+    let noted = async {
+        let capabilities = caller.capabilities().await.ok()?;
+        let keeps = ["tasks_get", "tasks_update", "run_journal"];
+        if !keeps.into_iter().all(|feature| capabilities.has(feature)) {
+            return None;
+        }
+        let task = caller.client.get_task(task_id).await.ok()?;
+        if noted_key(&task, &caller.role) == Some(run_key) {
+            return Some(());
+        }
+        let mut metadata = task.metadata.unwrap_or_default();
+        let runs = metadata.entry(RUNS).or_insert_with(|| json!({}));
+        if !runs.is_object() {
+            *runs = json!({});
+        }
+        runs[&caller.role] = json!(run_key);
+        let update = UpdateTask { metadata: Some(metadata), ..UpdateTask::default() };
+        caller.client.update_task(task_id, &update, None).await.ok().map(drop)
+    };
+    if noted.await.is_none() {
+        tracing::warn!(task_id, "other instances will not find the run of this A2A task");
+    }
+}
+
+fn noted_key<'a>(task: &'a Task, role: &str) -> Option<&'a str> {
+    task.metadata.as_ref()?.get(RUNS)?.get(role)?.as_str()
+}
+
+/// The newest run of a task.
+pub(super) async fn newest(
+    caller: &Caller,
+    capabilities: &Capabilities,
+    task: &Task,
+) -> Result<Option<Found>, Fault> {
+    let key = noted_key(task, &caller.role).and_then(RunKey::parse);
+    let Some(key) = key.filter(|_| capabilities.has("run_journal")) else { return Ok(None) };
+    let run = caller.client.run_state(key.as_str()).await.map_err(|error| backend(&error))?;
+    // The metadata are the user's to write.
+    let run = run.filter(|run| run.task_id.as_deref() == Some(&*task.id));
+    Ok(run.map(|run| Found { key, run }))
+}
+
+/// The state of a task by its newest run; `None` where something else has happened in it since.
+pub(super) fn state(
+    run: &Run,
+    waiting: &[&ToolRequest],
+    last: Option<&Message>,
+) -> Option<&'static str> {
+    let is_newer = |last: &Message| {
+        last.actor_type.as_deref() == Some("agent") && last.created_at > run.updated_at
+    };
+    let standing = Standing::of(run);
+    match standing {
+        Standing::Queued | Standing::Running | Standing::Interrupted => Some(WORKING),
+        Standing::AwaitingApproval | Standing::AwaitingAnswer => {
+            let waits = waiting.iter().any(|asked| asked.run_key == run.run_key);
+            Some(if waits { INPUT_REQUIRED } else { WORKING })
+        }
+        Standing::Completed | Standing::Failed | Standing::Cancelled
+            if last.is_some_and(is_newer) || !waiting.is_empty() =>
+        {
+            None
+        }
+        Standing::Completed => Some(COMPLETED),
+        Standing::Failed => Some(FAILED),
+        Standing::Cancelled => Some(CANCELED),
+    }
+}
+
+/// What the task's subscribers get of a run that is at work, or waits, at whichever instance.
+pub(super) async fn follow(
+    caller: &Caller,
+    task_id: &str,
+    found: Found,
+) -> Result<impl Stream<Item = Value> + Send + 'static, Fault> {
+    let app = &caller.app;
+    let capabilities = caller.capabilities().await?;
+    let most = app.settings.background.max_readers;
+    let place = app.feeds.read(&found.key, most).ok_or_else(|| too_many(most))?;
+    let (out, items) = mpsc::channel(BUFFER);
+    let (client, key) = (caller.client.clone(), found.key);
+    let follower = Follower::new(app.clone(), client.clone(), key.clone(), capabilities, None, out);
+    let follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
+    let run_id = found.run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default();
+    let task = Arc::new(OpenTask::new(task_id, run_id, key.as_str()));
+    let ready = VecDeque::from([json!({ "task": task.snapshot() })]);
+    let all = (task, items, ready, (place, follower));
+    Ok(stream::unfold(all, move |(task, mut items, mut ready, held)| {
+        let (client, key) = (client.clone(), key.clone());
+        async move {
+            loop {
+                if let Some(event) = ready.pop_front() {
+                    return Some((event, (task, items, ready, held)));
+                }
+                match items.recv().await? {
+                    Item::Line(line) => ready.extend(task.happened(&line.event)),
+                    Item::Over(run) => {
+                        ready.extend(task.over(outcome(&client, &key, &run).await));
+                    }
+                    // Nobody knows how it goes on.
+                    Item::Stalled => return None,
+                }
+            }
+        }
+    })
+    .boxed())
+}
