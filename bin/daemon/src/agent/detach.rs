@@ -1,9 +1,6 @@
 //! Runs that go on without their caller: what is done before the caller is answered. Everything that
 //! `send` is refused for is refused here; then step 0 of the journal is written, from which any instance
 //! can go on.
-
-mod admit;
-
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -41,7 +38,7 @@ const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The features that such a run needs.
-const NEEDS: [&str; 2] = ["run_journal", "session_leases"];
+pub(super) const NEEDS: [&str; 2] = ["run_journal", "session_leases"];
 
 /// Whether the backend can keep runs that outlive their callers.
 pub(crate) fn can_detach(capabilities: &Capabilities) -> bool {
@@ -83,7 +80,7 @@ pub(super) enum Entering {
 }
 
 /// What admission came to.
-enum Admission {
+pub(super) enum Admission {
     /// Nothing is left to do.
     Over(Accepted),
     Go(Accepted, Box<Place>),
@@ -152,7 +149,7 @@ async fn join_here(
     }
 }
 
-fn accepted(key: &RunKey, run: &Run) -> Result<Accepted, RunError> {
+pub(super) fn accepted(key: &RunKey, run: &Run) -> Result<Accepted, RunError> {
     let standing = Standing::of(run);
     if standing == Standing::Cancelled || run.cancel_requested {
         return Err(RunError::new(RunErrorKind::Cancelled));
@@ -162,7 +159,11 @@ fn accepted(key: &RunKey, run: &Run) -> Result<Accepted, RunError> {
     Ok(Accepted { run_key: key.clone(), run_id, task_id, standing, is_replay: true })
 }
 
-fn client(app: &App, request: &RunRequest, traceparent: &str) -> Result<AgentClient, RunError> {
+pub(super) fn client(
+    app: &App,
+    request: &RunRequest,
+    traceparent: &str,
+) -> Result<AgentClient, RunError> {
     let session = &request.session;
     let client = app.backend.agent(session.user().as_str(), session.role().as_str());
     Ok(client.map_err(|error| RunError::backend(&error))?.with_trace(traceparent))

@@ -7,6 +7,7 @@
 //! where the backend has one; `finalizer` ends the journal and releases the session however the
 //! run ends.
 
+mod admission;
 mod approval;
 mod attempts;
 mod attend;
@@ -20,6 +21,7 @@ mod finalizer;
 mod finish;
 pub(crate) mod follow;
 pub(crate) mod journal;
+mod known_events;
 pub mod launch;
 mod lease;
 mod model;

@@ -1,8 +1,6 @@
 //! Takes a detached run up: waits for its turn, reads what its journal has, and does what is left. What
 //! it tells is recorded under the session's lease, which every instance needs for that.
 
-mod known;
-
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

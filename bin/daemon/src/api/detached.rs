@@ -1,9 +1,6 @@
 //! Runs that outlive their callers: started, looked at, followed and cancelled at any instance
 //! (docs/API.md).
 
-mod report;
-mod stream;
-
 use std::time::Duration;
 
 use axum::Json;
@@ -22,12 +19,11 @@ use tokio::time::{Instant, sleep};
 use utoipa::{IntoParams, ToSchema};
 use wombat_core::session::SessionKey;
 
-pub(super) use self::report::{failure, outcome};
-pub(super) use self::stream::too_many;
 use super::error::ApiError;
 use super::extract::{JsonObject, Params, Segment};
 use super::header::{self, SESSION_HEADER};
 use super::send::{SendBody, read};
+use super::{detached_report, detached_stream};
 use crate::agent::detach::{self, Accepted as InJournal, pending};
 use crate::agent::follow::{Follower, Item};
 use crate::run::answer_json::usage_to_wire;
@@ -58,17 +54,17 @@ pub(super) struct Scope {
 }
 
 /// A run of the caller's.
-struct Found {
-    client: AgentClient,
-    key: RunKey,
-    run: Run,
+pub(super) struct Found {
+    pub(super) client: AgentClient,
+    pub(super) key: RunKey,
+    pub(super) run: Run,
 }
 
 fn not_found() -> ApiError {
     RunError::new(RunErrorKind::RunNotFound).into()
 }
 
-fn backend(error: &mc_client::error::McError) -> ApiError {
+pub(super) fn backend(error: &mc_client::error::McError) -> ApiError {
     RunError::backend(error).into()
 }
 
@@ -163,7 +159,7 @@ pub(super) async fn get(
     Params(scope): Params<Scope>,
 ) -> Result<Json<RunReport>, ApiError> {
     let found = find(&app, &trace, session(&headers, &scope)?, &run_key).await?;
-    Ok(Json(report::of(&app, &trace, found).await?))
+    Ok(Json(detached_report::of(&app, &trace, found).await?))
 }
 
 /// Follows a run: everything that it has told, or what follows an event, then what it tells.
@@ -184,7 +180,7 @@ pub(super) async fn stream(
     Params(scope): Params<Scope>,
 ) -> Result<Response, ApiError> {
     let session = session(&headers, &scope)?;
-    let seen = stream::last_event_id(&headers, scope.after.as_deref())?;
+    let seen = detached_stream::last_event_id(&headers, scope.after.as_deref())?;
     let found = find(&app, &trace, session, &run_key).await?;
     if !found.run.detached {
         return Err(ApiError::new(
@@ -194,7 +190,7 @@ pub(super) async fn stream(
              detached: true",
         ));
     }
-    stream::follow(app, &trace, found.client, found.key, seen).await
+    detached_stream::follow(app, &trace, found.client, found.key, seen).await
 }
 
 /// A request of `send` or `stream` whose run goes on without its caller.
@@ -210,7 +206,7 @@ pub(super) async fn answer(
     let client = client.map_err(|error| backend(&error))?.with_trace(&trace.traceparent());
     let key = accepted.run_key;
     if wants_stream {
-        return stream::follow(app, &trace, client, key, None).await;
+        return detached_stream::follow(app, &trace, client, key, None).await;
     }
     let capabilities = app.backend.capabilities(&trace.traceparent()).await;
     let capabilities = capabilities.map_err(|error| backend(&error))?;
@@ -221,9 +217,9 @@ pub(super) async fn answer(
     while let Some(item) = items.recv().await {
         match item {
             Item::Line(_) => {}
-            Item::Stalled => return Err(report::stalled()),
+            Item::Stalled => return Err(detached_report::stalled()),
             Item::Over(run) => {
-                let mut answer = report::outcome(&client, &key, &run).await?;
+                let mut answer = detached_report::outcome(&client, &key, &run).await?;
                 if accepted.is_replay && accepted.standing == Standing::Completed {
                     answer["replayed"] = json!(true);
                 }
@@ -351,7 +347,7 @@ async fn keep_cancelling(app: App, client: AgentClient, key: RunKey) {
 }
 
 /// The requests that a run waits for.
-async fn waiting(found: &Found) -> Result<Vec<daemon_api::ToolRequest>, ApiError> {
+pub(super) async fn waiting(found: &Found) -> Result<Vec<daemon_api::ToolRequest>, ApiError> {
     let asked = pending(&found.client, &found.key).await?;
     let own = |asked: mc_client::tool_requests::ToolRequest| daemon_api::ToolRequest {
         id: asked.id,

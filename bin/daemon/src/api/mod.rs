@@ -6,6 +6,8 @@ mod ag_ui;
 mod backend;
 mod compact;
 mod detached;
+mod detached_report;
+mod detached_stream;
 mod document;
 mod error;
 mod extract;

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::detached::{outcome, too_many};
+use super::super::detached_report::outcome;
+use super::super::detached_stream::too_many;
 use super::fault::Fault;
 use super::methods::{Caller, backend};
 use super::open_tasks::{CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, OpenTask, WORKING};

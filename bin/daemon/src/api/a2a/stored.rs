@@ -10,7 +10,7 @@ use mc_client::tool_requests::{ToolRequest, ToolRequestQuery, ToolRequestStatus}
 use mc_client::types::{Capabilities, Message, Task};
 use serde_json::{Map, Value, json};
 
-use super::super::detached::failure;
+use super::super::detached_report::failure;
 use super::super::error::ApiError;
 use super::fault::{Fault, Kind};
 use super::methods::{Caller, backend};

@@ -2,8 +2,8 @@
 
 use mc_client::client::AgentClient;
 
-use super::super::journal::Journal;
-use super::Life;
+use super::journal::Journal;
+use super::take_up::Life;
 use crate::run::error::RunError;
 use crate::run::recording::Known;
 use crate::run::script::{last_event, last_event_of_turns};

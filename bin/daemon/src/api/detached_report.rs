@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use service::trace::TraceId;
 
-use super::super::error::ApiError;
-use super::{Found, backend, waiting};
+use super::detached::{Found, backend, waiting};
+use super::error::ApiError;
 use crate::agent::typed::output_of_stored;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::failure::Failure;

@@ -11,10 +11,11 @@ use service::trace::TraceId;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::super::error::ApiError;
-use super::super::header;
-use super::super::sse::{self, Event};
-use super::{backend, report};
+use super::detached::backend;
+use super::detached_report;
+use super::error::ApiError;
+use super::header;
+use super::sse::{self, Event};
 use crate::agent::follow::{Follower, Item, wire};
 use crate::run::feed::Reader;
 use crate::state::App;
@@ -96,11 +97,13 @@ impl Reading {
                 let (id, event) = wire(line);
                 sse::encode(&event).with_id(id)
             }
-            Item::Stalled => sse::encode(&StreamEvent::Error(*report::stalled().body)),
-            Item::Over(run) => match report::outcome(&self.client, &self.key, &run).await {
-                Ok(answer) => Event::done(answer),
-                Err(error) => sse::encode(&StreamEvent::Error(*error.body)),
-            },
+            Item::Stalled => sse::encode(&StreamEvent::Error(*detached_report::stalled().body)),
+            Item::Over(run) => {
+                match detached_report::outcome(&self.client, &self.key, &run).await {
+                    Ok(answer) => Event::done(answer),
+                    Err(error) => sse::encode(&StreamEvent::Error(*error.body)),
+                }
+            }
         })
     }
 }
