@@ -103,10 +103,10 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
                 workspace.as_ref().is_some_and(|(_, snapshot)| report.lacks_role(tried, snapshot));
             let model = report.models(&settings).await;
             let backend = report.backend(&settings).await;
-            if let (Some((_, snapshot)), Some((backend, _))) = (&workspace, &backend) {
-                if !lacks_role {
-                    report.acting(tried, snapshot, backend).await;
-                }
+            if let (Some((_, snapshot)), Some((backend, _))) = (&workspace, &backend)
+                && !lacks_role
+            {
+                report.acting(tried, snapshot, backend).await;
             }
             report.daemon_url(layers, &settings).await;
             let disk = report.tools(&settings, workspace, backend, model).await;
