@@ -22,7 +22,7 @@ use shown::counted;
 use wombat_core::advice::{KnownTools, advise};
 use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus};
 
-pub use self::acting::TriedAs;
+pub use self::acting::{TriedAs, unknown_role};
 use self::running::OnDisk;
 use crate::backend::{Backend, told_of_original};
 use crate::init::shown_names;
@@ -99,9 +99,13 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
             if let Some((options, snapshot)) = &workspace {
                 report.outputs(options, snapshot).await;
             }
+            let lacks_role =
+                workspace.as_ref().is_some_and(|(_, snapshot)| report.lacks_role(tried, snapshot));
             let model = report.models(&settings).await;
             let backend = report.backend(&settings).await;
-            if let (Some((_, snapshot)), Some((backend, _))) = (&workspace, &backend) {
+            if let (Some((_, snapshot)), Some((backend, _))) = (&workspace, &backend)
+                && !lacks_role
+            {
                 report.acting(tried, snapshot, backend).await;
             }
             report.daemon_url(layers, &settings).await;
@@ -117,6 +121,7 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
             if let Some((options, snapshot)) = report.workspace(workspace_without_settings(layers))
             {
                 report.outputs(&options, &snapshot).await;
+                report.lacks_role(tried, &snapshot);
                 report.advice(&options, &snapshot, &tools::unasked(&snapshot));
             }
             report.warn("model and backend: not checked until the settings are valid");
@@ -142,7 +147,7 @@ fn workspace_of(settings: &Settings) -> WorkspaceOptions {
 }
 
 /// The workspace's options as far as they can be read while other settings are invalid.
-fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
+pub(crate) fn workspace_without_settings(layers: &Layers) -> WorkspaceOptions {
     let mut reader = Reader::new(layers);
     WorkspaceOptions {
         path: reader.text("WOMBAT_WORKSPACE", "./workspace").into(),

@@ -213,7 +213,7 @@ fn next(shared: &shared::Shared) -> Vec<String> {
     vec![
         format!("Tasks, messages and journals: {}", shared.tables),
         "Next:".to_owned(),
-        "  1. In the application, accept X-Agent-Token where it finds out who calls, and send messages to AGENT_DAEMON_URL (docs/BESIDE.md: fifteen lines)".to_owned(),
+        "  1. In the application, accept X-Agent-Token where it finds out who calls, and send messages to AGENT_DAEMON_URL (docs/BESIDE.md: fourteen lines)".to_owned(),
         format!("  2. Start wombat-mission-control and wombat-daemon here, and the application again{model}"),
         "  3. wombat-daemon check --user ID, with the id of one of your users".to_owned(),
     ]

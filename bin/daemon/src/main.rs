@@ -153,8 +153,12 @@ fn main() -> ExitCode {
             };
         }
         Some(Command::Token { user, role }) => {
-            return match wombat_daemon::token::mint(&layers(cli.config), &user, &role) {
+            let layers = layers(cli.config);
+            return match wombat_daemon::token::mint(&layers, &user, &role) {
                 Ok(token) => {
+                    if let Some(warning) = wombat_daemon::token::warning(&layers, &role) {
+                        exit::warn(&warning);
+                    }
                     exit::say(token);
                     ExitCode::SUCCESS
                 }

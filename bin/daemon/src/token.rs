@@ -3,6 +3,15 @@
 use service::agent_token;
 use service::settings::{Layers, Reader, SettingsError};
 use wombat_core::session::{Role, UserId};
+use wombat_core::workspace::Workspace;
+
+use crate::check::{unknown_role, workspace_without_settings};
+
+/// What to say where the workspace does not have the role: the daemon would sign no such token.
+pub fn warning(layers: &Layers, role: &str) -> Option<String> {
+    let workspace = Workspace::open(workspace_without_settings(layers));
+    unknown_role(&workspace.snapshot(), role).map(|told| format!("--role: {told}"))
+}
 
 /// Signs a token for a user and a role, as the daemon would.
 ///

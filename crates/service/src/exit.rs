@@ -35,6 +35,12 @@ pub fn show(settings: &Effective, notes: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Prints a warning on standard error.
+#[expect(clippy::print_stderr, reason = "standard output holds the result and nothing else")]
+pub fn warn(warning: &str) {
+    eprintln!("warning: {warning}");
+}
+
 /// Prints a line of a program's result on standard output. Does not panic when the reader has closed
 /// the pipe, as in `program | head -1`.
 pub fn say(line: impl std::fmt::Display) {

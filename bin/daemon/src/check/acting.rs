@@ -8,11 +8,11 @@ use mc_client::client::AgentClient;
 use mc_client::raw::{RawRequest, RawResponse};
 use service::settings::{Layers, Reader};
 use wombat_core::session::{Role, UserId};
-use wombat_core::workspace::Snapshot;
+use wombat_core::workspace::{RoleError, Snapshot};
 
 use super::Report;
 use crate::backend::Backend;
-use crate::init::local_port;
+use crate::init::{local_port, shown_names};
 use crate::settings::Settings;
 
 /// The timeout of asking the daemon.
@@ -40,7 +40,28 @@ impl TriedAs {
     }
 }
 
+/// What to say of a role that the workspace does not have: the nearest, and those that it has. `None`, too,
+/// where the workspace cannot tell.
+pub fn unknown_role(snapshot: &Snapshot, role: &str) -> Option<String> {
+    let RoleError::Unknown(unknown) = snapshot.admit(role).err()? else { return None };
+    let told = unknown.to_string();
+    if unknown.nearest.is_none() {
+        return Some(told);
+    }
+    let known: Vec<&str> = unknown.known.iter().map(String::as_str).collect();
+    Some(format!("{told} Its roles are {}", shown_names(&known)))
+}
+
 impl Report {
+    /// Whether the workspace lacks the role that is tried: no run of it can start.
+    pub(super) fn lacks_role(&mut self, tried: Option<&TriedAs>, snapshot: &Snapshot) -> bool {
+        let role = tried.and_then(|tried| tried.role.as_ref());
+        let told = role.and_then(|role| unknown_role(snapshot, role.as_str()));
+        let lacks = told.is_some();
+        told.into_iter().for_each(|told| self.fail(format!("application: --role: {told}")));
+        lacks
+    }
+
     /// Calls an endpoint that needs no arguments as the user, and without a token: only where these two
     /// answers differ does one know that the token counts.
     pub(super) async fn acting(
@@ -72,7 +93,7 @@ impl Report {
         let is_page = shown::is_page(media_type(&with), &with.body);
         match status {
             401 | 403 => self.fail(format!(
-                "{who}: {status}: {said}; accept X-Agent-Token there, with the same AGENT_JWT_SECRET, and restart the application; set AGENT_JWT_BEARER=true where it reads Authorization only (docs/BESIDE.md); or this user does not exist: --user takes the id that the application knows"
+                "{who}: {status}: {said}; accept X-Agent-Token there, with the same AGENT_JWT_SECRET, and restart the application; HTTPBearer() of FastAPI refuses first, HTTPBearer(auto_error=False) does not; set AGENT_JWT_BEARER=true where it reads Authorization only (docs/BESIDE.md); or this user does not exist: --user takes the id that the application knows, and user_id is a string, which may have to become a number"
             )),
             404 => self.warn(format!(
                 "{who}: 404: {said}; there is no such endpoint, or this user does not exist; whether it accepts the token stays unknown"

@@ -27,7 +27,7 @@ pub(super) fn cached(
     let agent = Arc::new(agent);
     let last: Arc<Mutex<Option<Arc<BackendTools>>>> = Arc::default();
     RefreshingCache::new(
-        "backend tools (GET /api/tools) could not be listed",
+        "backend tools (GET /api/tools)",
         LIST_TTL,
         Arc::new(move || {
             let (agent, last) = (agent.clone(), last.clone());

@@ -36,7 +36,7 @@ pub(super) fn cached(source: Arc<Source>, mounted: String) -> RefreshingCache<Do
     // The last document by the hash of its text and path: the same text gives the same object.
     let last: Arc<Mutex<Option<ReadLast>>> = Arc::default();
     RefreshingCache::new(
-        "OpenAPI document (WOMBAT_BACKEND_OPENAPI) could not be read",
+        "OpenAPI document (WOMBAT_BACKEND_OPENAPI)",
         fresh,
         Arc::new(move || {
             let (source, last, mounted) = (source.clone(), last.clone(), mounted.clone());

@@ -22,7 +22,7 @@ type Fetch<T> = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<T>, String>> + Sen
 /// The last good value, and the result of the last fetch. While the source is down the old value
 /// stays in use.
 pub(super) struct RefreshingCache<T> {
-    /// The log message of a failed fetch.
+    /// What is fetched, for the log.
     what: &'static str,
     fetch: Fetch<T>,
     fresh: Duration,
@@ -135,6 +135,12 @@ impl<T: Send + Sync + 'static> RefreshingCache<T> {
     }
 }
 
+/// The log message of a failed fetch.
+fn failed(what: &str, error: &str) -> String {
+    let again = RETRY_DELAY.as_secs();
+    format!("{what} could not be read: {error}; it is tried again, at the earliest after {again} s")
+}
+
 /// Fetches, and stores what came of it. Returns whether it has to be done again: something has changed
 /// since it began.
 async fn fetch_once<T>(
@@ -152,13 +158,15 @@ async fn fetch_once<T>(
         state.fetched = Some(Instant::now());
         match fetched {
             Ok(value) => {
-                state.error = None;
+                if state.error.take().is_some() {
+                    tracing::info!("{what}: read now");
+                }
                 state.value = Some(value);
             }
             Err(error) => {
                 // Each outage is logged once.
                 if state.error.as_ref() != Some(&error) {
-                    tracing::warn!("{what}: {error}");
+                    tracing::warn!("{}", failed(what, &error));
                 }
                 state.error = Some(error);
             }
@@ -229,6 +237,13 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(2)).await;
         cache.refresh_older_than(Duration::from_secs(1));
         assert_eq!(cache.fetch_result().await.as_deref(), Ok(&3));
+    }
+
+    #[test]
+    fn the_log_says_that_it_is_tried_again() {
+        let told = failed("document", "connection refused");
+        let again = "document could not be read: connection refused; it is tried again, at the earliest after 10 s";
+        assert_eq!(told, again);
     }
 
     #[tokio::test]

@@ -98,7 +98,7 @@ impl ToolReply {
                     None => why,
                 }
             }
-            Self::NotMade(why) | Self::Denied(why) => shown::words(why),
+            Self::NotMade(why) | Self::Denied(why) => whole_words(why),
             Self::NeedsApproval(what) => {
                 shown::words(&format!("a person has to approve this first: {what}"))
             }
@@ -185,6 +185,16 @@ fn cut(text: &str, max_chars: usize) -> String {
     }
 }
 
+/// A text as one line that is not long and ends with a whole word.
+fn whole_words(text: &str) -> String {
+    let line = shown::words(text);
+    let more = shown::line(text, line.chars().count() + 1);
+    match (more.len() > line.len() && !more.ends_with(' '), line.rsplit_once(' ')) {
+        (true, Some((whole, _))) => format!("{whole} …"),
+        _ => line,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use wombat_core::untrusted::FenceKey;
@@ -252,5 +262,14 @@ mod tests {
         };
         let content = content(&ToolReply::failed(&error), "update_task");
         assert!(content.contains(r#"{"error":"no such task","status":404}"#), "{content}");
+    }
+
+    #[test]
+    fn the_names_of_tools_are_not_cut_within_a_word() {
+        let why = format!("the tools are: {}", vec!["list_orders"; 40].join(", "));
+        let told = ToolReply::NotMade(why).failure().unwrap();
+        assert!(told.ends_with(" list_orders, …") && told.len() <= 210, "{told}");
+        let short = ToolReply::NotMade("there are no tools".to_owned());
+        assert_eq!(short.failure().unwrap(), "there are no tools");
     }
 }

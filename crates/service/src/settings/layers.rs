@@ -107,6 +107,8 @@ pub struct Layers {
     /// What should be known of a value that comes from `.env`, by variable.
     pub(super) notes: BTreeMap<String, String>,
     pub(super) warnings: Vec<String>,
+    /// The names that are no settings, with their line of `.env`.
+    others: Vec<(Option<usize>, String)>,
     variables: Variables,
 }
 
@@ -162,6 +164,9 @@ impl Layers {
             let told = names::misspelled(name, &is_set);
             warnings.extend(told.map(|what| format!(".env:{line}: {what}")));
         }
+        let lines = std::mem::take(&mut dot_env.others).into_iter();
+        let mut others: Vec<_> = lines.map(|(line, name)| (Some(line), name)).collect();
+        others.extend(options.env.iter().map(|(name, _)| (None, name.clone())));
         let environment = Layer::new(&Origin::ENVIRONMENT, options.env);
         let flags = Layer::new(&Origin::FLAG, options.flags);
         dot_env.overridden_by(&[&environment, &flags]);
@@ -169,7 +174,7 @@ impl Layers {
         let DotEnv { layer, broken, notes, .. } = dot_env;
         let merged = Self::merge([file, layer, environment, flags], problems);
         let variables = Variables(Arc::new(variables));
-        Self { broken, notes, warnings, variables, ..merged }
+        Self { broken, notes, warnings, others, variables, ..merged }
     }
 
     /// The variables of the environment and of `.env`, whoever they belong to.
@@ -211,6 +216,14 @@ impl Layers {
             Map::new()
         });
         Self { values, problems, ..Self::default() }
+    }
+
+    /// What is set in the place of a setting that is not, under a name that nearly is its name.
+    pub(super) fn meant(&self, missing: &str) -> Option<String> {
+        self.others.iter().find_map(|(line, name)| {
+            let told = names::meant(name, missing)?;
+            Some(line.map_or_else(|| told.clone(), |line| format!(".env:{line}: {told}")))
+        })
     }
 
     /// Whether a variable has a value.

@@ -219,6 +219,25 @@ pub fn misspelled(name: &str, is_set: &dyn Fn(&str) -> bool) -> Option<String> {
     (name.starts_with("WOMBAT_") && !is_service).then(|| format!("{name} is no setting"))
 }
 
+/// What to say of a variable that is no setting where this setting is missing: it was probably meant. As
+/// it is missed, also a name that may be another program's counts.
+pub fn meant(name: &str, missing: &str) -> Option<String> {
+    if ALL.contains(&name) {
+        return None;
+    }
+    let told = misspelled(name, &|_| false);
+    let names_it = |told: &String| words(told).any(|word| word == missing);
+    let slips = if missing.len() < 10 { 1 } else { 2 };
+    let is_near = || strsim::damerau_levenshtein(&name.to_ascii_uppercase(), missing) <= slips;
+    told.filter(names_it)
+        .or_else(|| is_near().then(|| format!("{name} is no setting; did you mean {missing}?")))
+}
+
+/// The words of a sentence that may be names of settings.
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+}
+
 fn letters(name: &str) -> Vec<char> {
     let mut letters: Vec<char> = name.chars().collect();
     letters.sort_unstable();

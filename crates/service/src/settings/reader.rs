@@ -151,7 +151,9 @@ impl<'a> Reader<'a> {
         if self.problems.is_empty() {
             Ok(Effective { settings: self.effective, warnings: self.warnings })
         } else {
-            Err(SettingsError(self.problems))
+            let layers = self.layers;
+            let told = self.problems.into_iter().map(|problem| with_meant(problem, layers));
+            Err(SettingsError(told.collect()))
         }
     }
 
@@ -216,4 +218,12 @@ impl<'a> Reader<'a> {
         }
         value
     }
+}
+
+/// A problem, with what is set in the place of a setting that it names.
+fn with_meant(problem: String, layers: &Layers) -> String {
+    let missing =
+        names::words(&problem).filter(|word| names::ALL.contains(word) && !layers.is_set(word));
+    let meant = missing.filter_map(|name| layers.meant(name)).next();
+    meant.map_or_else(|| problem.clone(), |meant| format!("{problem}; {meant}"))
 }

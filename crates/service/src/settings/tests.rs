@@ -209,6 +209,32 @@ fn names_that_are_nearly_settings_are_told_and_those_of_others_are_not() {
 }
 
 #[test]
+fn a_setting_that_is_missing_and_nearly_there_is_told_with_its_line() {
+    let missing = |file: &str, env: &[(&str, &str)], name: &str| {
+        let layers = in_dir(&[(".env", file)], env);
+        let mut reader = Reader::new(&layers);
+        reader.problem(name, "is not set; the same as the backend's");
+        reader.problem("X", "is wrong");
+        reader.finish().unwrap_err().0
+    };
+    let jwt = missing("A=1\nAGENT_JWT_SECRT=canary\n", &[], "AGENT_JWT_SECRET");
+    let told = "; .env:2: AGENT_JWT_SECRT is no setting; did you mean AGENT_JWT_SECRET?";
+    assert!(jwt[0].ends_with(told) && jwt[1] == "X is wrong", "{jwt:?}");
+    let user = missing("", &[("USERID", "1")], "USER_ID");
+    assert!(user[0].ends_with("; USERID is no setting; did you mean USER_ID?"), "{user:?}");
+    let former = missing("INTERNAL_TOKEN=canary", &[], "INTERNAL_API_TOKEN");
+    assert!(former[0].ends_with("it is INTERNAL_API_TOKEN here"), "{former:?}");
+    for (file, name) in [
+        ("JWT_SECRET=canary", "AGENT_JWT_SECRET"),
+        ("AGENT_JWT_SECRT=canary", "INTERNAL_API_TOKEN"),
+        ("AGENT_JWT_SECRT=canary\nAGENT_JWT_SECRET=canary", "AGENT_JWT_SECRET"),
+    ] {
+        let told = missing(file, &[], name);
+        assert!(told[0].ends_with("the backend's"), "{told:?}");
+    }
+}
+
+#[test]
 fn a_file_that_is_there_and_cannot_be_read_is_a_problem() {
     for name in ["wombat.toml", ".env"] {
         for how in ["dangling", "folder", "bytes", "utf-16", "long"] {

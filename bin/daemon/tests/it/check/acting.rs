@@ -80,6 +80,36 @@ async fn the_application_is_tried_as_one_of_its_users() {
 }
 
 #[tokio::test]
+async fn a_role_that_the_workspace_lacks_fails_and_its_token_is_warned_of() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    let souls = dir.path().join("workspace/souls");
+    fs::create_dir_all(&souls).unwrap();
+    fs::write(souls.join("gardener.md"), "You garden.").unwrap();
+    fs::write(souls.join("scout.md"), "You scout.").unwrap();
+    let url = backend.uri();
+    let settings =
+        [("AGENT_JWT_SECRET", SECRET), ("LLM_PROVIDER", "offline"), ("BACKEND_URL", url.as_str())];
+    for (role, told) in [
+        ("gardner", "\"gardner\"; did you mean \"gardener\"? Its roles are gardener, scout"),
+        ("wizard", "\"wizard\"; its roles are gardener, scout"),
+        ("scout", ""),
+    ] {
+        let is_known = told.is_empty();
+        let check = ["check", "--user", "1", "--role", role];
+        let output = daemon(dir.path(), &check, &settings).await;
+        let line = format!("FAIL  application: --role: the workspace has no role {told}");
+        assert_eq!(said(&output).contains(&line), !is_known, "{output:?}");
+        assert!(is_known || output.status.code() == Some(1), "{output:?}");
+        let token = ["token", "--user", "1", "--role", role];
+        let output = daemon(dir.path(), &token, &settings).await;
+        let warned = String::from_utf8(output.stderr.clone()).unwrap();
+        let line = format!("warning: --role: the workspace has no role {told}\n");
+        assert_eq!(warned == line, !is_known, "{warned}");
+        assert!(output.status.success() && said(&output).len() == 1, "{output:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_of_the_daemon_that_leads_nowhere_is_told() {
     let (dir, backend) = (TempDir::new().unwrap(), backend().await);
     let url = backend.uri();
