@@ -46,6 +46,8 @@ pub enum Level {
     Good,
     /// Runs work, but something should be corrected.
     Warning,
+    /// Runs work, but without what skills declare.
+    Loss,
     /// No run can work.
     Failure,
     /// Something to know, such as what was not checked.
@@ -65,7 +67,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = match self.level {
             Level::Good => "ok  ",
-            Level::Warning => "warn",
+            Level::Warning | Level::Loss => "warn",
             Level::Failure => "FAIL",
             Level::Note => "note",
         };
@@ -246,7 +248,8 @@ impl Report {
         let Inspection { known, document, problems, mapped, roles } =
             tools.inspect(&snapshot, &capabilities).await;
         tools.close().await;
-        self.0.extend(documents::findings(document, &http, &backend).await);
+        let lost = documents::lost(&snapshot, &known.documented);
+        self.0.extend(documents::findings(document, lost, &http, &backend).await);
         let external = known.names.len().saturating_sub(tools::builtin_names().len());
         if external > 0 {
             self.good(format!(

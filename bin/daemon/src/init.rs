@@ -12,7 +12,7 @@ use url::Url;
 
 use self::beside::{Skill, skill};
 pub(crate) use self::shared::local_port;
-use crate::tools::Asker;
+use crate::tools::{Asker, Found};
 
 /// The starter's files.
 const FILES: [(&str, &str); 7] = [
@@ -110,17 +110,7 @@ pub async fn init_beside(
     })?;
     let http = service::http::client_builder().build();
     let http = http.map_err(|error| InitError::Beside(service::http::explain(&error)))?;
-    let found = Asker::new(&http, application.as_str()).find(document).await.map_err(|why| {
-        let url = shown::url(application.as_str());
-        InitError::Beside(format!(
-            "the application at {url} does not answer: {why}; start it first"
-        ))
-    })?;
-    if let (None, Some(path)) = (&found, document) {
-        return Err(InitError::Beside(format!(
-            "{path} is no OpenAPI document; nothing was written. Correct --openapi, or leave it out to try the usual addresses"
-        )));
-    }
+    let found = find(&http, &application, document).await.map_err(InitError::Beside)?;
     let made = found.as_ref().map(|found| skill(found, &application)).transpose();
     let made = made.map_err(|why| InitError::Beside(format!("the OpenAPI document: {why}")))?;
     let path = found.as_ref().map(|found| found.path.as_str());
@@ -155,10 +145,44 @@ pub async fn init_beside(
     report.push(match (path, &made, kept) {
         (Some(_), Some(made), Some(kept)) => of_kept(made, &skill_path, &kept),
         (Some(path), Some(made), None) => of_new(made, &skill_path, path, has_own_rules),
-        _ => "No OpenAPI document at the usual addresses. Run this again with --openapi PATH, or declare endpoints in a skill (docs/WORKSPACE.md)".to_owned(),
+        _ => without_document(&http, &application).await,
     });
     report.extend(next(&shared));
     Ok(Beside { files, report })
+}
+
+/// The document that is named, or the best one at the usual addresses.
+async fn find(
+    http: &reqwest::Client,
+    application: &Url,
+    document: Option<&str>,
+) -> Result<Option<Found>, String> {
+    let asker = Asker::new(http, application.as_str());
+    if let Some(place) = document {
+        return asker.named(place).await.map(Some).map_err(|why| {
+            format!(
+                "--openapi: {why}; nothing was written. Correct --openapi, or leave it out to try the usual addresses"
+            )
+        });
+    }
+    let found = asker.discover().await.map_err(|why| {
+        let url = shown::url(application.as_str());
+        format!("the application at {url} does not answer: {why}; start it first")
+    })?;
+    Ok(found.into_iter().next())
+}
+
+/// What to do without a document, and why there is none.
+async fn without_document(http: &reqwest::Client, application: &Url) -> String {
+    let what = match Asker::new(http, application.as_str()).unreadable().await {
+        Some((path, why)) => {
+            format!(
+                "The OpenAPI document at {path} cannot be used: {why}. Correct it and run this again"
+            )
+        }
+        None => "No OpenAPI document at the usual addresses. Run this again".to_owned(),
+    };
+    format!("{what} with --openapi PATH, or declare endpoints in a skill (docs/WORKSPACE.md)")
 }
 
 /// The files of the skill that stand there.

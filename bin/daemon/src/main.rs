@@ -97,7 +97,7 @@ enum Command {
         /// missing settings in .env.
         #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
         beside: Option<String>,
-        /// The path of its OpenAPI document; looked for at the usual addresses when absent.
+        /// The path of its OpenAPI document, or a file; looked for at the usual addresses when absent.
         #[arg(long, value_name = "PATH", requires = "beside")]
         openapi: Option<String>,
     },
@@ -265,13 +265,16 @@ fn check(layers: &Layers, strict: bool, tried: Option<&TriedAs>) -> ExitCode {
         exit::say("No run can work. Correct what is marked FAIL first.");
         return ExitCode::from(exit::FAILURE);
     }
-    let warnings = findings.iter().filter(|finding| finding.level == Level::Warning).count();
+    let is_warning = |level| matches!(level, Level::Warning | Level::Loss);
+    let warnings = findings.iter().filter(|finding| is_warning(finding.level)).count();
     if strict && warnings > 0 {
         let noun = if warnings == 1 { "warning" } else { "warnings" };
         exit::say(format!("Runs can work, but --strict allows no warnings: {warnings} {noun}."));
         return ExitCode::from(exit::FAILURE);
     }
-    exit::say("Runs can work.");
+    let is_loss = findings.iter().any(|finding| finding.level == Level::Loss);
+    let without = if is_loss { ", but without tools for the declared endpoints" } else { "" };
+    exit::say(format!("Runs can work{without}."));
     ExitCode::SUCCESS
 }
 

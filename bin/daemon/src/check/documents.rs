@@ -3,18 +3,46 @@
 use service::backend_address::BackendAddress;
 use service::settings::{Layers, Reader};
 use shown::counted;
+use wombat_core::advice::is_undocumented;
+use wombat_core::endpoint::EndpointPattern;
+use wombat_core::workspace::Snapshot;
 
 use super::{Finding, Level};
 use crate::backend::Backend;
 use crate::tools::{Asker, DocumentState, Found};
 
-/// What became of the document; where there is none, those at the usual addresses.
+/// How many endpoints skills declare, where the document has none of them.
+pub(super) fn lost(snapshot: &Snapshot, documented: &[EndpointPattern]) -> usize {
+    // The contract's own are in no document of an application.
+    let all = snapshot.endpoints().iter().map(|declared| &declared.pattern);
+    let all: Vec<_> = all.filter(|declared| is_undocumented(declared, &[])).collect();
+    if all.iter().all(|declared| is_undocumented(declared, documented)) { all.len() } else { 0 }
+}
+
+/// What became of the document; where there is none, those at the usual addresses. `lost` is how many
+/// endpoints skills declare, where it has none of them.
 pub(super) async fn findings(
     document: DocumentState,
+    lost: usize,
     http: &reqwest::Client,
     backend: &Backend,
 ) -> Vec<Finding> {
+    let declared = format!("the {} that skills declare", counted(lost, "endpoint"));
+    let (without, level) = match lost {
+        0 => (String::new(), Level::Warning),
+        _ => (format!(": there is no tool for {declared}"), Level::Loss),
+    };
     let (level, text) = match document {
+        DocumentState::Read { from, operations: 0 } => {
+            (level, format!("OpenAPI document: {from} has no operation{without}; correct it"))
+        }
+        DocumentState::Read { from, operations } if lost > 0 => (
+            level,
+            format!(
+                "OpenAPI document: {from} has {}, and none of {declared}; correct the skills or WOMBAT_BACKEND_OPENAPI",
+                counted(operations, "operation")
+            ),
+        ),
         DocumentState::Read { from, operations } => {
             (Level::Good, format!("OpenAPI document: {from}: {}", counted(operations, "operation")))
         }
@@ -31,7 +59,7 @@ pub(super) async fn findings(
                 [] => "none was found at the usual addresses either".to_owned(),
                 found => told(found),
             };
-            (Level::Warning, format!("OpenAPI document: WOMBAT_BACKEND_OPENAPI: {why}; {instead}"))
+            (level, format!("OpenAPI document: WOMBAT_BACKEND_OPENAPI: {why}; {instead}"))
         }
     };
     vec![Finding { level, text }]

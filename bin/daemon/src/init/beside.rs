@@ -90,7 +90,7 @@ impl Skill {
 pub(super) fn skill(found: &Found, application: &Url) -> Result<Skill, String> {
     let mounted = application.path().trim_end_matches('/');
     // As the daemon reads it: relative servers are relative to the document.
-    let mount = Mount { path: mounted, document: &found.path };
+    let mount = Mount { path: mounted, document: if found.is_file { "" } else { &found.path } };
     let document = Document::parse(&found.text, &builtin_names(), mount);
     let document = document.map_err(|error| error.to_string())?;
     let Import { operations, problems, .. } = document.import(|_| true);
@@ -202,7 +202,7 @@ mod tests {
             "servers": [{ "url": server }],
         });
         let path = path.to_owned();
-        let found = Found { path, operations: 1, text: text.to_string().into() };
+        let found = Found { path, operations: 1, text: text.to_string().into(), is_file: false };
         skill(&found, &Url::parse("http://127.0.0.1:8000").unwrap()).unwrap()
     }
 

@@ -4,6 +4,7 @@
 mod links;
 mod load;
 mod place;
+mod unreadable;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -119,6 +120,8 @@ pub struct Found {
     pub operations: usize,
     /// Its text.
     pub text: Arc<str>,
+    /// Whether it is a file here, and no path of the application.
+    pub is_file: bool,
 }
 
 /// An answer, as far as it is needed here.
@@ -182,16 +185,6 @@ impl<'a> Asker<'a> {
         let mut known = HashSet::new();
         found.retain(|(operations, _)| known.insert(*operations));
         Ok(found.into_iter().map(|(_, found)| found).collect())
-    }
-
-    /// The document at this path, or the best one at the usual addresses.
-    ///
-    /// # Errors
-    /// Why the application does not answer at all.
-    pub async fn find(&self, path: Option<&str>) -> Result<Option<Found>, String> {
-        let Some(path) = path else { return Ok(self.discover().await?.into_iter().next()) };
-        self.ask(path).await?;
-        Ok(self.document(path).await.map(|(_, found)| found))
     }
 
     /// What the path answers, and the path at which that was: redirects are followed.
@@ -289,7 +282,7 @@ impl<'a> Asker<'a> {
             (operations > 0).then(|| (hasher.finish(), operations, text.as_str().into()))
         };
         let (hash, operations, text) = tokio::task::spawn_blocking(read).await.ok()??;
-        Some((hash, Found { path, operations, text }))
+        Some((hash, Found { path, operations, text, is_file: false }))
     }
 
     /// The paths that the pages name.

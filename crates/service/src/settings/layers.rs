@@ -102,7 +102,8 @@ impl Source for Layer {
 pub struct Layers {
     values: Map<String, Value>,
     pub(super) problems: Vec<String>,
-    /// What is wrong with the lines of `.env`, by variable: a problem of the program that reads it.
+    /// What is wrong with the lines of `.env`, and the slips in the names of settings that protect, by
+    /// variable: a problem of the program that reads it.
     pub(super) broken: BTreeMap<String, String>,
     /// What should be known of a value that comes from `.env`, by variable.
     pub(super) notes: BTreeMap<String, String>,
@@ -158,21 +159,33 @@ impl Layers {
         variables.extend(options.env.iter().filter(|(_, value)| is_there(value)).cloned());
         variables.retain(|_, value| is_there(value));
         let is_set = |name: &str| variables.contains_key(name);
-        let slips = options.env.iter().filter_map(|(name, _)| names::misspelled(name, &is_set));
-        warnings.splice(0..0, slips);
-        for (line, name) in &dot_env.others {
-            let told = names::misspelled(name, &is_set);
-            warnings.extend(told.map(|what| format!(".env:{line}: {what}")));
-        }
+        let mut slips: Vec<_> = options.env.iter().map(|(name, _)| ("".into(), name)).collect();
+        slips.extend(dot_env.others.iter().map(|(line, name)| (format!(".env:{line}: "), name)));
+        let slips = slips.into_iter().filter_map(|(place, name)| {
+            let told = format!("{place}{}", names::misspelled(name, &is_set)?);
+            Some((names::protecting(name).filter(|_| is_set(name)), told))
+        });
+        let (open, slips): (Vec<_>, Vec<_>) = slips.partition(|(meant, _)| meant.is_some());
+        warnings.splice(0..0, slips.into_iter().map(|(_, told)| told));
         let lines = std::mem::take(&mut dot_env.others).into_iter();
-        let mut others: Vec<_> = lines.map(|(line, name)| (Some(line), name)).collect();
-        others.extend(options.env.iter().map(|(name, _)| (None, name.clone())));
+        let names = options.env.iter().map(|(name, _)| (None, name.clone()));
+        let others = lines.map(|(line, name)| (Some(line), name)).chain(names).collect();
         let environment = Layer::new(&Origin::ENVIRONMENT, options.env);
         let flags = Layer::new(&Origin::FLAG, options.flags);
         dot_env.overridden_by(&[&environment, &flags]);
         warnings.append(&mut dot_env.warnings);
-        let DotEnv { layer, broken, notes, .. } = dot_env;
+        let DotEnv { layer, mut broken, notes, .. } = dot_env;
         let merged = Self::merge([file, layer, environment, flags], problems);
+        for (meant, told) in open.into_iter().filter_map(|(meant, told)| Some((meant?, told))) {
+            if merged.is_set(meant) {
+                warnings.push(told);
+                continue;
+            }
+            // As with a value that is not UTF-8: somebody wants the door closed.
+            broken.entry(meant.to_owned()).or_insert(format!(
+                "{told} That one protects, and is not set: correct the name, or remove the variable"
+            ));
+        }
         let variables = Variables(Arc::new(variables));
         Self { broken, notes, warnings, others, variables, ..merged }
     }
@@ -221,7 +234,7 @@ impl Layers {
     /// What is set in the place of a setting that is not, under a name that nearly is its name.
     pub(super) fn meant(&self, missing: &str) -> Option<String> {
         self.others.iter().find_map(|(line, name)| {
-            let told = names::meant(name, missing)?;
+            let told = names::missed(name, missing)?;
             Some(line.map_or_else(|| told.clone(), |line| format!(".env:{line}: {told}")))
         })
     }

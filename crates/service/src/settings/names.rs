@@ -182,6 +182,21 @@ const SHARED: [&str; 11] = [
 /// Names of the TypeScript original that have another name here.
 const FORMER: [(&str, &str); 1] = [("INTERNAL_TOKEN", "INTERNAL_API_TOKEN")];
 
+/// Settings without which a program starts all the same, and is open to more people, or without a bound.
+const PROTECTING: [&str; 6] = [
+    "AGENT_DAEMON_API_KEY",
+    "INTERNAL_API_TOKEN",
+    "MC_BOARD_AUTH_HEADER",
+    "MC_BOARD_PASSWORD",
+    "MC_BUDGET_USD",
+    "WOMBAT_METRICS_TOKEN",
+];
+
+/// The setting that protects and that a variable was meant to be.
+pub(super) fn protecting(name: &str) -> Option<&'static str> {
+    meant(name, &|_| false).filter(|meant| PROTECTING.contains(meant))
+}
+
 /// What to say of a variable that is no setting, but was probably meant to be one. The environment and
 /// `.env` belong to others as well, so only a small slip counts, and any name that begins with
 /// `WOMBAT_`. Where a name may be another program's, it is told only while the one that was meant is not
@@ -192,6 +207,19 @@ pub fn misspelled(name: &str, is_set: &dyn Fn(&str) -> bool) -> Option<String> {
     }
     if let Some(renamed) = renamed(name) {
         return (!is_set(&renamed)).then(|| format!("{name} is no setting; it is {renamed} here"));
+    }
+    if let Some(nearest) = meant(name, is_set) {
+        return Some(format!("{name} is no setting; did you mean {nearest}?"));
+    }
+    // Kubernetes makes variables of the names of services; the tests have their own.
+    let is_service = ["_SERVICE_", "_PORT", "WOMBAT_TEST_"].iter().any(|part| name.contains(part));
+    (name.starts_with("WOMBAT_") && !is_service).then(|| format!("{name} is no setting"))
+}
+
+/// The setting that a variable was meant to be, but for a small slip.
+fn meant(name: &str, is_set: &dyn Fn(&str) -> bool) -> Option<&'static str> {
+    if ALL.contains(&name) {
+        return None;
     }
     let upper = name.to_ascii_uppercase();
     let begins = |name: &str, with: &[&str]| with.iter().any(|prefix| name.starts_with(prefix));
@@ -211,17 +239,13 @@ pub fn misspelled(name: &str, is_set: &dyn Fn(&str) -> bool) -> Option<String> {
     // No other program has a name of the same letters in another order.
     let is_swapped = letters(nearest) == letters(&upper);
     let is_meant = !begins(nearest, &SHARED) || !is_set(nearest) || is_swapped;
-    if distance <= slips && is_meant && (distance > 0 || is_own(&upper)) {
-        return Some(format!("{name} is no setting; did you mean {nearest}?"));
-    }
-    // Kubernetes makes variables of the names of services; the tests have their own.
-    let is_service = ["_SERVICE_", "_PORT", "WOMBAT_TEST_"].iter().any(|part| name.contains(part));
-    (name.starts_with("WOMBAT_") && !is_service).then(|| format!("{name} is no setting"))
+    let is_near = distance <= slips && (distance > 0 || is_own(&upper));
+    (is_near && is_meant).then_some(nearest)
 }
 
 /// What to say of a variable that is no setting where this setting is missing: it was probably meant. As
 /// it is missed, also a name that may be another program's counts.
-pub fn meant(name: &str, missing: &str) -> Option<String> {
+pub fn missed(name: &str, missing: &str) -> Option<String> {
     if ALL.contains(&name) {
         return None;
     }
@@ -269,7 +293,7 @@ pub fn nearest_of(word: &str, known: &[&'static str]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::misspelled;
+    use super::{misspelled, protecting};
 
     #[test]
     fn slips_of_every_programs_settings_are_told_and_others_names_are_not() {
@@ -322,6 +346,17 @@ mod tests {
             "",
         ] {
             assert_eq!(misspelled(others, &|_| false), None, "{others}");
+        }
+        for (name, meant) in [
+            ("AGENT_DEAMON_API_KEY", Some("AGENT_DAEMON_API_KEY")),
+            ("agent_daemon_api_key", Some("AGENT_DAEMON_API_KEY")),
+            ("MC_BORD_PASSWORD", Some("MC_BOARD_PASSWORD")),
+            ("INTERNAL_API_TOKN", Some("INTERNAL_API_TOKEN")),
+            ("AGENT_DAEMON_API_KEY", None),
+            ("INTERNAL_TOKEN", None),
+            ("WOMBAT_PROT", None),
+        ] {
+            assert_eq!(protecting(name), meant, "{name}");
         }
         // Open WebUI's own, beside the one that counts here.
         assert_eq!(misspelled("OPENAI_API_KEYS", &|set| set == "OPENAI_API_KEY"), None);

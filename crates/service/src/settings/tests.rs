@@ -235,6 +235,34 @@ fn a_setting_that_is_missing_and_nearly_there_is_told_with_its_line() {
 }
 
 #[test]
+fn a_slip_in_the_name_of_what_protects_stops_the_program_that_would_be_open() {
+    let told = "is no setting; did you mean AGENT_DAEMON_API_KEY?";
+    let slip = ("AGENT_DEAMON_API_KEY", "canary");
+    let right = ("AGENT_DAEMON_API_KEY", "canary");
+    let file = [(".env", "A=1\nAGENT_DEAMON_API_KEY=canary\n")];
+    let toml = [("wombat.toml", "agent_daemon_api_key = 'canary'")];
+    let read = |layers: &Layers, name: &'static str| {
+        let mut reader = Reader::new(layers);
+        reader.secret(name);
+        reader.finish()
+    };
+    for (layers, place) in [(in_dir(&[], &[slip]), ""), (in_dir(&file, &[]), ".env:2: ")] {
+        let problems = read(&layers, right.0).unwrap_err().0;
+        let begin = format!("{place}AGENT_DEAMON_API_KEY {told} That one protects, and is not set");
+        assert!(problems.len() == 1 && problems[0].starts_with(&begin), "{problems:?}");
+        assert!(!problems[0].contains("canary"), "{problems:?}");
+        // Another program's.
+        let warnings = read(&layers, "MC_BOARD_PASSWORD").unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].starts_with(&begin), "{warnings:?}");
+    }
+    for layers in [in_dir(&[], &[slip, right]), in_dir(&toml, &[slip])] {
+        let warnings = read(&layers, right.0).unwrap().warnings;
+        assert_eq!(warnings, [format!("AGENT_DEAMON_API_KEY {told}")]);
+    }
+    read(&in_dir(&[], &[(slip.0, " ")]), right.0).unwrap();
+}
+
+#[test]
 fn a_file_that_is_there_and_cannot_be_read_is_a_problem() {
     for name in ["wombat.toml", ".env"] {
         for how in ["dangling", "folder", "bytes", "utf-16", "long"] {

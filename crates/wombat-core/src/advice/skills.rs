@@ -119,13 +119,30 @@ impl Advisor<'_> {
             let written = endpoint.to_string();
             let known: Vec<String> = documented.iter().map(|known| known.to_string()).collect();
             let line = text.lines().position(|line| line.contains(&written)).map(|at| at + 1);
-            let remedy = match nearest(&written, known.iter().map(String::as_str)) {
+            let remedy = match near_operation(endpoint, &known) {
                 Some(near) => format!("did you mean {near}?"),
                 None => "correct it, or add it to the document".to_owned(),
             };
             let what = format!("the backend's OpenAPI document has no {written}");
             self.add(&skill.location, line, what, remedy);
         }
+    }
+}
+
+/// The operations that may have been meant: the other methods of the same path, else the nearest one.
+fn near_operation(endpoint: &EndpointPattern, known: &[String]) -> Option<String> {
+    let written = endpoint.to_string();
+    let is_same_path = |known: &&String| {
+        let path = known.split_once(' ').map(|(_, path)| path);
+        let (Some((method, _)), Some(path)) = (written.split_once(' '), path) else { return false };
+        let moved = EndpointPattern::parse(&format!("{method} {path}"));
+        moved.is_ok_and(|moved| endpoint.covers(&moved) || moved.covers(endpoint))
+    };
+    let same: Vec<&str> = known.iter().filter(is_same_path).map(String::as_str).collect();
+    match same.as_slice() {
+        [] => nearest(&written, known.iter().map(String::as_str)).map(str::to_owned),
+        [one] => Some((*one).to_owned()),
+        [first @ .., last] => Some(format!("{} or {last}", first.join(", "))),
     }
 }
 
@@ -171,6 +188,17 @@ fn open_fence(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_methods_of_the_same_path_come_first() {
+        let known = ["GET /loans", "POST /loans", "PUT /loan", "GET /loans/{id}", "GET /books"];
+        let known = known.map(str::to_owned);
+        let near = |text: &str| near_operation(&EndpointPattern::parse(text).unwrap(), &known);
+        assert_eq!(near("PUT /loans").unwrap(), "GET /loans or POST /loans");
+        assert_eq!(near("PUT /loans/:loan").unwrap(), "GET /loans/{id}");
+        assert_eq!(near("GET /bocks").unwrap(), "GET /books");
+        assert_eq!(near("GET /nothing/like/it"), None);
+    }
 
     #[test]
     fn an_open_fence_is_found_by_its_line() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::pattern::{EndpointError, EndpointPattern, METHODS};
+use crate::nearest::nearest_within;
 
 /// The most lines that continue a command of a shell.
 const MAX_CONTINUED: usize = 20;
@@ -93,9 +94,7 @@ fn near_in_fence<'a>(
     let method = first.to_ascii_uppercase();
     let address = words.next()?;
     if !METHODS.contains(&method.as_str()) {
-        let is_other = ["HEAD", "OPTIONS", "TRACE", "CONNECT"].contains(&first);
-        let has_path = is_other && path_of(address).is_some();
-        return has_path.then_some(("a method that endpoints do not have", None));
+        return other_method(first, address);
     }
     let endpoint = |path: &str| EndpointPattern::parse(&format!("{method} {path}")).ok();
     if address.starts_with('/') {
@@ -108,6 +107,24 @@ fn near_in_fence<'a>(
     let is_meant = first == method && (address.contains('/') || words.next().is_none());
     let meant = is_meant.then(|| endpoint(&format!("/{}", without_query(address))))?;
     Some(("a path that does not begin with a slash", meant))
+}
+
+/// What a line is whose first word is no method of endpoints: a slip in one, or another word before a path.
+fn other_method(first: &str, address: &str) -> Option<(&'static str, Option<EndpointPattern>)> {
+    let is_http = ["HEAD", "OPTIONS", "TRACE", "CONNECT"].contains(&first);
+    let path = path_of(address).filter(|_| is_http || address.starts_with('/'))?;
+    if is_http {
+        return Some(("a method that endpoints do not have", None));
+    }
+    // Programs and their arguments, comments and keys of JSON are no methods.
+    let word = first.trim_end_matches(':');
+    let is_word = word.len() > 1 && word.chars().all(|c| c.is_ascii_alphabetic());
+    let near = nearest_within(word, METHODS, if word.len() > 3 { 2 } else { 1 });
+    if !is_word || near.is_none() && word.chars().any(|c| c.is_ascii_lowercase()) {
+        return None;
+    }
+    let meant = near.and_then(|near| EndpointPattern::parse(&format!("{near} {path}")).ok());
+    Some(("a word that is no HTTP method, before a path,", meant))
 }
 
 /// The path of a path or an address, which may begin with a placeholder such as `{{base_url}}` or `$BASE`.

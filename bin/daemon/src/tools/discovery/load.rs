@@ -160,7 +160,7 @@ fn is_more(found: &Answer, asked: &Result<Answer, String>) -> bool {
     !found.is_page || redirects()
 }
 
-async fn from_file(path: &Path) -> Result<String, String> {
+pub(super) async fn from_file(path: &Path) -> Result<String, String> {
     let metadata = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("it is not a file".to_owned());

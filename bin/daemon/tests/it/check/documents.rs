@@ -230,3 +230,85 @@ async fn two_documents_with_as_many_operations_are_two() {
     let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
     assert_eq!(paths, ["/openapi.json", "/api-json"]);
 }
+
+#[tokio::test]
+async fn init_beside_says_why_a_document_cannot_be_used_and_takes_a_file() {
+    let dir = TempDir::new().unwrap();
+    let text = json_document();
+    let cut = &text[..text.len() - 3];
+    let empty = r#"{"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": {}}"#;
+    let mut application = MockServer::start().await;
+    for (media_type, text, why) in [
+        ("application/json", cut, "EOF while parsing"),
+        ("text/html", "<!doctype html><title>App</title>", "this is an HTML page"),
+        ("application/json", empty, "it has no operation"),
+    ] {
+        application = MockServer::start().await;
+        serve(&application, "/openapi.json", media_type, text).await;
+        let told = beside(dir.path(), &application, &[]).await.join("\n");
+        let begin = "The OpenAPI document at /openapi.json cannot be used: ";
+        assert!(told.contains(begin) && told.contains(why), "{told}");
+        let named = beside(dir.path(), &application, &["--openapi", "/openapi.json"]).await;
+        let named = named.join("\n");
+        assert!(named.contains("/openapi.json is no OpenAPI document: ") && named.contains(why));
+    }
+    let missing = beside(dir.path(), &application, &["--openapi", "openapi.json"]).await.join("\n");
+    let why = "a path of the application begins with a slash";
+    assert!(missing.contains("the file openapi.json: ") && missing.contains(why), "{missing}");
+    let file = dir.path().join("openapi.json");
+    fs::write(&file, &text).unwrap();
+    for place in ["openapi.json", file.to_str().unwrap()] {
+        let read = beside(dir.path(), &application, &["--force", "--openapi", place]).await;
+        assert!(read.join("\n").contains("declares 2 of its operations"), "{read:?}");
+    }
+}
+
+async fn beside(dir: &Path, application: &MockServer, more: &[&str]) -> Vec<String> {
+    let url = application.uri();
+    let arguments: Vec<&str> =
+        ["init", "--beside", &url].into_iter().chain(more.iter().copied()).collect();
+    let done = daemon(dir, &arguments, &[]).await;
+    let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+    said(&done).into_iter().chain([errors]).collect()
+}
+
+#[tokio::test]
+async fn a_document_without_what_skills_declare_is_told_and_the_last_line_says_so() {
+    let dir = folder().await;
+    let skill = dir.path().join("workspace/skills/things");
+    fs::create_dir_all(&skill).unwrap();
+    let text = "---\nname: things\ndescription: Things\n---\n```http\nGET /things\n```\n";
+    fs::write(skill.join("SKILL.md"), text).unwrap();
+    let backend = backend().await;
+    let empty = r#"{"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": {}}"#;
+    let right = json_document().replace("/a", "/things");
+    serve(&backend, "/empty.json", "application/json", empty).await;
+    serve(&backend, "/other.json", "application/json", &json_document()).await;
+    serve(&backend, "/right.json", "application/json", &right).await;
+    let url = backend.uri();
+    for (place, why) in [
+        (
+            "/empty.json",
+            "has no operation: there is no tool for the 1 endpoint that skills declare",
+        ),
+        ("/other.json", "has 2 operations, and none of the 1 endpoint that skills declare"),
+        ("/none.json", "the backend answered 404"),
+        ("/right.json", "2 operations"),
+    ] {
+        let settings = [
+            ("AGENT_JWT_SECRET", SECRET),
+            ("LLM_PROVIDER", "offline"),
+            ("BACKEND_URL", &url),
+            ("WOMBAT_BACKEND_OPENAPI", place),
+        ];
+        let lines = said(&daemon(dir.path(), &["check"], &settings).await);
+        let line = lines.iter().find(|line| line.contains("OpenAPI document: ")).unwrap();
+        assert!(line.contains(why), "{line}");
+        let (mark, last) = match place {
+            "/right.json" => ("ok  ", "Runs can work."),
+            _ => ("warn", "Runs can work, but without tools for the declared endpoints."),
+        };
+        assert!(line.starts_with(mark), "{line}");
+        assert_eq!(lines.last().unwrap(), last, "{place}");
+    }
+}

@@ -43,6 +43,25 @@ fn what_reads_like_an_endpoint_and_declares_none_is_found_with_what_was_meant() 
 }
 
 #[test]
+fn a_word_that_is_no_method_is_told_with_the_near_one() {
+    let text = "```\nGTE /a/{id}?x\nPSOT /b\nDELET: /c\nFETCH /d\nget: /e\ncat /etc/hosts\n# GET /f\nPath /g h\n\
+                \"GTE\": /h\nGTE h\nGET /i\n```\n";
+    let near = near_endpoints_in_markdown(text);
+    let told: Vec<_> =
+        near.iter().map(|near| (near.line, near.meant.as_ref().map(ToString::to_string))).collect();
+    let meant = |line, endpoint: &str| (line, Some(endpoint.to_owned()));
+    let expected = [
+        meant(2, "GET /a/{id}"),
+        meant(3, "POST /b"),
+        meant(4, "DELETE /c"),
+        (5, None),
+        meant(6, "GET /e"),
+        meant(9, "PATCH /g"),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn the_names_of_a_query_are_kept_beside_the_endpoint() {
     let text = "```\nPOST /a/{id}?_method=PUT&x#y\nPOST /a/{id}?z={z}\nGET /b{?page,size}\n\
                 GET /c/{id?}/d?e\nGET /f/{g\n```\n";
