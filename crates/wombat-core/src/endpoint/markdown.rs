@@ -119,7 +119,7 @@ fn other_method(first: &str, address: &str) -> Option<(&'static str, Option<Endp
     // Programs and their arguments, comments and keys of JSON are no methods.
     let word = first.trim_end_matches(':');
     let is_word = word.len() > 1 && word.chars().all(|c| c.is_ascii_alphabetic());
-    let near = nearest_within(word, METHODS, if word.len() > 3 { 2 } else { 1 });
+    let near = nearest_within(word, METHODS, if word.len() > 5 { 2 } else { 1 });
     if !is_word || near.is_none() && word.chars().any(|c| c.is_ascii_lowercase()) {
         return None;
     }

@@ -237,13 +237,13 @@ async fn init_beside_says_why_a_document_cannot_be_used_and_takes_a_file() {
     let text = json_document();
     let cut = &text[..text.len() - 3];
     let empty = r#"{"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": {}}"#;
-    let mut application = MockServer::start().await;
+    let application = MockServer::start().await;
     for (media_type, text, why) in [
         ("application/json", cut, "EOF while parsing"),
         ("text/html", "<!doctype html><title>App</title>", "this is an HTML page"),
         ("application/json", empty, "it has no operation"),
     ] {
-        application = MockServer::start().await;
+        application.reset().await;
         serve(&application, "/openapi.json", media_type, text).await;
         let told = beside(dir.path(), &application, &[]).await.join("\n");
         let begin = "The OpenAPI document at /openapi.json cannot be used: ";
