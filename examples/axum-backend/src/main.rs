@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("axum-backend: {error}");
+            tracing::error!("{error}");
             ExitCode::FAILURE
         }
     }

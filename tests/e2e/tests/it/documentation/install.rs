@@ -83,7 +83,7 @@ fn the_address_is_changed_everywhere_by_one_command() {
     let (code, said) = set("https://git.example.org/someone/wombat.git");
     assert_eq!(code, Some(0), "{said}");
     let left = Command::new("git")
-        .args(["grep", "-nF", &format!("{}", repository())])
+        .args(["grep", "-nF", repository()])
         .current_dir(dir.path())
         .output()
         .unwrap();

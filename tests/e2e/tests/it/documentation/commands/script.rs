@@ -187,8 +187,8 @@ pub(super) fn script(documents: &[(&str, Vec<Block>)]) -> String {
         }
         if let Some(text) = note.stays_until {
             // Settings may stand before the program's name.
-            let words = commands.split_whitespace();
-            let program = words.skip_while(|word| word.contains('=')).next().unwrap_or_default();
+            let mut words = commands.split_whitespace();
+            let program = words.find(|word| !word.contains('=')).unwrap_or_default();
             programs.push((program.to_owned(), job));
             // The last command takes the shell's place, so that signals reach it.
             write!(
