@@ -31,7 +31,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Starts a run that goes on without its caller, or goes on with one. */
-        post: operations["start"];
+        post: operations["start_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -46,7 +46,7 @@ export interface paths {
             cookie?: never;
         };
         /** Where a run stands. */
-        get: operations["get"];
+        get: operations["get_run"];
         put?: never;
         post?: never;
         /** Cancels a run: by its key at any instance, by its run_id at its own. */
@@ -64,7 +64,7 @@ export interface paths {
             cookie?: never;
         };
         /** Follows a run: everything that it has told, or what follows an event, then what it tells. */
-        get: operations["stream"];
+        get: operations["stream_run"];
         put?: never;
         post?: never;
         delete?: never;
@@ -822,7 +822,7 @@ export interface operations {
             };
         };
     };
-    start: {
+    start_run: {
         parameters: {
             query?: never;
             header?: never;
@@ -861,17 +861,18 @@ export interface operations {
             };
         };
     };
-    get: {
+    get_run: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `user:{userId}:{role}`; also as header `X-Wombat-Session`. */
+                session_key?: string;
+                /** @description The id of the last event that was seen; the header `Last-Event-ID` counts more. */
+                after?: number;
+            };
             header?: never;
             path: {
                 /** @description 64 hexadecimal digits. */
                 run_key: string;
-                /** @description `user:{userId}:{role}`; also as header `X-Wombat-Session`. */
-                session_key: string | null;
-                /** @description The id of the last event that was seen; the header `Last-Event-ID` counts more. */
-                after: number | null;
             };
             cookie?: never;
         };
@@ -905,15 +906,16 @@ export interface operations {
     };
     cancel: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `user:{userId}:{role}`; also as header `X-Wombat-Session`. */
+                session_key?: string;
+                /** @description The id of the last event that was seen; the header `Last-Event-ID` counts more. */
+                after?: number;
+            };
             header?: never;
             path: {
                 /** @description The run's key; or the run_id of a run of this instance, from the answer or the stream's start event. */
                 run_key: string;
-                /** @description `user:{userId}:{role}`; also as header `X-Wombat-Session`. */
-                session_key: string | null;
-                /** @description The id of the last event that was seen; the header `Last-Event-ID` counts more. */
-                after: number | null;
             };
             cookie?: never;
         };
@@ -961,17 +963,18 @@ export interface operations {
             };
         };
     };
-    stream: {
+    stream_run: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `user:{userId}:{role}`; also as header `X-Wombat-Session`. */
+                session_key?: string;
+                /** @description The id of the last event that was seen; the header `Last-Event-ID` counts more. */
+                after?: number;
+            };
             header?: never;
             path: {
                 /** @description 64 hexadecimal digits. */
                 run_key: string;
-                /** @description `user:{userId}:{role}`; also as header `X-Wombat-Session`. */
-                session_key: string | null;
-                /** @description The id of the last event that was seen; the header `Last-Event-ID` counts more. */
-                after: number | null;
             };
             cookie?: never;
         };
