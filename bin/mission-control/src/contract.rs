@@ -98,6 +98,9 @@ pub fn document() -> Value {
     let lease = &mut schemas["LeaseOrphans"]["properties"];
     lease["lease_seconds"] = json!({ "type": "integer", "minimum": 1, "maximum": 3600 });
     lease["limit"] = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX });
+    let attempts = &mut schemas["Orphan"]["properties"]["attempts"];
+    attempts["format"] = json!("int64");
+    attempts["maximum"] = json!(u32::MAX);
     let post = &mut schemas["PostDeltas"]["properties"];
     post["seq"]["minimum"] = json!(1);
     post["events"]["maxItems"] = json!(mc_client::deltas::MAX_EVENTS);
