@@ -144,7 +144,7 @@ mod tests {
         }
         let many = BackendTools::read(vec![good(); 1_200]);
         assert_eq!(many.tools.len(), 1_000);
-        assert!(many.problems[0].contains("200 tools were left out"), "{:?}", many.problems);
+        assert!(many.problems[0].contains("left out: 200 tools;"), "{:?}", many.problems);
         let bad = BackendTools::read(vec![json!(7); 50]);
         assert_eq!((bad.problems.len(), bad.problems[20].as_str()), (21, "30 more problems"));
     }

@@ -345,7 +345,7 @@ fn a_key_of_the_application_that_goes_to_a_server_is_told_without_its_value() {
         .filter(|told| told.contains("own key"))
         .collect();
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with("mcp.json:3: ${SECRET_KEY} hands on"), "{told:?}");
-    assert!(told[1].starts_with("mcp.json:5: ${SHOP_JWT_SECRET} hands on"), "{told:?}");
+    assert!(told[0].starts_with("mcp.json:3: ${SECRET_KEY} passes on"), "{told:?}");
+    assert!(told[1].starts_with("mcp.json:5: ${SHOP_JWT_SECRET} passes on"), "{told:?}");
     assert!(!told.concat().contains("canary"), "{told:?}");
 }
