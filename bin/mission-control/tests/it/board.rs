@@ -90,8 +90,9 @@ async fn a_run_is_shown_step_by_step_and_can_be_stopped() {
     let run = json!({ "session_key": "user:ann:scout", "task_id": task, "error": "none yet" });
     agent.put("/runs/a%2Fb%20c", run).await.ok();
     let step = json!({
-        "kind": "tool_result",
-        "payload": { "name": "search", "duration_ms": 12, "result": "<script>alert(1)</script>" }
+        "kind": "tool",
+        "payload": { "call_id": "c1", "name": "search", "arguments": {}, "nth": 1, "ok": true,
+            "content": "<script>alert(1)</script>", "duration_ms": 12 }
     });
     agent.put("/runs/a%2Fb%20c/steps/0", step).await.ok();
     let link = "/runs/a%2Fb%20c?user=ann";
@@ -102,7 +103,7 @@ async fn a_run_is_shown_step_by_step_and_can_be_stopped() {
     }
     let page = open(&backend, link).await;
     let timeline = part(&page, "timeline");
-    for text in ["tool_result", "tool_result search", "12 ms", "&lt;script&gt;alert(1)&lt;/script&gt;"] {
+    for text in ["Tool search", "12 ms", "&lt;script&gt;alert(1)&lt;/script&gt;"] {
         assert!(timeline.contains(text), "{text} is not in {timeline}");
     }
     assert!(!page.contains("<script>alert"));
