@@ -106,7 +106,7 @@ async fn a_pool_that_is_too_small_is_told_at_start() {
         return;
     };
     let why = Backend::refusal(database(server(&pooler.url()))).await;
-    assert!(why.contains("only 3 connections") && why.contains("MC_DB_CONNECTIONS is 5"), "{why}");
+    assert!(why.contains("only 3 could be opened") && why.contains("MC_DB_CONNECTIONS is 5"), "{why}");
     let three = Server { connections: 3, ..server(&pooler.url()) };
     Backend::reaching(&home, database(three)).await.agent("ann", "scout").task("fits").await;
 }
