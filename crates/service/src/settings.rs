@@ -7,6 +7,7 @@
 
 mod dot_env;
 mod effective;
+mod env_layer;
 mod layers;
 pub mod names;
 mod reader;

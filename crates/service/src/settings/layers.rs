@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use config::{Config, ConfigError, File, FileFormat, Map, Source, Value};
 
-use super::dot_env::{self, Entry, What};
+use super::env_layer::DotEnv;
 use super::names;
 use crate::proxies::Proxies;
 
@@ -27,7 +27,7 @@ impl Origin {
     pub const FLAG: Self = Self(Cow::Borrowed("flag"));
 
     /// A line of `.env` in the working directory.
-    fn dot_env(line: usize) -> Self {
+    pub(super) fn dot_env(line: usize) -> Self {
         Self(Cow::Owned(format!(".env:{line}")))
     }
 
@@ -61,7 +61,7 @@ pub struct LoadOptions {
 /// The values of one layer with their origins, by variable. Only known variables: the names of others may
 /// be paths to `config`, such as `A.B` or `A[9]`.
 #[derive(Debug, Clone, Default)]
-struct Layer(BTreeMap<String, (String, Origin)>);
+pub(super) struct Layer(pub(super) BTreeMap<String, (String, Origin)>);
 
 impl Layer {
     fn new<N: Into<String>>(
@@ -76,7 +76,7 @@ impl Layer {
     }
 
     /// An empty value counts as none, so that `KEY=` in a file of examples means "not set".
-    fn set(&mut self, name: String, value: String, origin: Origin) {
+    pub(super) fn set(&mut self, name: String, value: String, origin: Origin) {
         if value.trim().is_empty() {
             self.0.remove(&name);
         } else if names::ALL.contains(&name.as_str()) {
@@ -253,7 +253,7 @@ impl Layers {
 }
 
 /// Whether there is no such file. One that may not be read, and a link that leads nowhere, are there.
-fn is_absent(path: &Path) -> bool {
+pub(super) fn is_absent(path: &Path) -> bool {
     let found = std::fs::symlink_metadata(path);
     found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
@@ -308,95 +308,4 @@ fn file_value(key: &str, value: Value) -> Result<String, String> {
         return Err(format!("unknown key {key}{hint}"));
     }
     value.into_string().map_err(|_| format!("{key} must be a string, a number or true or false"))
-}
-
-/// A name alone: docker's way to say "as in the environment".
-const BARE: &str = "has no =, and is not set in the environment";
-
-/// What `.env` sets.
-#[derive(Default)]
-struct DotEnv {
-    layer: Layer,
-    broken: BTreeMap<String, String>,
-    notes: BTreeMap<String, String>,
-    warnings: Vec<String>,
-    values: BTreeMap<String, String>,
-    /// The names that are none of ours, and their lines.
-    others: Vec<(usize, String)>,
-}
-
-impl DotEnv {
-    fn read(path: &Path, env: &[(String, String)], problems: &mut Vec<String>) -> Self {
-        let mut read = Self::default();
-        if is_absent(path) {
-            return read;
-        }
-        let env = |name: &str| {
-            env.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
-        };
-        match dot_env::read(path, &env) {
-            Ok(lines) => {
-                read.values = lines.values;
-                lines.ours.into_iter().for_each(|entry| read.take(entry));
-                read.others = lines.others;
-            }
-            Err(what) => problems.push(format!(".env: {what}")),
-        }
-        read
-    }
-
-    /// A later line of the same variable takes the place of an earlier one.
-    fn take(&mut self, Entry { line, name, what }: Entry) {
-        let origin = Origin::dot_env(line);
-        let of_ours = |what: &str| format!("{origin}: {name}: {what}");
-        if let What::Within(start) = what {
-            let what = format!(
-                "is part of the quoted value that begins on line {start}, and sets nothing"
-            );
-            return self.warnings.push(of_ours(&what));
-        }
-        self.layer.0.remove(&name);
-        self.broken.remove(&name);
-        self.notes.remove(&name);
-        match what {
-            What::Broken(what) => {
-                self.broken.insert(name.clone(), of_ours(what));
-            }
-            What::Bare => {
-                self.broken.insert(name.clone(), of_ours(BARE));
-            }
-            What::Value { unset, .. } if !unset.is_empty() && names::is_secret(&name) => {
-                let what =
-                    of_ours(&format!("names ${{{}}}, which is not set", unset.join("}, ${")));
-                self.broken.insert(name, what);
-            }
-            What::Value { text, differs, unset } => {
-                let differs = differs.filter(|_| names::is_secret(&name)).map(|why| {
-                    of_ours(&format!(
-                        "python-dotenv, dotenv and node do not read the same value here ({why}); put it in \
-                         single quotes, or choose one without such characters"
-                    ))
-                });
-                let note = differs.or_else(|| {
-                    let unset = unset.first()?;
-                    Some(of_ours(&format!("names ${{{unset}}}, which is not set")))
-                });
-                self.notes.extend(note.map(|note| (name.clone(), note)));
-                self.layer.set(name, text, origin);
-            }
-            What::Within(_) => {}
-        }
-    }
-
-    /// A line whose value comes from elsewhere is no problem.
-    fn overridden_by(&mut self, layers: &[&Layer]) {
-        let is_set = |name: &String| layers.iter().any(|layer| layer.0.contains_key(name));
-        self.notes.retain(|name, _| !is_set(name));
-        let set = std::mem::take(&mut self.broken).into_iter();
-        let (set, broken) = set.partition::<BTreeMap<_, _>, _>(|(name, _)| is_set(name));
-        self.broken = broken;
-        let without_bare = set.into_values().filter(|problem| !problem.ends_with(BARE));
-        self.warnings
-            .extend(without_bare.map(|problem| format!("{problem}; the environment's is used")));
-    }
 }
