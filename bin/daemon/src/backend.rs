@@ -1,5 +1,7 @@
 //! The backend: clients for each user and role, and its capabilities, which are cached.
 
+mod hearing;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -13,6 +15,8 @@ use mc_client::token::{AgentAuth, TokenMinter};
 use mc_client::types::{CONTRACT_VERSION, Capabilities};
 use tokio::sync::Mutex;
 use wombat_core::session::Role;
+
+pub use hearing::{Hearings, Listener, Told};
 
 /// How long capabilities are cached.
 const CAPABILITIES_TTL: Duration = Duration::from_secs(60);
@@ -74,6 +78,8 @@ pub struct Backend {
     last_failure: ArcSwapOption<(Instant, McError)>,
     /// What answered, and when it was asked. Held while asking, so that many callers ask once.
     health: Mutex<Option<(Instant, Answering)>>,
+    /// Runs of other instances that somebody here listens to.
+    pub hearings: Hearings,
 }
 
 /// Which parts of the backend answer.
@@ -97,8 +103,8 @@ impl Backend {
         let (known, last_failure) = (ArcSwapOption::empty(), ArcSwapOption::empty());
         let tokens = std::sync::Mutex::default();
         let (fetch_lock, health) = (Mutex::new(()), Mutex::new(None));
-        let served = None;
-        Self { client, served, minter, tokens, known, fetch_lock, last_failure, health }
+        let (served, hearings) = (None, Hearings::default());
+        Self { client, served, minter, tokens, known, fetch_lock, last_failure, health, hearings }
     }
 
     /// Tells the backend, whenever it is asked for its capabilities, which roles there are.

@@ -4,6 +4,7 @@
 //! Private addresses are rejected when the request is read, and again when a connection is made,
 //! for the address that the name resolves to then.
 
+pub mod push;
 mod sign;
 mod target;
 
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 use http::{HeaderMap, StatusCode};
+use llm::Cost;
+use llm::event::Usage;
 use reqwest::Url;
 use retry::{Backoff, retry_after};
 use secrecy::SecretString;
@@ -23,6 +26,7 @@ use tracing::Instrument as _;
 
 use crate::run::answer_json::{cost_to_wire, usage_to_wire};
 use crate::run::error::RunError;
+use crate::run::meter::{Meter, Tally};
 use crate::run::registry::{Outcome, RunHandle};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 
@@ -100,14 +104,41 @@ impl Webhooks {
 
     /// Delivers the end of a run in the background, where the request names a webhook.
     pub fn send(&self, request: &RunRequest, handle: &RunHandle, outcome: &Outcome) {
-        let Some(delivery) = self.delivery(request, handle, outcome) else { return };
+        let used = Used::of(handle);
+        let Some(delivery) = self.delivery(request, &used, outcome) else { return };
         let sender = self.clone();
         self.tracker.spawn(async move { sender.deliver(&delivery, None).await }.in_current_span());
     }
 
     /// The same, and waits for a while until the first attempt has been made.
     pub async fn announce(&self, request: &RunRequest, handle: &RunHandle, outcome: &Outcome) {
-        let Some(delivery) = self.delivery(request, handle, outcome) else { return };
+        self.announce_as(request, &Used::of(handle), outcome).await;
+    }
+
+    /// The same for a run that this instance did not execute, and whose end it has found or made.
+    pub async fn tell(&self, request: &RunRequest, run_id: &str, outcome: &Outcome) {
+        let used = match outcome {
+            Ok(answer) => Used {
+                run_id: answer.run_id.clone(),
+                usage: answer.usage,
+                cost: answer.cost.clone(),
+            },
+            Err(_) => {
+                let Tally { usage, cost, .. } = Meter::default().read();
+                Used { run_id: run_id.to_owned(), usage, cost }
+            }
+        };
+        self.announce_as(request, &used, outcome).await;
+    }
+
+    async fn announce_as(&self, request: &RunRequest, used: &Used, outcome: &Outcome) {
+        if let Some(delivery) = self.delivery(request, used, outcome) {
+            self.try_once(delivery).await;
+        }
+    }
+
+    /// Delivers in the background, and waits for a while until it was tried once.
+    async fn try_once(&self, delivery: Delivery) {
         let (tell, tried) = oneshot::channel();
         let sender = self.clone();
         let deliver = async move { sender.deliver(&delivery, Some(tell)).await };
@@ -118,14 +149,14 @@ impl Webhooks {
     fn delivery(
         &self,
         request: &RunRequest,
-        handle: &RunHandle,
+        used: &Used,
         outcome: &Outcome,
     ) -> Option<Delivery> {
         let mut webhook = request.webhook.clone()?;
         webhook.secret = webhook.secret.or_else(|| self.secret.clone());
-        let event = event(request, handle, outcome).to_string();
+        let event = event(request, used, outcome).to_string();
         // The same key gives the same id, so that a receiver can recognise a repetition.
-        let id = request.key.as_ref().map_or(handle.run_id.as_str(), |key| key.as_str());
+        let id = request.key.as_ref().map_or(used.run_id.as_str(), |key| key.as_str());
         Some(Delivery { webhook, id: format!("msg_{id}"), event })
     }
 
@@ -204,6 +235,20 @@ impl Webhooks {
     }
 }
 
+/// A run as its end is told.
+struct Used {
+    run_id: String,
+    usage: Usage,
+    cost: Cost,
+}
+
+impl Used {
+    fn of(handle: &RunHandle) -> Self {
+        let Tally { usage, cost, .. } = handle.meter.read_with_estimate();
+        Self { run_id: handle.run_id.clone(), usage, cost }
+    }
+}
+
 struct Delivery {
     webhook: Webhook,
     id: String,
@@ -242,17 +287,16 @@ pub fn is_allowed_header(name: &str) -> bool {
 }
 
 /// The body of a delivery (docs/API.md).
-fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
-    let tally = handle.meter.read_with_estimate();
+fn event(request: &RunRequest, used: &Used, outcome: &Outcome) -> Value {
     let mut event = json!({
         "event": if outcome.is_ok() { "agent.completed" } else { "agent.error" },
         "timestamp": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
-        "run_id": handle.run_id,
+        "run_id": used.run_id,
         "task_id": task_of(request, outcome),
         "user_id": request.session.user().as_str(),
         "role": request.session.role().as_str(),
-        "usage": usage_to_wire(&tally.usage),
-        "cost": cost_to_wire(&tally.cost),
+        "usage": usage_to_wire(&used.usage),
+        "cost": cost_to_wire(&used.cost),
         "metadata": request.metadata,
     });
     match outcome {

@@ -28,6 +28,7 @@ pub mod paging;
 mod people;
 mod pg_notify;
 mod postgres;
+mod run_ends;
 mod run_rows;
 pub mod runs;
 mod sql;

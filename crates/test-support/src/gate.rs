@@ -60,6 +60,7 @@ struct Shared {
     passed: Vec<Passed>,
     stop_at: Option<(usize, Side)>,
     failing: Option<(String, Fault)>,
+    holding: Option<(String, Side)>,
     hidden: Vec<String>,
 }
 
@@ -100,6 +101,7 @@ fn without(capabilities: &[u8], hidden: &[String]) -> Vec<u8> {
 pub struct Gate {
     shared: Arc<Mutex<Shared>>,
     reached: watch::Sender<bool>,
+    released: watch::Sender<usize>,
     http: reqwest::Client,
 }
 
@@ -119,7 +121,8 @@ impl Gate {
     /// A gate that forwards everything.
     pub fn new() -> Self {
         let reached = watch::Sender::new(false);
-        Self { shared: Arc::default(), reached, http: reqwest::Client::new() }
+        let released = watch::Sender::new(0);
+        Self { shared: Arc::default(), reached, released, http: reqwest::Client::new() }
     }
 
     /// Starts to listen in front of a server, and returns the URL to use instead.
@@ -138,6 +141,7 @@ impl Gate {
         shared.passed.clear();
         shared.stop_at = stop_at;
         shared.failing = None;
+        shared.holding = None;
         drop(shared);
         self.reached.send_replace(false);
     }
@@ -146,6 +150,18 @@ impl Gate {
     pub fn fail(&self, kind: &str, fault: Fault) {
         self.arm(None);
         self.lock().failing = Some((kind.to_owned(), fault));
+    }
+
+    /// Holds all requests of this kind ([`Passed::kind`]) from now on, until [`Gate::release`].
+    pub fn hold(&self, kind: &str, side: Side) {
+        self.arm(None);
+        self.lock().holding = Some((kind.to_owned(), side));
+    }
+
+    /// Lets the requests of [`Gate::hold`] go on.
+    pub fn release(&self) {
+        self.lock().holding = None;
+        self.released.send_modify(|times| *times += 1);
     }
 
     /// Hides features of a backend: removed from its capabilities, and 404 at their endpoints.
@@ -168,6 +184,18 @@ impl Gate {
         self.shared.lock().expect("no test has failed here")
     }
 
+    /// Waits while requests of this kind are held.
+    async fn wait(&self, kind: &str, side: Side) {
+        let mut released = self.released.subscribe();
+        let is_held = |shared: &Shared| {
+            shared.holding.as_ref().is_some_and(|(held, at)| (&**held, *at) == (kind, side))
+        };
+        while is_held(&self.lock()) {
+            self.reached.send_replace(true);
+            let _never_closed = released.changed().await;
+        }
+    }
+
     /// Never returns when this request is to be held.
     async fn stop(&self, at: usize, side: Side) {
         let stops = self.lock().stop_at == Some((at, side));
@@ -186,13 +214,14 @@ async fn pass(
     body: Bytes,
 ) -> Response<Body> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let (at, hidden, fault) = {
+    let (at, kind, hidden, fault) = {
         let mut shared = way.gate.lock();
         let this = Passed { method: method.clone(), path: path.clone() };
+        let kind = this.kind();
         let failing = shared.failing.as_ref();
-        let fault = failing.filter(|(kind, _)| *kind == this.kind()).map(|(_, fault)| *fault);
+        let fault = failing.filter(|(failing, _)| *failing == kind).map(|(_, fault)| *fault);
         shared.passed.push(this);
-        (shared.passed.len() - 1, shared.hidden.clone(), fault)
+        (shared.passed.len() - 1, kind, shared.hidden.clone(), fault)
     };
     match fault {
         Some(Fault::Status(code)) => {
@@ -212,6 +241,7 @@ async fn pass(
         return status(StatusCode::NOT_FOUND);
     }
     way.gate.stop(at, Side::Before).await;
+    way.gate.wait(&kind, Side::Before).await;
     let mut headers = headers;
     headers.remove("host");
     let call = way.gate.http.request(method, format!("{}{path}", way.target)).headers(headers);
@@ -230,6 +260,7 @@ async fn pass(
         bytes = without(&bytes, &hidden).into();
     }
     way.gate.stop(at, Side::After).await;
+    way.gate.wait(&kind, Side::After).await;
     if fault == Some(Fault::Half) {
         let half = bytes.slice(..bytes.len() / 2);
         let pieces = [Ok(half), Err(std::io::Error::other("planted"))];

@@ -12,6 +12,7 @@ use super::journal::{Detached, Journal, RecordedRequest, empty_chain};
 use super::lease::SessionLease;
 use super::model::models;
 use super::prepare::{busy, find_task, lane};
+use super::stands::Stands;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::standing::Standing;
 use crate::sessions::SessionPolicy;
@@ -35,7 +36,9 @@ impl RunDriver<'_> {
             let earlier = Run { steps: journal.steps(), ..earlier.clone() };
             return self.go_on(&client, &lasting, &journal, recorded, &earlier).await;
         }
-        self.refuse_cancelled(&client, &journal).await?;
+        if self.refuse_cancelled(&client, &journal).await? {
+            return Err(RunError::new(RunErrorKind::Cancelled));
+        }
         let model = self.model_of(&profile).clone();
         if !self.has_empty_checklist(&snapshot) {
             self.check_model(&model)?;
@@ -85,7 +88,13 @@ impl RunDriver<'_> {
         earlier: &Run,
     ) -> Result<Admission, RunError> {
         self.check_fingerprint(recorded)?;
-        self.refuse_cancelled(client, journal).await?;
+        let is_completed = self.refuse_cancelled(client, journal).await?;
+        let mut earlier = earlier.clone();
+        if is_completed {
+            earlier.cancel_requested = false;
+            earlier.status = RunStatus::Completed.as_str().to_owned();
+        }
+        let earlier = &earlier;
         let mut accepted = accepted(self.run_key, earlier)?;
         accepted.task_id.clone_from(&recorded.task_id);
         if accepted.standing == Standing::Completed {
@@ -131,22 +140,33 @@ impl RunDriver<'_> {
         Ok(Admission::Go(accepted, Box::new(place)))
     }
 
-    /// Refuses a run that was cancelled. One of which nobody has taken notice is over now.
+    /// Refuses a run that was cancelled. One of which nobody has taken notice is over now; true where that
+    /// means completed, because its reply stands.
     async fn refuse_cancelled(
         &self,
         client: &AgentClient,
         journal: &Journal,
-    ) -> Result<(), RunError> {
+    ) -> Result<bool, RunError> {
         journal.check()?;
-        let Some(earlier) = journal.earlier_run() else { return Ok(()) };
+        let Some(earlier) = journal.earlier_run() else { return Ok(false) };
         let is_cancelled = earlier.known_status() == Some(RunStatus::Cancelled);
         if earlier.cancel_requested && !is_cancelled {
+            let stands = Stands {
+                app: self.app,
+                request: self.request,
+                key: self.run_key,
+                trace: self.trace,
+                run_id: &self.handle.run_id,
+            };
+            if stands.complete(client).await? {
+                return Ok(true);
+            }
             let _at_its_own_end = client.cancel_run(self.run_key.as_str()).await;
         }
         if is_cancelled || earlier.cancel_requested {
             return Err(RunError::new(RunErrorKind::Cancelled));
         }
-        Ok(())
+        Ok(false)
     }
 
     /// A place in the session's queue.

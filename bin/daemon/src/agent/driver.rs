@@ -14,6 +14,7 @@ use wombat_core::untrusted::FenceMark;
 use wombat_core::workspace::Snapshot;
 
 use super::context::RunContext;
+use super::detach;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
 use super::journal::Journal;
@@ -158,6 +159,11 @@ impl RunDriver<'_> {
             task_id,
             journal,
         }
+    }
+
+    /// The backend as the run's user and role, without a deadline or a lease.
+    pub(super) fn plain_client(&self) -> Result<AgentClient, RunError> {
+        detach::client(self.app, self.request, &self.span.traceparent())
     }
 
     /// The backend's optional features.

@@ -120,7 +120,8 @@ impl RunFinalizer {
         }
     }
 
-    fn final_status(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
+    /// The status to write, and what goes with it.
+    pub(super) fn final_status(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
         match result {
             Ok(answer) => match &answer.ending {
                 Ending::AwaitingApproval { tool_requests } => {

@@ -55,6 +55,9 @@ impl RunContext<'_> {
         };
         let data = self.data_of(&progress);
         let key = self.run.run_key;
+        // From here on it is completed, or nothing stands in the thread.
+        let storing = self.run.handle.storing();
+        let storing = storing.map_err(|error| self.attach(error, &text, &progress.steps))?;
         let stored =
             store::reply(&self.client, self.run.request, key, &self.task_id, (&text, data)).await;
         let stored = stored.map_err(|error| {
@@ -65,6 +68,7 @@ impl RunContext<'_> {
             let error = RunError::new(RunErrorKind::KeyConflict);
             return Err(self.attach(error, &text, &progress.steps));
         }
+        storing.stored();
         // Where another run with this key was first, its reply holds.
         let text = if stored.was_there { stored.message.content } else { text };
         let reply = self.store_plan(stored.message.id, &text, &progress.steps).await?;
@@ -79,6 +83,7 @@ impl RunContext<'_> {
     /// Answers with the reply that an earlier run stored; the model is not called. A plan that the
     /// earlier run did not get to store is stored now.
     pub(super) async fn replay(&self, stored: Message) -> Result<RunAnswer, RunError> {
+        self.run.handle.is_answered();
         let text = stored.content;
         self.run.sink.send(|| RunEvent::Chunk { data: text.clone(), step: None }).await;
         let reply = self.store_plan(stored.id, &text, &[]).await?;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use daemon_api::StreamEvent;
 use mc_client::client::AgentClient;
 use mc_client::deltas::{Deltas, RUN_DELTA, RunDelta};
-use mc_client::events::{Events, News};
 use mc_client::idempotency::RunKey;
 use mc_client::runs::Run;
 use mc_client::types::Capabilities;
@@ -19,6 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::detach::pending;
 use super::journal::RecordedRequest;
+use crate::backend::{Listener, Told as Heard};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::feed::{Feed, Progress};
@@ -54,6 +54,8 @@ pub(crate) struct Follower {
     app: App,
     client: AgentClient,
     key: RunKey,
+    /// Whose run it is; known after the first look.
+    session: String,
     capabilities: Arc<Capabilities>,
     out: mpsc::Sender<Item>,
     /// All events that are known.
@@ -91,6 +93,7 @@ impl Follower {
             app,
             client,
             key,
+            session: String::new(),
             capabilities,
             out,
             kept: BTreeMap::new(),
@@ -165,6 +168,7 @@ impl Follower {
         let backend = |error| RunError::backend(&error);
         let run = self.client.run(self.key.as_str()).await.map_err(backend)?;
         let Some(run) = run else { return Ok(Look::Ended) };
+        self.session = run.session_key.clone().unwrap_or_default();
         if feed.is_none() && std::mem::take(&mut self.heard_here) {
             // What the backend never got is no part of the run.
             self.kept.clear();
@@ -281,13 +285,15 @@ impl Follower {
     }
 
     /// Listens to the backend until more is to be looked at.
-    async fn listen_elsewhere(&mut self, events: &mut Option<Events>) -> Option<()> {
+    async fn listen_elsewhere(&mut self, events: &mut Option<Listener>) -> Option<()> {
         if !self.capabilities.has("run_stream") || !self.capabilities.has("events_sse") {
             return self.rest(POLL_INTERVAL).await;
         }
         let key = self.key.as_str().to_owned();
-        let client = &self.client;
-        let events = events.get_or_insert_with(|| client.events_of_run(&key, None));
+        let events = events.get_or_insert_with(|| {
+            let run = (self.session.clone(), key.clone());
+            self.app.backend.hearings.listen(&self.client, run)
+        });
         let until = Instant::now() + LOOK_INTERVAL;
         loop {
             let news = tokio::select! {
@@ -297,22 +303,22 @@ impl Follower {
                 () = self.app.runs.draining() => return None,
             };
             match news {
-                Ok(News::Event(event)) if event.kind == RUN_DELTA => {
+                Heard::Event(event) if event.kind == RUN_DELTA => {
                     let Ok(delta) = RunDelta::deserialize(&event.data) else { return Some(()) };
                     let told = delta.events.iter().filter_map(Told::of_kept).collect();
                     if delta.run_key == key && !self.tell_next(told).await? {
                         return Some(());
                     }
                 }
-                Ok(News::Event(event)) => {
+                Heard::Event(event) => {
                     // A step was told before it was written.
                     let is_own = event.data.get("run_key").and_then(Value::as_str) == Some(&*key);
                     if is_own && event.kind != "run.step" {
                         return Some(());
                     }
                 }
-                Ok(News::Connected) => return Some(()),
-                Ok(News::Broken(_)) | Err(_) => return self.rest(POLL_INTERVAL).await,
+                Heard::Gap => return Some(()),
+                Heard::Broken => return self.rest(POLL_INTERVAL).await,
             }
         }
     }

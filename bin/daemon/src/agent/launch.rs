@@ -15,6 +15,7 @@ use super::attend::attend;
 use super::audit;
 use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
+use super::stands::Stands;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::registry::{Joined, Outcome, Registration, RunHandle};
@@ -173,6 +174,15 @@ async fn run_to_end(
         let ran_out = Instant::now() >= deadline && error.kind != RunErrorKind::Cancelled;
         if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
     });
+    let stands = Stands {
+        app,
+        request: &request,
+        key: &run_key,
+        trace: &trace,
+        run_id: &handle.run_id,
+    };
+    let client = driver.plain_client();
+    let result = Box::pin(stands.or_answer(client, &handle, result)).await;
     describe(&mut span, &handle, &result);
     finalizer.finish(&result).await;
     if let Err(RunError { kind: RunErrorKind::JournalRejected(_), cause, .. }) = &result {

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::audit;
 use super::detach::{Entering, Place, pending};
 use super::driver::RunDriver;
+use super::ends::Ends;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
 use super::journal::{Journal, ThreadStep};
@@ -27,6 +28,7 @@ use super::launch::{TIMEOUT_GRACE, describe, outcome_label, settle};
 use super::lease::SessionLease;
 use super::prepare::{busy, look_up};
 use super::recorder::Recorder;
+use super::stands::Stands;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -37,6 +39,7 @@ use crate::run::request::RunRequest;
 use crate::run::standing::Standing;
 use crate::sessions::{SessionPolicy, Turn};
 use crate::state::App;
+use crate::webhook::push::PushTarget;
 
 /// How often a run that waits looks whether it is still wanted.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -73,10 +76,48 @@ impl Life<'_> {
             Ok(Some((turn, lease))) => Box::pin(self.execute(turn, lease, &task_id)).await,
             Ok(None) => None,
             Err(error) => {
-                self.leave(&error).await;
-                tracing::warn!(code = error.code(), cause = error.cause, "run left the queue");
-                Some(Err(error))
+                let result = self.stands().or_answer(self.client(), &handle, Err(error)).await;
+                let outcome: Outcome = result.clone().map(Arc::new);
+                if !is_another_s(&result) {
+                    self.announce(&task_id, &outcome).await;
+                }
+                self.leave(&result).await;
+                let code = outcome_label(&outcome);
+                tracing::warn!(code, "run left the queue");
+                Some(outcome)
             }
+        }
+    }
+
+    async fn announce(&self, task_id: &str, outcome: &Outcome) -> Vec<PushTarget> {
+        let (app, request, handle) = (self.app, self.request, &self.registration.handle);
+        match self.client() {
+            Ok(client) => {
+                let ends = Ends { app, request, client: &client, task_id };
+                ends.announce(handle, outcome).await
+            }
+            Err(_) => {
+                app.webhooks.announce(request, handle, outcome).await;
+                Vec::new()
+            }
+        }
+    }
+
+    /// Tells whoever wanted to know after it was told, and before the end was to be read anywhere.
+    async fn announce_late(&self, task_id: &str, outcome: &Outcome, told: &[PushTarget]) {
+        if let Ok(client) = self.client() {
+            let (app, request) = (self.app, self.request);
+            Ends { app, request, client: &client, task_id }.push(outcome, told).await;
+        }
+    }
+
+    fn stands(&self) -> Stands<'_> {
+        Stands {
+            app: self.app,
+            request: self.request,
+            key: &self.key,
+            trace: self.trace,
+            run_id: &self.registration.handle.run_id,
         }
     }
 
@@ -163,16 +204,11 @@ impl Life<'_> {
     }
 
     /// Says why the run is no longer in the queue.
-    async fn leave(&self, error: &RunError) {
-        let status = match error.kind {
-            RunErrorKind::Cancelled => RunStatus::Cancelled,
-            // Another instance takes it up.
-            RunErrorKind::Draining => RunStatus::Interrupted,
-            _ => RunStatus::Failed,
-        };
+    async fn leave(&self, result: &Result<RunAnswer, RunError>) {
+        let (status, _) = RunFinalizer::final_status(result);
         let Ok(client) = self.client() else { return };
         let client = client.with_deadline(Instant::now() + LEAVE_TIMEOUT);
-        let extra = self.finalizer.fields_of(&Err(error.clone()));
+        let extra = self.finalizer.fields_of(result);
         let put = PutRun { status: Some(status), extra, ..PutRun::default() };
         if let Err(error) = client.put_run(self.key.as_str(), &put).await {
             tracing::warn!(%error, "the run's status could not be written");
@@ -201,20 +237,21 @@ impl Life<'_> {
                 self.finalizer.give_back();
                 return None;
             }
-            Err(error) => Err(error),
+            Err(error) => self.stands().or_answer(self.client(), &handle, Err(error)).await,
         };
         describe(&mut self.span, &handle, &result);
         let outcome: Outcome = result.clone().map(Arc::new);
         // Another instance ends it, and says so.
-        let is_ours = !matches!(
-            &result,
-            Err(RunError { kind: RunErrorKind::SessionLost | RunErrorKind::Draining, .. })
-        );
+        let is_ours = !is_another_s(&result);
+        let mut told = Vec::new();
         if is_ours {
             // Before the run is over for everybody: who takes it up after a crash tells again.
-            self.app.webhooks.announce(self.request, &handle, &outcome).await;
+            told = self.announce(task_id, &outcome).await;
         }
         self.finalizer.finish(&result).await;
+        if is_ours {
+            self.announce_late(task_id, &outcome, &told).await;
+        }
         if let Err(RunError { kind: RunErrorKind::JournalRejected(_), cause, .. }) = &result {
             let session = &self.request.session;
             audit::journal_rejected(self.app, session, &self.key, self.trace, cause).await;
@@ -313,6 +350,12 @@ impl Life<'_> {
         }
         Ok(is_left)
     }
+}
+
+/// Whether another instance brings the run to its end.
+fn is_another_s(result: &Result<RunAnswer, RunError>) -> bool {
+    let kind = result.as_ref().err().map(|error| &error.kind);
+    matches!(kind, Some(RunErrorKind::SessionLost | RunErrorKind::Draining))
 }
 
 impl RunDriver<'_> {

@@ -8,6 +8,7 @@ mod fault;
 mod methods;
 mod open_tasks;
 mod params;
+mod push;
 mod runs;
 mod send_message;
 mod stored;

@@ -11,11 +11,14 @@ use axum::routing::post;
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
 use mc_client::client::AgentClient;
+use mc_client::idempotency::RunKey;
 use serde_json::{Value, json};
 use service::trace::TraceId;
+use wombat_core::session::SessionKey;
 
 use self::encoder::Encoder;
 use self::input::Input;
+use super::cancelling::Of;
 use super::error::ApiError;
 use super::extract::{JsonObject, Segment};
 use super::header::{self, RESUME_HEADER, TASK_HEADER, USER_HEADER};
@@ -115,8 +118,10 @@ async fn begin(
             if !session {
                 return Err(none());
             }
-            let cancelled = client.cancel_run(&asked.run_key).await;
-            cancelled.map_err(|error| ApiError::from(RunError::backend(&error)))?;
+            let key = RunKey::parse(&asked.run_key).ok_or_else(none)?;
+            let session = SessionKey::parse(&asked.session_key).map_err(|_| none())?;
+            let of = Of { app: &app, trace: &trace, client: &client, session: &session };
+            of.cancel(&key).await?;
             return Ok(events(encoder.cancelled()));
         }
         header::agrees(headers, RESUME_HEADER, "resume", Some(&asked.run_key))?;

@@ -1,7 +1,4 @@
-//! Runs that outlive their callers: started, looked at, followed and cancelled at any instance
-//! (docs/API.md).
-
-use std::time::Duration;
+//! Runs that outlive their callers: started, looked at and followed at any instance (docs/API.md).
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -10,37 +7,25 @@ use daemon_api::{Accepted, ErrorBody, RunReport};
 use http::{HeaderMap, StatusCode};
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
-use mc_client::runs::{Run, RunStatus};
-use serde::{Deserialize, Serialize};
+use mc_client::runs::Run;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use service::trace::TraceId;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use wombat_core::session::SessionKey;
 
 use super::error::ApiError;
 use super::extract::{JsonObject, Params, Segment};
 use super::header::{self, SESSION_HEADER};
 use super::send::{SendBody, read};
-use super::{detached_report, detached_stream};
+use super::{detached_report, detached_stream, untold};
 use crate::agent::detach::{self, Accepted as InJournal, pending};
 use crate::agent::follow::{Follower, Item};
-use crate::run::answer_json::usage_to_wire;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::RunRequest;
 use crate::run::standing::Standing;
 use crate::state::App;
-
-/// How long a cancelled run may take to stop before the caller is told that it is stopping.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
-/// How often the backend is asked whether it has.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(250);
-
-/// How long it is seen to that it stops after that: longer than a lease is.
-const CANCEL_WATCH: Duration = Duration::from_secs(90);
-/// How often the backend is asked then.
-const CANCEL_WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Who asks for a run.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -57,10 +42,11 @@ pub(super) struct Scope {
 pub(super) struct Found {
     pub(super) client: AgentClient,
     pub(super) key: RunKey,
+    pub(super) session: SessionKey,
     pub(super) run: Run,
 }
 
-fn not_found() -> ApiError {
+pub(super) fn not_found() -> ApiError {
     RunError::new(RunErrorKind::RunNotFound).into()
 }
 
@@ -69,7 +55,7 @@ pub(super) fn backend(error: &mc_client::error::McError) -> ApiError {
 }
 
 /// The session that a request is about.
-fn session(headers: &HeaderMap, scope: &Scope) -> Result<SessionKey, ApiError> {
+pub(super) fn session(headers: &HeaderMap, scope: &Scope) -> Result<SessionKey, ApiError> {
     header::agrees(headers, SESSION_HEADER, "session_key", scope.session_key.as_deref())?;
     let given = scope.session_key.clone().or_else(|| header::text(headers, SESSION_HEADER));
     let given = given.filter(|text| !text.trim().is_empty()).ok_or_else(|| {
@@ -83,7 +69,7 @@ fn session(headers: &HeaderMap, scope: &Scope) -> Result<SessionKey, ApiError> {
 }
 
 /// The run with this key, if it is the session's.
-async fn find(
+pub(super) async fn find(
     app: &App,
     trace: &TraceId,
     session: SessionKey,
@@ -93,7 +79,7 @@ async fn find(
     let traceparent = trace.traceparent();
     let capabilities = app.backend.capabilities(&traceparent).await.map_err(|e| backend(&e))?;
     if !capabilities.has("run_journal") {
-        return Err(not_found());
+        return Err(RunError::new(RunErrorKind::FeatureMissing("run_journal")).into());
     }
     let client = app.backend.agent(session.user().as_str(), session.role().as_str());
     let client = client.map_err(|error| backend(&error))?.with_trace(&traceparent);
@@ -102,7 +88,7 @@ async fn find(
     if is_other || run.steps.is_empty() {
         return Err(not_found());
     }
-    Ok(Found { client, key, run })
+    Ok(Found { client, key, session, run })
 }
 
 /// Where a run can be followed.
@@ -158,7 +144,10 @@ pub(super) async fn get(
     Segment(run_key): Segment,
     Params(scope): Params<Scope>,
 ) -> Result<Json<RunReport>, ApiError> {
-    let found = find(&app, &trace, session(&headers, &scope)?, &run_key).await?;
+    let mut found = find(&app, &trace, session(&headers, &scope)?, &run_key).await?;
+    if untold::tell(&app, &trace, &found.client, &found.session, &found.run).await {
+        found = find(&app, &trace, found.session, &run_key).await?;
+    }
     Ok(Json(detached_report::of(&app, &trace, found).await?))
 }
 
@@ -228,122 +217,6 @@ pub(super) async fn answer(
         }
     }
     Err(RunError::new(RunErrorKind::Draining).into())
-}
-
-/// What is said of a cancelled run.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Cancelled {
-    /// `cancelled`; `cancelling` where it has not stopped yet.
-    status: &'static str,
-    /// What it used.
-    #[schema(value_type = Option<daemon_api::Usage>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Value>,
-    /// Whether that is an estimate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    estimated: Option<bool>,
-}
-
-impl Cancelled {
-    fn after(usage: Value) -> Self {
-        Self { status: "cancelled", usage: Some(usage), estimated: Some(true) }
-    }
-}
-
-/// Cancels a run: by its key at any instance, by its run_id at its own.
-#[utoipa::path(
-    delete, path = "/api/agents/runs/{run_key}", tag = "agents",
-    params(
-        ("run_key" = String, Path, description = "The run's key; or the run_id of a run of this instance, \
-                                                  from the answer or the stream's start event."),
-        Scope,
-    ),
-    responses(
-        (status = 200, body = Cancelled),
-        (status = 202, body = Cancelled),
-        (status = 404, body = ErrorBody),
-        (status = "4XX", body = ErrorBody),
-        (status = "5XX", body = ErrorBody),
-    )
-)]
-pub(super) async fn cancel(
-    State(app): State<App>,
-    Extension(trace): Extension<TraceId>,
-    headers: HeaderMap,
-    Segment(run_key): Segment,
-    Params(scope): Params<Scope>,
-) -> Result<Response, ApiError> {
-    if RunKey::parse(&run_key).is_none() {
-        let usage = app.runs.cancel(&run_key).ok_or_else(|| {
-            ApiError::new(
-                StatusCode::NOT_FOUND,
-                "run_not_found",
-                "no such run is in flight in this instance",
-            )
-        })?;
-        let usage = serde_json::to_value(usage_to_wire(&usage)).unwrap_or_default();
-        return Ok(Json(Cancelled::after(usage)).into_response());
-    }
-    let found = find(&app, &trace, session(&headers, &scope)?, &run_key).await?;
-    let cancelled = cancel_run(&app, &found.client, &found.key).await?;
-    let is_over = cancelled.usage.is_some();
-    let status = if is_over { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(cancelled)).into_response())
-}
-
-/// Cancels a run of any instance.
-///
-/// # Errors
-/// 409 `run_finished` where it is completed.
-pub(super) async fn cancel_run(
-    app: &App,
-    client: &AgentClient,
-    run_key: &RunKey,
-) -> Result<Cancelled, ApiError> {
-    let key = run_key.as_str();
-    let finished =
-        || ApiError::new(StatusCode::CONFLICT, "run_finished", "the run is completed already");
-    let deadline = Instant::now() + CANCEL_PATIENCE;
-    loop {
-        let note = match client.cancel_run(key).await {
-            Ok(note) => note,
-            Err(error) if error.is_run_finished() => return Err(finished()),
-            Err(error) if error.is_not_found() => return Err(not_found()),
-            Err(error) => return Err(backend(&error)),
-        };
-        // The request is in the backend by now, so that no other instance takes the run up again.
-        let here = app.runs.cancel_key(run_key);
-        if note.status == RunStatus::Cancelled.as_str() && !here {
-            let run = client.run_state(key).await.map_err(|error| backend(&error))?;
-            let usage = run.and_then(|run| run.extra.get("usage").cloned());
-            let nothing = || serde_json::to_value(daemon_api::Usage::default());
-            let usage = usage.map_or_else(nothing, Ok).unwrap_or_default();
-            return Ok(Cancelled::after(usage));
-        }
-        if Instant::now() >= deadline {
-            let still = keep_cancelling(app.clone(), client.clone(), run_key.clone());
-            app.runs.tracker().spawn(still);
-            return Ok(Cancelled { status: "cancelling", usage: None, estimated: None });
-        }
-        sleep(CANCEL_INTERVAL).await;
-    }
-}
-
-/// Sees to it that a run which did not stop in time is cancelled even if its instance is dead: then it
-/// is once its lease has run out.
-async fn keep_cancelling(app: App, client: AgentClient, key: RunKey) {
-    let until = Instant::now() + CANCEL_WATCH;
-    while Instant::now() < until {
-        tokio::select! {
-            () = sleep(CANCEL_WATCH_INTERVAL) => {}
-            () = app.runs.draining() => return,
-        }
-        match client.cancel_run(key.as_str()).await {
-            Ok(note) if note.status == RunStatus::Cancelled.as_str() => return,
-            Err(error) if error.is_run_finished() || error.is_not_found() => return,
-            Ok(_) | Err(_) => {}
-        }
-    }
 }
 
 /// The requests that a run waits for.

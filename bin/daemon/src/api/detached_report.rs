@@ -4,8 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use daemon_api::{Cost, RunAnswer, RunReport, RunStatus as AnswerStatus, Step, Usage};
-use llm::event::{Completion, FinishReason};
+use daemon_api::{Cost, RunAnswer, RunReport, RunStatus as AnswerStatus, Usage};
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::runs::{Run, RunStep};
@@ -16,9 +15,11 @@ use service::trace::TraceId;
 use super::detached::{Found, backend, waiting};
 use super::error::ApiError;
 use crate::agent::typed::output_of_stored;
+use crate::run::answer_json::{cost_to_wire, usage_to_wire};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::failure::Failure;
 use crate::run::output::Output;
+use crate::run::recap::Recap;
 use crate::run::script::last_event;
 use crate::run::standing::Standing;
 use crate::state::App;
@@ -161,22 +162,8 @@ pub(in crate::api) fn failure(run: &Run) -> ApiError {
 async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
     let extra = |name: &str| run.extra.get(name).cloned().unwrap_or_default();
     let text = |name: &str| extra(name).as_str().unwrap_or_default().to_owned();
-    let turns: Vec<Completion> = run
-        .steps
-        .iter()
-        .filter(|step| step.kind == "llm")
-        .filter_map(|step| Completion::deserialize(&step.payload["completion"]).ok())
-        .collect();
-    let (last, before) = match turns.as_slice() {
-        [.., before, last] => (Some(last), Some(before)),
-        [last] => (Some(last), None),
-        [] => (None, None),
-    };
-    let beginning = before.filter(|turn| {
-        turn.finish_reason == FinishReason::Length && turn.message.tool_calls.is_empty()
-    });
-    let response = beginning.into_iter().chain(last);
-    let mut response: String = response.map(|turn| turn.message.text.as_str()).collect();
+    let recap = Recap::of(&run.steps);
+    let (last, mut response) = (recap.turns.last(), recap.text());
     let message_id = extra("message_id").as_str().map(str::to_owned);
     if message_id.is_some()
         && let Ok(Some(stored)) = client.message_by_key(&key.reply_key()).await
@@ -194,16 +181,8 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
         None => (None, None),
     };
     let trace_id = run.steps.first().and_then(|step| step.payload.pointer("/detached/trace_id"));
-    let steps: Vec<Step> = run
-        .steps
-        .iter()
-        .filter(|step| step.kind == "tool")
-        .filter_map(|step| {
-            let mut told = step.payload.clone();
-            told["kind"] = json!("tool");
-            Step::deserialize(&told).ok()
-        })
-        .collect();
+    let usage = || usage_to_wire(&recap.tally.usage);
+    let cost = || cost_to_wire(&recap.tally.cost);
     let answer = RunAnswer {
         status: match standing.is_waiting() {
             true => AnswerStatus::AwaitingApproval,
@@ -215,12 +194,12 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
         silent: (standing == Standing::Completed && message_id.is_none()).then_some(true),
         message_id: message_id.map(Cow::Owned),
         response: Some(response.into()),
-        usage: Usage::deserialize(extra("usage")).unwrap_or_default(),
-        cost: Cost::deserialize(extra("cost")).unwrap_or_default(),
+        usage: Usage::deserialize(extra("usage")).unwrap_or_else(|_| usage()),
+        cost: Cost::deserialize(extra("cost")).unwrap_or_else(|_| cost()),
         model: last.map(|turn| turn.model.clone().into()),
         provider: last.map(|turn| turn.provider.as_str().into()),
         finish_reason: last.map(|turn| turn.finish_reason.as_str().into()),
-        steps: steps.into(),
+        steps: recap.steps.into(),
         workspace_digest: run.workspace_digest.clone().unwrap_or_default().into(),
         run_key: Some(key.as_str().to_owned().into()),
         output,

@@ -5,6 +5,7 @@ mod a2a;
 mod ag_ui;
 mod backend;
 mod compact;
+mod cancelling;
 mod detached;
 mod detached_report;
 mod detached_stream;
@@ -25,6 +26,7 @@ mod resume;
 mod run_stream;
 mod send;
 mod sse;
+mod untold;
 mod usage;
 mod workspace;
 
@@ -56,7 +58,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(send::send))
         .routes(routes!(send::stream))
         .routes(routes!(detached::start))
-        .routes(routes!(detached::get, detached::cancel))
+        .routes(routes!(detached::get, cancelling::cancel))
         .routes(routes!(detached::stream))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

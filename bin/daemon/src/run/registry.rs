@@ -1,6 +1,6 @@
 //! The runs of this instance that are in flight: admission, joining by key, cancellation, draining.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use llm::event::Usage;
@@ -11,12 +11,18 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::RunAnswer;
 use super::error::{RunError, RunErrorKind};
-use super::meter::Meter;
+use super::handle::Stop;
 use super::usage::UsageBook;
+
+pub use super::handle::RunHandle;
 
 /// How many cancelled keys are remembered in memory. A backend with a run journal remembers them all
 /// and for good.
 const CANCELLED_KEYS: usize = 10_000;
+
+/// For how many cancelled runs an instance sees to it at once that they stop. The backend remembers the
+/// others, and whoever takes one up cancels it.
+const MAX_WATCHED: usize = 256;
 
 /// How a run ended: shared, since several requests with one key may wait for it.
 pub type Outcome = Result<Arc<RunAnswer>, RunError>;
@@ -44,6 +50,21 @@ struct Table {
     by_id: HashMap<String, Arc<RunHandle>>,
     by_key: HashMap<RunKey, Keyed>,
     cancelled: VecDeque<RunKey>,
+    /// Runs that somebody here sees to that they stop.
+    watched: HashSet<RunKey>,
+}
+
+/// A run that is watched until this is dropped; see [`Runs::watch_cancelled`].
+#[derive(Debug)]
+pub struct Watched {
+    runs: Runs,
+    key: RunKey,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.runs.table(|table| table.watched.remove(&self.key));
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -53,32 +74,6 @@ struct Keyed {
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
-/// A run in flight as seen from outside: its usage can be read, and it can be cancelled.
-#[derive(Debug)]
-pub struct RunHandle {
-    /// The run's id.
-    pub run_id: String,
-    /// What it has used so far.
-    pub meter: Meter,
-    cancel: CancellationToken,
-    interrupted: CancellationToken,
-    key: Option<RunKey>,
-}
-
-impl RunHandle {
-    /// Stops the run: its backend says that it is cancelled.
-    pub fn cancel(&self) {
-        self.cancel.cancel();
-    }
-
-    /// Completes when the run has to stop, with the reason.
-    pub async fn stopped(&self) -> RunErrorKind {
-        tokio::select! {
-            () = self.cancel.cancelled() => RunErrorKind::Cancelled,
-            () = self.interrupted.cancelled() => RunErrorKind::Draining,
-        }
-    }
-}
 
 /// An admitted run: holds its slot and its entry in the table until it is dropped. When the run did
 /// not come to its end, the model call in flight is then booked by estimate.
@@ -124,13 +119,8 @@ impl Runs {
             let retry_after = Some(std::time::Duration::from_secs(1));
             RunError { retry_after, ..RunError::new(RunErrorKind::Overloaded) }
         })?;
-        let handle = Arc::new(RunHandle {
-            run_id: run_id.clone(),
-            meter: Meter::default(),
-            cancel: CancellationToken::new(),
-            interrupted: self.inner.interrupted.clone(),
-            key,
-        });
+        let interrupted = self.inner.interrupted.clone();
+        let handle = Arc::new(RunHandle::new(run_id.clone(), key, interrupted));
         // Checked under the lock: a run is either refused or counted by the drain.
         self.table(|table| {
             if self.is_draining() {
@@ -176,20 +166,25 @@ impl Runs {
         self.table(|table| table.by_key.remove(key));
     }
 
-    /// Cancels a run. Returns what it used so far, or `None` when no such run is in flight here.
-    pub fn cancel(&self, run_id: &str) -> Option<Usage> {
-        let handle = self.table(|table| {
-            let handle = table.by_id.get(run_id)?.clone();
-            if let Some(key) = &handle.key {
+    /// Cancels a run, and says what came of it; `None` when no such run is in flight here.
+    pub async fn cancel(&self, run_id: &str) -> Option<Stop> {
+        let handle = self.table(|table| table.by_id.get(run_id).cloned())?;
+        let stop = handle.stop().await;
+        if let (Stop::Cancelled(_), Some(key)) = (&stop, &handle.key) {
+            self.table(|table| {
                 if table.cancelled.len() == CANCELLED_KEYS {
                     table.cancelled.pop_front();
                 }
                 table.cancelled.push_back(key.clone());
-            }
-            Some(handle)
-        })?;
-        handle.cancel.cancel();
-        Some(handle.meter.read_with_estimate().usage)
+            });
+        }
+        Some(stop)
+    }
+
+    /// Cancels a run for a caller that does not wait.
+    pub fn cancel_soon(&self, run_id: &str) {
+        let (runs, run_id) = (self.clone(), run_id.to_owned());
+        self.tracker().spawn(async move { runs.cancel(&run_id).await });
     }
 
     /// Cancels the run with this key, whose journal remembers that. Returns whether one is in flight here.
@@ -202,6 +197,20 @@ impl Runs {
             handle.cancel();
         }
         handle.is_some()
+    }
+
+    /// Whether a run with this key is in flight here.
+    pub fn has_key(&self, key: &RunKey) -> bool {
+        self.table(|table| table.by_id.values().any(|handle| handle.key.as_ref() == Some(key)))
+    }
+
+    /// Begins to see to it that the run with this key stops; `None` where somebody here does, or where that
+    /// is done for as many as may be.
+    pub fn watch_cancelled(&self, key: &RunKey) -> Option<Watched> {
+        let is_new = self.table(|table| {
+            table.watched.len() < MAX_WATCHED && table.watched.insert(key.clone())
+        });
+        is_new.then(|| Watched { runs: self.clone(), key: key.clone() })
     }
 
     /// Completes when the daemon drains.

@@ -12,6 +12,9 @@ use serde_json::Value;
 use super::events::{RestartReason, RunEvent};
 use super::told::{Texts, Told};
 
+/// How many ids after the last known one of a lease may have been given while the store was away.
+const IN_DOUBT: i64 = 4_096;
+
 /// An event for a reader.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
@@ -26,15 +29,23 @@ pub struct Line {
 pub struct Script {
     lines: Vec<(i64, Line)>,
     turns: Vec<Turn>,
+    /// All ids that are known to have been given: of kept events, and those that steps name.
+    ids: BTreeSet<i64>,
+    /// The newest of them.
+    newest: i64,
 }
 
 /// A turn of the model that has told something.
 #[derive(Debug)]
 struct Turn {
     step: u32,
+    /// The id of its first event.
+    first: i64,
     /// The id of its last event; of the newest turn more may follow.
     last: i64,
     is_open: bool,
+    /// Whether all its events are kept.
+    is_whole: bool,
 }
 
 /// A turn of the model as the journal has it.
@@ -113,6 +124,12 @@ impl Script {
             }
         }
         script.add_open(&journaled, kept);
+        script.ids.extend(kept.keys());
+        let named = |step: &RunStep, name: &str| step.payload.get(name).and_then(Value::as_i64);
+        for name in ["first_event", "last_event"] {
+            script.ids.extend(steps.iter().filter_map(|step| named(step, name)));
+        }
+        script.newest = script.ids.last().copied().unwrap_or(0);
         script.lines.sort_by_key(|(at, _)| *at);
         script.lines.dedup_by(|next, line| line.1.id.is_some() && line.1.id == next.1.id);
         script
@@ -132,6 +149,10 @@ impl Script {
         if let Some(known) = known {
             return Some(self.lines[known + 1..].iter().map(|(_, line)| line.clone()).collect());
         }
+        if self.was_never_given(seen) {
+            let rest = self.lines.iter().filter(|(at, _)| *at > seen);
+            return Some(rest.map(|(_, line)| line.clone()).collect());
+        }
         let is_of = |turn: &&Turn| turn.is_open || turn.last > seen;
         let turn = self.turns.iter().find(is_of);
         let Some(turn) = turn.or_else(|| self.turns.last().filter(|_| is_over)) else {
@@ -144,6 +165,26 @@ impl Script {
         let rest = self.lines.iter().skip(first.unwrap_or(self.lines.len()));
         lines.extend(rest.map(|(_, line)| line.clone()));
         Some(lines)
+    }
+
+    /// Whether no instance can have given an id that is not known, but lies between or before the known ones: none of
+    /// its lease is known, or those that are end long before it. An instance may have died while the store was
+    /// away, with words told that nobody else knows; then its next ids are in doubt.
+    fn was_never_given(&self, id: i64) -> bool {
+        if id >= self.newest {
+            return false;
+        }
+        // A turn may have had events of leases of which nothing else is known.
+        let is_told = |turn: &Turn| !turn.is_whole && (turn.first..=turn.last).contains(&id);
+        if self.turns.iter().any(is_told) {
+            return false;
+        }
+        let fence = id / IDS_PER_FENCE;
+        let begin = fence * IDS_PER_FENCE;
+        match self.ids.range(begin..begin + IDS_PER_FENCE).next_back() {
+            None => true,
+            Some(last) => id > last.saturating_add(IN_DOUBT),
+        }
     }
 
     fn end(&self) -> i64 {
@@ -190,6 +231,9 @@ impl Script {
                 (known, said) = (n + 1, so_far.len());
             }
         }
+        let is_whole = known == own.len()
+            && said == text.len()
+            && own.first().is_some_and(|told| told.id == first);
         for told in own.into_iter().take(known) {
             self.push(Some(told.id), told.event);
         }
@@ -198,7 +242,7 @@ impl Script {
             self.lines.retain(|(_, line)| line.id != Some(last));
             self.push(Some(last), RunEvent::Chunk { data, step: Some(index) });
         }
-        self.turns.push(Turn { step: index, last, is_open: false });
+        self.turns.push(Turn { step: index, first, last, is_open: false, is_whole });
     }
 
     fn add_result(&mut self, result: ResultStep) {
@@ -211,7 +255,7 @@ impl Script {
     /// What is kept of turns and calls that the journal does not have yet.
     fn add_open(&mut self, journaled: &BTreeSet<u32>, kept: &BTreeMap<i64, RunEvent>) {
         let mut before = None::<i64>;
-        let mut open: Option<(u32, i64)> = None;
+        let mut open: Option<(u32, i64, i64)> = None;
         let known: BTreeSet<i64> = self.lines.iter().filter_map(|(_, line)| line.id).collect();
         for (&id, event) in kept {
             let is_first = id % IDS_PER_FENCE == 1;
@@ -221,14 +265,17 @@ impl Script {
                 Some(step) if journaled.contains(&step) => continue,
                 // Words before it are missing; the journal will have them.
                 Some(_) if !follows => break,
-                Some(step) => open = Some((step, id)),
+                Some(step) => {
+                    let first = open.filter(|open| open.0 == step).map_or(id, |open| open.1);
+                    open = Some((step, first, id));
+                }
                 None if known.contains(&id) => continue,
                 None => {}
             }
             self.lines.push((id, Line { id: Some(id), event: event.clone() }));
         }
-        if let Some((step, last)) = open {
-            self.turns.push(Turn { step, last, is_open: true });
+        if let Some((step, first, last)) = open {
+            self.turns.push(Turn { step, first, last, is_open: true, is_whole: true });
         }
     }
 }

@@ -84,7 +84,9 @@ async fn telling(
     fence: &Fence,
 ) -> Result<Found, StoreError> {
     let found = find(tx, scope, run_key).await?.ok_or_else(|| StoreError::NotFound("run"))?;
-    if found.run.known_status().is_some_and(RunStatus::is_final) {
+    // One that has failed may go on: it is running then.
+    let status = found.run.known_status();
+    if status.is_some_and(|status| status.is_final() || status == RunStatus::Failed) {
         let why = "the run is over, and tells nothing any more";
         return Err(Conflict::RunFinished { why, status: found.run.status }.into());
     }

@@ -10,9 +10,10 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::error::StoreError;
+use super::run_ends::is_answered;
 use super::run_rows::run;
 use super::sql::count;
-use super::{Store, runs, stamp};
+use super::{Store, run_ends, stamp};
 
 /// For how long a run and the lease of its session must have been quiet.
 const QUIET: Duration = Duration::seconds(5);
@@ -66,7 +67,9 @@ impl Store {
             if leased.len() >= limit as usize || sessions.contains(&session) {
                 continue;
             }
-            if known.cancel_requested {
+            if known.cancel_requested
+                && !is_answered(&mut tx, row.get("user_id"), row.get("role"), &known.run_key).await?
+            {
                 end(&mut tx, &row, known, RunStatus::Cancelled).await?;
                 continue;
             }
@@ -172,5 +175,5 @@ async fn end(
         );
     }
     let (user_id, role): (&str, &str) = (row.get("user_id"), row.get("role"));
-    runs::end(tx, user_id, role, row.get("seq"), status, extra).await
+    run_ends::end(tx, user_id, role, row.get("seq"), status, extra).await
 }

@@ -5,10 +5,10 @@ use mc_client::runs::{PutRun, PutStep, Run, RunNote, RunStatus};
 use serde_json::{Map, Value, json};
 use sqlx::{AnyConnection, Row};
 
-use super::audit::{Act, Actor, By};
 use super::error::{Conflict, StoreError};
 use super::run_rows::{Found, find, find_of, is_known, note, run, step};
-use super::{Scope, Store, audit, events, leases, now, session_role, tasks, tool_requests};
+use super::run_ends as ends;
+use super::{Scope, Store, events, now, session_role, tasks, tool_requests};
 
 /// The most bytes that the steps of a run have, which are read in one answer.
 const MAX_JOURNAL: usize = 64 * 1024 * 1024;
@@ -29,7 +29,7 @@ const OWN_FIELDS: [&str; 11] = [
 ];
 
 /// Records an event about a run, without its steps.
-async fn record(
+pub(super) async fn record(
     tx: &mut AnyConnection,
     user_id: &str,
     role: &str,
@@ -66,48 +66,13 @@ async fn begin(
     Ok(Found { seq, role: role.to_owned(), lease_id: None, run })
 }
 
-/// Records in the audit log that somebody wants a run to end.
-async fn record_cancel(
-    tx: &mut AnyConnection,
-    scope: Scope<'_>,
-    role: &str,
+/// The status of a run after a caller asks for `wanted`. `is_answered`: its reply stands, so that it is never
+/// cancelled.
+fn next_status(
     run: &Run,
-) -> Result<(), StoreError> {
-    let act = Act::new(scope.by, "run.cancelled").of(scope.user_id).about("run", &run.run_key);
-    audit::record(tx, &act.with("role", role).with("status", &*run.status)).await?;
-    Ok(())
-}
-
-/// Ends a run that no instance works on.
-pub(super) async fn end(
-    tx: &mut AnyConnection,
-    user_id: &str,
-    role: &str,
-    seq: i64,
-    status: RunStatus,
-    extra: Map<String, Value>,
-) -> Result<(), StoreError> {
-    let row = sqlx::query(
-        "UPDATE runs SET status = $1, extra = $2, updated_at = $3, orphan_until = NULL, orphan_attempts = 0 \
-         WHERE seq = $4 RETURNING *",
-    )
-    .bind(status.as_str())
-    .bind(Value::Object(extra).to_string())
-    .bind(now())
-    .bind(seq)
-    .fetch_one(&mut *tx)
-    .await?;
-    let ended = run(&row, Vec::new());
-    record(tx, user_id, role, &ended.status, &ended).await?;
-    if status == RunStatus::Cancelled {
-        let scope = Scope::of(user_id).by(By::new(Actor::System));
-        tool_requests::cancel_pending(tx, scope, role, &ended.run_key).await?;
-    }
-    Ok(())
-}
-
-/// The status of a run after a caller asks for `wanted`.
-fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, StoreError> {
+    wanted: Option<RunStatus>,
+    is_answered: bool,
+) -> Result<RunStatus, StoreError> {
     let known = run.known_status().unwrap_or(RunStatus::Running);
     match (known, wanted) {
         // The answer tells whoever runs it that it was cancelled; that is final.
@@ -128,7 +93,11 @@ fn next_status(run: &Run, wanted: Option<RunStatus>) -> Result<RunStatus, StoreE
                 | RunStatus::AwaitingApproval
                 | RunStatus::AwaitingAnswer,
             ),
-        ) if run.cancel_requested => Ok(RunStatus::Cancelled),
+        ) if run.cancel_requested && !is_answered => Ok(RunStatus::Cancelled),
+        (_, Some(RunStatus::Cancelled)) if is_answered => {
+            let why = "the run's reply stands; write that it is completed";
+            Err(Conflict::RunFinished { why, status: known.as_str().to_owned() }.into())
+        }
         (known, wanted) => Ok(wanted.unwrap_or(known)),
     }
 }
@@ -182,7 +151,9 @@ impl Store {
         if let (None, Some(task_id)) = (&known.task_id, task_id) {
             tasks::ensure_exists(&mut tx, user_id, task_id).await?;
         }
-        let status = next_status(&known, put.status)?;
+        let is_answered = ends::may_cancel(&known, put.status)
+            && ends::is_answered(&mut tx, user_id, role, run_key).await?;
+        let status = next_status(&known, put.status, is_answered)?;
         let mut extra: Map<String, Value> = known.extra.clone();
         extra.extend(put.extra.clone());
         extra.retain(|name, _| !OWN_FIELDS.contains(&name.as_str()));
@@ -215,7 +186,7 @@ impl Store {
         }
         if status == RunStatus::Cancelled {
             if !known.cancel_requested && put.status != known.status {
-                record_cancel(&mut tx, scope, role, &put).await?;
+                ends::record_cancel(&mut tx, scope, role, &put).await?;
             }
             tool_requests::cancel_pending(&mut tx, scope, role, run_key).await?;
         }
@@ -294,57 +265,6 @@ impl Store {
         events::record_of(&mut tx, user_id, Some(&role), "run.step", "run_key", &data).await?;
         tx.commit().await?;
         Ok(note(&known))
-    }
-
-    /// Requests that a run is cancelled. One that is not running is cancelled at once.
-    pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, StoreError> {
-        let mut tx = self.write(scope).await?;
-        let user_id = scope.user_id;
-        let found = find(&mut tx, scope, run_key).await?;
-        let Found { seq, role, run: known, .. } =
-            found.ok_or_else(|| StoreError::NotFound("run"))?;
-        let status = match known.known_status().unwrap_or(RunStatus::Running) {
-            RunStatus::Completed => {
-                let why = "the run is completed already";
-                return Err(Conflict::RunFinished { why, status: known.status }.into());
-            }
-            // No instance works on it: there is nobody to learn of the request.
-            RunStatus::Running
-                if known.detached && !leases::is_held(&mut tx, user_id, &known).await? =>
-            {
-                RunStatus::Cancelled
-            }
-            // Whoever runs it learns of the request with its next write, and reports the end.
-            RunStatus::Running => RunStatus::Running,
-            RunStatus::Failed
-            | RunStatus::Interrupted
-            | RunStatus::AwaitingApproval
-            | RunStatus::AwaitingAnswer
-            | RunStatus::Cancelled => RunStatus::Cancelled,
-        };
-        let row = sqlx::query(
-            "UPDATE runs SET cancel_requested = 1, status = $1, updated_at = $2 WHERE seq = $3 RETURNING *",
-        )
-        .bind(status.as_str())
-        .bind(now())
-        .bind(seq)
-        .fetch_one(&mut *tx)
-        .await?;
-        let asked = run(&row, Vec::new());
-        if !known.cancel_requested {
-            record(&mut tx, user_id, &role, "cancel_requested", &asked).await?;
-            if known.known_status() != Some(RunStatus::Cancelled) {
-                record_cancel(&mut tx, scope, &role, &asked).await?;
-            }
-        }
-        if asked.status != known.status {
-            record(&mut tx, user_id, &role, &asked.status, &asked).await?;
-        }
-        if status == RunStatus::Cancelled {
-            tool_requests::cancel_pending(&mut tx, scope, &role, run_key).await?;
-        }
-        tx.commit().await?;
-        Ok(note(&asked))
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn of(app: &App, address: &Address, role: &Role) -> Value {
         "description": format!("The agent {:?}, which works in its company's backend as one user.", role.as_str()),
         "version": env!("CARGO_PKG_VERSION"),
         "supportedInterfaces": [interface("JSONRPC"), interface("HTTP+JSON")],
-        "capabilities": { "streaming": true, "pushNotifications": false, "extendedAgentCard": false },
+        "capabilities": { "streaming": true, "pushNotifications": true, "extendedAgentCard": false },
         "defaultInputModes": ["text/plain"],
         // JSON where an output is asked for, or the role has one.
         "defaultOutputModes": ["text/plain", "application/json"],

@@ -8,8 +8,9 @@ use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::types::Capabilities;
 use serde_json::{Map, Value, json};
+use wombat_core::session::SessionKey;
 
-use super::super::detached;
+use super::super::cancelling::Of;
 use super::super::error::ApiError;
 use super::super::extract::JsonObject;
 use super::super::header::{self, A2A_VERSION, USER_HEADER};
@@ -19,9 +20,10 @@ use super::fault::{Fault, Kind};
 use super::open_tasks::{OpenTask, OpenTasks};
 use super::params::id_of;
 use super::runs::{self, Found};
-use super::{Incoming, Reply, VERSION, send_message, stored};
+use super::{Incoming, Reply, VERSION, push, send_message, stored};
 use crate::agent::detach::can_detach;
 use crate::run::error::RunError;
+use crate::run::handle::Stop;
 use crate::run::standing::Standing;
 use crate::state::App;
 
@@ -44,8 +46,17 @@ impl Incoming {
                 ("GET", _) => ("GetTask", Some(*last)),
                 _ => ("", None),
             },
-            (_, ["tasks", _, "pushNotificationConfigs", ..]) => {
+            ("POST", ["tasks", _, "pushNotificationConfigs"]) => {
                 ("CreateTaskPushNotificationConfig", None)
+            }
+            ("GET", ["tasks", _, "pushNotificationConfigs"]) => {
+                ("ListTaskPushNotificationConfigs", None)
+            }
+            ("GET", ["tasks", _, "pushNotificationConfigs", id]) => {
+                ("GetTaskPushNotificationConfig", Some(*id))
+            }
+            ("DELETE", ["tasks", _, "pushNotificationConfigs", id]) => {
+                ("DeleteTaskPushNotificationConfig", Some(*id))
             }
             ("GET", ["extendedAgentCard"]) => ("GetExtendedAgentCard", None),
             _ => ("", None),
@@ -56,7 +67,15 @@ impl Incoming {
                 return Err(Fault::new(Kind::Method, why));
             }
             "SendMessage" | "SendStreamingMessage" => body?.0,
+            "CreateTaskPushNotificationConfig" => {
+                let mut config = body?.0;
+                config.insert("taskId".to_owned(), json!(parts[1]));
+                config
+            }
             _ => {
+                if name.contains("PushNotificationConfig") {
+                    query.insert("taskId".to_owned(), json!(parts[1]));
+                }
                 if let Some(id) = id {
                     query.insert("id".to_owned(), json!(id));
                 }
@@ -93,10 +112,17 @@ impl Incoming {
             "GetExtendedAgentCard" => {
                 Err(Fault::new(Kind::NoExtendedCard, "there is no other card than the public one"))
             }
-            name if name.contains("PushNotificationConfig") => {
-                let why =
-                    "push notifications are not supported; use a webhook of POST /api/agents/send";
-                Err(Fault::new(Kind::PushNotSupported, why))
+            "CreateTaskPushNotificationConfig" => {
+                push::create(&self.caller()?, &params).await.map(Reply::One)
+            }
+            "GetTaskPushNotificationConfig" => {
+                push::get(&self.caller()?, &params).await.map(Reply::One)
+            }
+            "ListTaskPushNotificationConfigs" => {
+                push::list(&self.caller()?, &params).await.map(Reply::One)
+            }
+            "DeleteTaskPushNotificationConfig" => {
+                push::delete(&self.caller()?, &params).await.map(Reply::One)
             }
             name => Err(Fault::new(Kind::Method, format!("there is no method {name:?}"))),
         }
@@ -117,13 +143,17 @@ impl Incoming {
         let capabilities = self.app.backend.capabilities(&self.trace.traceparent()).await;
         asked.request.detached = capabilities.is_ok_and(|capabilities| can_detach(&capabilities));
         let user = asked.request.user.clone();
+        let push = match &asked.push {
+            Some(config) => Some(push::read(&self.caller()?, config).await?),
+            None => None,
+        };
         let request = asked.request.validate(&self.app, &self.trace).await?;
         if asked.takes_json_only && request.output.is_none() {
             return Err(send_message::not_accepted());
         }
         let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;
         let task = self.open_tasks.begin(&self.app, user, self.role.clone(), updates).await?;
-        runs::remember(&self.caller()?, &task.id, &task.run_key).await;
+        runs::remember(&self.caller()?, &task.id, &task.run_key, push).await?;
         Ok((task, asked.returns_at_once))
     }
 
@@ -137,7 +167,9 @@ impl Incoming {
         let found = stored::run_of(&caller, id).await?;
         let Some(found) = found else {
             let task = caller.open_task(id).ok_or_else(over)?;
-            let _receipt = self.app.runs.cancel(&task.run_id);
+            if self.app.runs.cancel(&task.run_id).await == Some(Stop::Finished) {
+                return Err(over());
+            }
             task.ended().await;
             return Ok(Reply::One(task.snapshot()));
         };
@@ -150,7 +182,13 @@ impl Incoming {
             | Standing::AwaitingAnswer
             | Standing::Interrupted => {
                 let task = caller.open_task(id).filter(|task| task.run_key == found.key.as_str());
-                match detached::cancel_run(&self.app, &caller.client, &found.key).await {
+                let of = Of {
+                    app: &self.app,
+                    trace: &self.trace,
+                    client: &caller.client,
+                    session: &caller.session,
+                };
+                match of.cancel(&found.key).await {
                     Err(error) if error.body.code == "run_finished" => return Err(over()),
                     Err(error) => return Err(error.into()),
                     Ok(_) => {}
@@ -197,6 +235,7 @@ impl Incoming {
             traceparent: self.trace.traceparent(),
             client: client.with_trace(&self.trace.traceparent()),
             open_tasks: self.open_tasks.clone(),
+            session: SessionKey::new(user.clone(), role.clone()),
             user: user.as_str().to_owned(),
             role: role.as_str().to_owned(),
         })
@@ -209,6 +248,7 @@ pub(super) struct Caller {
     traceparent: String,
     pub(super) client: AgentClient,
     open_tasks: OpenTasks,
+    session: SessionKey,
     user: String,
     pub(super) role: String,
 }

@@ -15,11 +15,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::detached_report::outcome;
 use super::super::detached_stream::too_many;
-use super::fault::Fault;
+use super::fault::{Fault, Kind};
 use super::methods::{Caller, backend};
+use super::push;
 use super::open_tasks::{CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, OpenTask, WORKING};
 use crate::agent::follow::{Follower, Item};
 use crate::run::standing::Standing;
+use crate::webhook::push::{End, PushTarget, set_targets, targets};
 
 /// The field of a task's metadata that names the newest run of each role.
 const RUNS: &str = "a2a_runs";
@@ -32,17 +34,27 @@ pub(super) struct Found {
     pub(super) run: Run,
 }
 
-/// Notes which run is the task's newest. Where that cannot be kept, other instances do not find it.
-pub(super) async fn remember(caller: &Caller, task_id: &str, run_key: &str) {
+/// Notes which run is the task's newest, and whom to tell of its end. Where the first cannot be kept, other
+/// instances do not find the run.
+pub(super) async fn remember(
+    caller: &Caller,
+    task_id: &str,
+    run_key: &str,
+    push: Option<PushTarget>,
+) -> Result<(), Fault> {
     let noted = async {
-        let capabilities = caller.capabilities().await.ok()?;
+        let capabilities = caller.capabilities().await?;
         let keeps = ["tasks_get", "tasks_update", "run_journal"];
-        if !keeps.into_iter().all(|feature| capabilities.has(feature)) {
-            return None;
+        let missing = keeps.into_iter().find(|feature| !capabilities.has(feature));
+        if let Some(missing) = missing.filter(|missing| push.is_none() || *missing != "run_journal") {
+            let why = format!("the backend lacks the feature {missing}");
+            return Err(Fault::new(Kind::Unsupported, why));
         }
-        let task = caller.client.get_task(task_id).await.ok()?;
-        if noted_key(&task, &caller.role) == Some(run_key) {
-            return Some(());
+        let task = caller.client.get_task(task_id).await.map_err(|error| backend(&error))?;
+        let mut all = targets(task.metadata.as_ref(), &caller.role);
+        let is_noted = push.as_ref().is_none_or(|push| all.contains(push));
+        if noted_key(&task, &caller.role) == Some(run_key) && is_noted {
+            return Ok(());
         }
         let mut metadata = task.metadata.unwrap_or_default();
         let runs = metadata.entry(RUNS).or_insert_with(|| json!({}));
@@ -50,12 +62,51 @@ pub(super) async fn remember(caller: &Caller, task_id: &str, run_key: &str) {
             *runs = json!({});
         }
         runs[&caller.role] = json!(run_key);
+        if let Some(push) = &push {
+            push::add(&mut all, push.clone())?;
+            set_targets(&mut metadata, &caller.role, &all);
+        }
         let update = UpdateTask { metadata: Some(metadata), ..UpdateTask::default() };
-        caller.client.update_task(task_id, &update, None).await.ok().map(drop)
+        let updated = caller.client.update_task(task_id, &update, None).await;
+        updated.map(drop).map_err(|error| backend(&error))
     };
-    if noted.await.is_none() {
-        tracing::warn!(task_id, "other instances will not find the run of this A2A task");
+    match (noted.await, push) {
+        (Ok(()), Some(push)) => {
+            tell_if_over(caller, task_id, run_key, push).await;
+            Ok(())
+        }
+        (Err(fault), Some(_)) => Err(fault),
+        (Ok(()), None) => Ok(()),
+        (Err(_), None) => {
+            tracing::warn!(task_id, "other instances will not find the run of this A2A task");
+            Ok(())
+        }
     }
+}
+
+/// Tells a client that asked for it just before the end of a run, which nobody else may have told it of.
+pub(super) async fn tell_if_over(
+    caller: &Caller,
+    task_id: &str,
+    run_key: &str,
+    push: PushTarget,
+) {
+    let Some(key) = RunKey::parse(run_key) else { return };
+    let state = caller.client.run_state(run_key).await.ok().flatten();
+    if !state.is_some_and(|run| Standing::of(&run).is_over()) {
+        return;
+    }
+    let (app, client, task_id) = (caller.app.clone(), caller.client.clone(), task_id.to_owned());
+    caller.app.runs.tracker().spawn(async move {
+        let Ok(Some(run)) = client.run(key.as_str()).await else { return };
+        let run_id = run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default();
+        let task = OpenTask::new(&task_id, run_id, key.as_str());
+        task.over(outcome(&client, &key, &run).await);
+        let task = task.snapshot();
+        let state = task["status"]["state"].as_str().unwrap_or_default().to_owned();
+        let end = End { run_key: key.as_str().to_owned(), state, task };
+        app.webhooks.push(&[push], end).await;
+    });
 }
 
 fn noted_key<'a>(task: &'a Task, role: &str) -> Option<&'a str> {

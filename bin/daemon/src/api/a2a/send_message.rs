@@ -16,6 +16,8 @@ pub(super) struct SendMessage {
     pub(super) returns_at_once: bool,
     /// Whether the client takes JSON and no text.
     pub(super) takes_json_only: bool,
+    /// Where the client wants to hear how the task's runs end, as it said so.
+    pub(super) push: Option<Map<String, Value>>,
 }
 
 fn invalid(path: &str, why: &str) -> Fault {
@@ -56,11 +58,8 @@ pub(super) fn read(
     }
     let none = Map::new();
     let configuration = object(request, "configuration")?.unwrap_or(&none);
-    if object(configuration, "taskPushNotificationConfig")?.is_some_and(|config| !config.is_empty())
-    {
-        let why = "push notifications are not supported; use a webhook of POST /api/agents/send";
-        return Err(Fault::new(Kind::PushNotSupported, why));
-    }
+    let push = object(configuration, "taskPushNotificationConfig")?;
+    let push = push.filter(|config| !config.is_empty()).cloned();
     let takes_json_only = !accepts_text(configuration)?;
     let task_id = text(message, "taskId")?;
     let context_id = text(message, "contextId")?;
@@ -105,7 +104,7 @@ pub(super) fn read(
     };
     let at_once = configuration.get("returnImmediately");
     let returns_at_once = at_once.and_then(Value::as_bool).unwrap_or(false);
-    Ok(SendMessage { request, returns_at_once, takes_json_only })
+    Ok(SendMessage { request, returns_at_once, takes_json_only, push })
 }
 
 /// The fault of a client that takes nothing that the agents answer with.
@@ -186,7 +185,7 @@ mod tests {
         let fault =
             reading(message(), json!({ "acceptedOutputModes": ["image/png"] })).unwrap_err();
         assert_eq!(fault.kind, Kind::ContentType);
-        let push = json!({ "taskPushNotificationConfig": { "url": "http://h" } });
-        assert_eq!(reading(message(), push).unwrap_err().kind, Kind::PushNotSupported);
+        let push = json!({ "taskPushNotificationConfig": "http://h" });
+        assert_eq!(reading(message(), push).unwrap_err().kind, Kind::Params);
     }
 }

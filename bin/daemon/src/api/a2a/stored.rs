@@ -67,7 +67,12 @@ pub(super) async fn run_of(caller: &Caller, id: &str) -> Result<Option<Found>, F
     runs::newest(caller, &capabilities, &task).await
 }
 
-async fn task(caller: &Caller, capabilities: &Capabilities, id: &str) -> Result<Task, Fault> {
+/// A task of the caller's.
+pub(super) async fn task(
+    caller: &Caller,
+    capabilities: &Capabilities,
+    id: &str,
+) -> Result<Task, Fault> {
     if !capabilities.has("tasks_get") {
         let why = "the backend cannot return single tasks (feature tasks_get)";
         return Err(Fault::new(Kind::Unsupported, why));

@@ -36,7 +36,7 @@ impl Running {
     pub(super) fn started(&self, app: &App, run_id: &str) {
         let _first = self.run_id.set(run_id.to_owned());
         if self.cancelled.is_cancelled() {
-            let _receipt = app.runs.cancel(run_id);
+            app.runs.cancel_soon(run_id);
         }
     }
 }
@@ -65,7 +65,7 @@ impl Calls {
         // First, so that a run that starts at this moment sees it.
         running.cancelled.cancel();
         if let Some(run_id) = running.run_id.get() {
-            let _receipt = app.runs.cancel(run_id);
+            app.runs.cancel_soon(run_id);
         }
     }
 

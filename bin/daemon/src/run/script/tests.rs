@@ -165,3 +165,29 @@ fn a_readers_event_that_is_not_known_now_may_be_later() {
         [(None, restarted(3, 0, RestartReason::Lost)), (Some(1_000_006), chunk(3, "So be it"))]
     );
 }
+
+#[test]
+fn an_id_that_nobody_gave_goes_on_with_what_follows() {
+    let steps = [turn(2, "Hello there", 3_000_001, 5_000_002)];
+    let events = kept(&[
+        (3_000_001, chunk(2, "Hello ")),
+        (5_000_001, chunk(2, "the")),
+        (5_000_002, chunk(2, "re")),
+    ]);
+    let script = Script::new(&steps, &events, true);
+    // Before the first lease; a lease that told nothing; far beyond what a lease told.
+    for (seen, first) in [(7, 0), (2_999_999, 0), (4_000_003, 1), (3_900_000, 1)] {
+        let lines = told(script.after(Some(seen), true).unwrap());
+        assert_eq!(lines[0].0, events.keys().nth(first).copied(), "{seen}");
+        assert_eq!(lines.len(), 3 - first, "{seen}");
+    }
+    // Just after what is known of a lease: perhaps words that nobody else has.
+    let lost = told(script.after(Some(3_000_002), true).unwrap());
+    assert_eq!(lost[0], (None, restarted(2, 0, RestartReason::Lost)));
+    // The ids of words that have expired were given.
+    let expired = Script::new(&steps, &BTreeMap::new(), true);
+    for seen in [5_000_001, 4_000_003] {
+        let lost = told(expired.after(Some(seen), true).unwrap());
+        assert_eq!(lost[0], (None, restarted(2, 0, RestartReason::Lost)), "{seen}");
+    }
+}

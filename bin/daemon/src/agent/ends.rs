@@ -1,0 +1,61 @@
+//! Tells whoever wants to know how a detached run ended: its webhook, and its task's push notifications.
+
+use std::time::Duration;
+
+use mc_client::client::AgentClient;
+use tokio::time::Instant;
+
+use crate::protocols::Protocol;
+use crate::run::registry::{Outcome, RunHandle};
+use crate::run::request::RunRequest;
+use crate::state::App;
+use crate::webhook::push::{End, PushTarget, targets};
+
+/// How long reading a task's metadata may take.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Who tells what of.
+pub(crate) struct Ends<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) request: &'a RunRequest,
+    /// The run's user and role.
+    pub(crate) client: &'a AgentClient,
+    pub(crate) task_id: &'a str,
+}
+
+impl Ends<'_> {
+    /// Tells of a run that this instance executed, and waits for the first attempt.
+    pub(super) async fn announce(&self, handle: &RunHandle, outcome: &Outcome) -> Vec<PushTarget> {
+        let webhook = self.app.webhooks.announce(self.request, handle, outcome);
+        tokio::join!(webhook, self.push(outcome, &[])).1
+    }
+
+    /// Tells of a run whose end this instance has found, or made. False where nobody wants to know.
+    pub(crate) async fn tell(&self, run_id: &str, outcome: &Outcome) -> bool {
+        let webhook = self.app.webhooks.tell(self.request, run_id, outcome);
+        let ((), pushed) = tokio::join!(webhook, self.push(outcome, &[]));
+        !pushed.is_empty() || self.request.webhook.is_some()
+    }
+
+    /// Push notifications to whoever was not `told` yet; who that is.
+    pub(super) async fn push(&self, outcome: &Outcome, told: &[PushTarget]) -> Vec<PushTarget> {
+        let Some(key) = &self.request.key else { return Vec::new() };
+        if !self.app.settings.protocols.has(Protocol::A2a) {
+            return Vec::new();
+        }
+        let role = self.request.session.role().as_str();
+        let client = self.client.clone().with_deadline(Instant::now() + TIMEOUT);
+        let targets = match client.get_task(self.task_id).await {
+            Ok(task) => targets(task.metadata.as_ref(), role),
+            Err(error) => {
+                tracing::debug!(%error, "a task's push notifications are not known");
+                return Vec::new();
+            }
+        };
+        let new: Vec<_> = targets.into_iter().filter(|target| !told.contains(target)).collect();
+        if !new.is_empty() {
+            self.app.webhooks.push(&new, End::of(self.task_id, key.as_str(), outcome)).await;
+        }
+        new
+    }
+}

@@ -1,0 +1,170 @@
+//! Replies that stand in the thread although nobody has written that their run is completed: its instance
+//! died between the two, or was stopped. Such a run is never cancelled, but completed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use llm::model::ModelRef;
+use mc_client::client::AgentClient;
+use mc_client::idempotency::RunKey;
+use mc_client::runs::{PutRun, Run, RunStatus};
+use mc_client::types::{Capabilities, Message};
+use serde_json::json;
+use service::trace::TraceId;
+use tokio::time::Instant;
+
+use super::ends::Ends;
+use super::refusals::is_same_task;
+use super::store;
+use super::typed::output_of_stored;
+use crate::run::answer::{Ending, RunAnswer, StoredReply};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::recap::Recap;
+use crate::run::registry::RunHandle;
+use crate::run::request::RunRequest;
+use crate::state::App;
+
+/// How long the end of a run may wait for this.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The reply under a run's key, where the backend can tell.
+pub(crate) async fn reply_of(
+    client: &AgentClient,
+    capabilities: &Capabilities,
+    key: &RunKey,
+    task_id: Option<&str>,
+) -> Result<Option<Message>, RunError> {
+    if !capabilities.has("message_lookup") {
+        return Ok(None);
+    }
+    let client = client.clone().with_deadline(Instant::now() + TIMEOUT);
+    let found = client.message_by_key(&key.reply_key()).await;
+    let found = found.map_err(|error| RunError::backend(&error))?;
+    Ok(found.filter(|reply| task_id.is_none_or(|task| is_same_task(&reply.task_id, task))))
+}
+
+/// A run whose reply may stand.
+pub(crate) struct Stands<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) request: &'a RunRequest,
+    pub(crate) key: &'a RunKey,
+    pub(crate) trace: &'a TraceId,
+    /// The run as which it is reported.
+    pub(crate) run_id: &'a str,
+}
+
+impl Stands<'_> {
+    /// What a run comes to that was stopped, or whose end is not known: where its reply stands, to that.
+    pub(super) async fn or_answer(
+        &self,
+        client: Result<AgentClient, RunError>,
+        handle: &RunHandle,
+        result: Result<RunAnswer, RunError>,
+    ) -> Result<RunAnswer, RunError> {
+        let Err(error) = &result else { return result };
+        let may_stand = match error.kind {
+            RunErrorKind::Cancelled | RunErrorKind::Timeout => {
+                self.request.key.is_some() || handle.has_begun_to_answer()
+            }
+            RunErrorKind::ReplyNotStored(_) | RunErrorKind::BackendUnavailable => {
+                handle.has_begun_to_answer()
+            }
+            // Else another instance goes on, and finds it.
+            RunErrorKind::Draining => handle.has_answered(),
+            _ => false,
+        };
+        let (true, Ok(client)) = (may_stand, client) else { return result };
+        match self.answer(&client.with_deadline(Instant::now() + TIMEOUT)).await {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => result,
+            Err(error) => {
+                tracing::warn!(cause = error.cause, "whether the run's reply stands is not known");
+                result
+            }
+        }
+    }
+
+    /// The answer, where the reply stands. A plan that is missing is stored.
+    pub(super) async fn answer(
+        &self,
+        client: &AgentClient,
+    ) -> Result<Option<RunAnswer>, RunError> {
+        let capabilities = self.app.backend.capabilities(&self.trace.traceparent()).await;
+        let capabilities = capabilities.map_err(|error| RunError::backend(&error))?;
+        match reply_of(client, &capabilities, self.key, None).await? {
+            Some(reply) => self.answer_with(client, &capabilities, reply).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The answer with this reply; `None` where the run is cancelled for good.
+
+    async fn answer_with(
+        &self,
+        client: &AgentClient,
+        capabilities: &Capabilities,
+        reply: Message,
+    ) -> Result<Option<RunAnswer>, RunError> {
+        let backend = |error| RunError::backend(&error);
+        let run = match capabilities.has("run_journal") {
+            true => client.run(self.key.as_str()).await.map_err(backend)?,
+            false => None,
+        };
+        let status = run.as_ref().and_then(Run::known_status);
+        if status == Some(RunStatus::Cancelled) {
+            return Ok(None);
+        }
+        let recap = Recap::of(run.as_ref().map_or(&[], |run| &run.steps));
+        let output = match &run {
+            Some(run) => output_of_stored(run, &reply.content).await,
+            None => None,
+        };
+        let known = run.as_ref().and_then(|run| run.task_id.clone());
+        let task_id = known.unwrap_or_else(|| reply.task_id.clone());
+        let plan_document_id = match &self.request.options.kickoff {
+            Some(kickoff) => {
+                let plan = store::plan(client, kickoff, self.key, &task_id, &reply.content).await;
+                Some(plan.map_err(backend)?.id)
+            }
+            None => None,
+        };
+        let last = recap.turns.last();
+        Ok(Some(RunAnswer {
+            ending: Ending::Replied(StoredReply { message_id: reply.id, plan_document_id }),
+            run_id: self.run_id.to_owned(),
+            task_id,
+            trace_id: self.trace.to_string(),
+            run_key: self.key.as_str().to_owned(),
+            response: reply.content,
+            usage: recap.tally.usage,
+            cost: recap.tally.cost,
+            model: last.map(|turn| ModelRef::new(turn.provider, &turn.model)),
+            finish_reason: last.map(|turn| turn.finish_reason),
+            steps: recap.steps,
+            workspace_digest: run.and_then(|run| run.workspace_digest).unwrap_or_default(),
+            context_warning: None,
+            output,
+        }))
+    }
+
+    /// Completes a run whose reply stands, and that no instance works on; tells its webhook. Whether it
+    /// stands.
+    pub(crate) async fn complete(&self, client: &AgentClient) -> Result<bool, RunError> {
+        let client = client.clone().with_deadline(Instant::now() + TIMEOUT);
+        let Some(answer) = self.answer(&client).await? else { return Ok(false) };
+        let answer = Arc::new(answer);
+        // First, as at the end of any run: who is told twice knows that by the id.
+        let (app, request, task_id) = (self.app, self.request, &*answer.task_id);
+        let ends = Ends { app, request, client: &client, task_id };
+        ends.tell(self.run_id, &Ok(answer.clone())).await;
+        let extra = json!({ "message_id": answer.message_id(), "run_id": self.run_id,
+            "usage": answer.to_wire().usage, "cost": answer.to_wire().cost, "answer": *answer });
+        let extra = extra.as_object().cloned().unwrap_or_default();
+        let put =
+            PutRun { status: Some(RunStatus::Completed), extra, ..PutRun::default() };
+        match client.put_run(self.key.as_str(), &put).await {
+            Err(error) if !error.is_run_finished() => Err(RunError::backend(&error)),
+            _ => Ok(true),
+        }
+    }
+}
