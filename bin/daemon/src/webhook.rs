@@ -146,12 +146,7 @@ impl Webhooks {
         let _in_time = tokio::time::timeout(FIRST_ATTEMPT, tried).await;
     }
 
-    fn delivery(
-        &self,
-        request: &RunRequest,
-        used: &Used,
-        outcome: &Outcome,
-    ) -> Option<Delivery> {
+    fn delivery(&self, request: &RunRequest, used: &Used, outcome: &Outcome) -> Option<Delivery> {
         let mut webhook = request.webhook.clone()?;
         webhook.secret = webhook.secret.or_else(|| self.secret.clone());
         let event = event(request, used, outcome).to_string();

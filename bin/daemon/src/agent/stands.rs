@@ -85,10 +85,7 @@ impl Stands<'_> {
     }
 
     /// The answer, where the reply stands. A plan that is missing is stored.
-    pub(super) async fn answer(
-        &self,
-        client: &AgentClient,
-    ) -> Result<Option<RunAnswer>, RunError> {
+    pub(super) async fn answer(&self, client: &AgentClient) -> Result<Option<RunAnswer>, RunError> {
         let capabilities = self.app.backend.capabilities(&self.trace.traceparent()).await;
         let capabilities = capabilities.map_err(|error| RunError::backend(&error))?;
         match reply_of(client, &capabilities, self.key, None).await? {
@@ -160,8 +157,7 @@ impl Stands<'_> {
         let extra = json!({ "message_id": answer.message_id(), "run_id": self.run_id,
             "usage": answer.to_wire().usage, "cost": answer.to_wire().cost, "answer": *answer });
         let extra = extra.as_object().cloned().unwrap_or_default();
-        let put =
-            PutRun { status: Some(RunStatus::Completed), extra, ..PutRun::default() };
+        let put = PutRun { status: Some(RunStatus::Completed), extra, ..PutRun::default() };
         match client.put_run(self.key.as_str(), &put).await {
             Err(error) if !error.is_run_finished() => Err(RunError::backend(&error)),
             _ => Ok(true),

@@ -4,8 +4,8 @@
 mod a2a;
 mod ag_ui;
 mod backend;
-mod compact;
 mod cancelling;
+mod compact;
 mod detached;
 mod detached_report;
 mod detached_stream;

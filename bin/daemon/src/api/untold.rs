@@ -53,8 +53,8 @@ pub(super) async fn tell(
     let Some(error) = end_of(run) else { return false };
     // Mostly nobody wants to know.
     let first = run.steps.iter().find(|step| step.index == 0);
-    let has_none =
-        first.is_some_and(|step| step.payload.pointer("/detached/webhook").is_none_or(Value::is_null));
+    let has_none = first
+        .is_some_and(|step| step.payload.pointer("/detached/webhook").is_none_or(Value::is_null));
     if has_none && !app.settings.protocols.has(Protocol::A2a) {
         return false;
     }

@@ -78,11 +78,7 @@ impl Drop for Storing<'_> {
 
 impl RunHandle {
     /// A run that has just begun; `interrupted` is cancelled when the daemon stops.
-    pub(super) fn new(
-        run_id: String,
-        key: Option<RunKey>,
-        interrupted: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(run_id: String, key: Option<RunKey>, interrupted: CancellationToken) -> Self {
         Self {
             run_id,
             meter: Meter::default(),

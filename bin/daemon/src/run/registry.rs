@@ -74,7 +74,6 @@ struct Keyed {
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
-
 /// An admitted run: holds its slot and its entry in the table until it is dropped. When the run did
 /// not come to its end, the model call in flight is then booked by estimate.
 #[derive(Debug)]
@@ -207,9 +206,8 @@ impl Runs {
     /// Begins to see to it that the run with this key stops; `None` where somebody here does, or where that
     /// is done for as many as may be.
     pub fn watch_cancelled(&self, key: &RunKey) -> Option<Watched> {
-        let is_new = self.table(|table| {
-            table.watched.len() < MAX_WATCHED && table.watched.insert(key.clone())
-        });
+        let is_new = self
+            .table(|table| table.watched.len() < MAX_WATCHED && table.watched.insert(key.clone()));
         is_new.then(|| Watched { runs: self.clone(), key: key.clone() })
     }
 

@@ -104,7 +104,8 @@ fn task(task_id: &str, run_key: &str, outcome: &Outcome) -> (&'static str, Value
     if let Err(error) = outcome {
         metadata["code"] = json!(error.code());
     }
-    let artifacts: Vec<_> = outcome.as_ref().ok().and_then(|answer| artifact(answer)).into_iter().collect();
+    let artifacts: Vec<_> =
+        outcome.as_ref().ok().and_then(|answer| artifact(answer)).into_iter().collect();
     let task = json!({ "id": task_id, "contextId": task_id, "artifacts": artifacts, "metadata": metadata,
         "status": { "state": state, "timestamp": now, "message": message } });
     (state, task)

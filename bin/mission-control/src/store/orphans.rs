@@ -68,7 +68,8 @@ impl Store {
                 continue;
             }
             if known.cancel_requested
-                && !is_answered(&mut tx, row.get("user_id"), row.get("role"), &known.run_key).await?
+                && !is_answered(&mut tx, row.get("user_id"), row.get("role"), &known.run_key)
+                    .await?
             {
                 end(&mut tx, &row, known, RunStatus::Cancelled).await?;
                 continue;

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use sqlx::{AnyConnection, Row};
 
 use super::error::{Conflict, StoreError};
-use super::run_rows::{Found, find, find_of, is_known, note, run, step};
 use super::run_ends as ends;
+use super::run_rows::{Found, find, find_of, is_known, note, run, step};
 use super::{Scope, Store, events, now, session_role, tasks, tool_requests};
 
 /// The most bytes that the steps of a run have, which are read in one answer.

@@ -1,5 +1,6 @@
 // What both test programs run.
 
+mod answered;
 mod approvals;
 mod audit;
 mod auth;

@@ -4,6 +4,7 @@ mod a2a;
 mod ag_ui;
 mod mcp_server;
 mod openai;
+mod push;
 mod typed;
 
 use std::path::{Path, PathBuf};
@@ -57,18 +58,27 @@ impl World {
 
     /// With this entry of agent-config for the role scout.
     async fn with(protocol: &str, replies: Vec<Reply>, scout: Value) -> Self {
+        Self::set(protocol, replies, scout, &[]).await
+    }
+
+    /// With further settings of the daemon.
+    async fn set(
+        protocol: &str,
+        replies: Vec<Reply>,
+        scout: Value,
+        settings: &[(&'static str, &str)],
+    ) -> Self {
         let llm = ScriptedLlm::start(replies).await;
         let dir = workspace(scout);
-        let options = StackOptions {
-            daemon: vec![
-                ("LLM_PROVIDER", "openai".to_owned()),
-                ("OPENAI_BASE_URL", llm.base_url()),
-                ("WOMBAT_RETRY_ATTEMPTS", "1".to_owned()),
-                ("WOMBAT_PROTOCOLS", protocol.to_owned()),
-            ],
-            example: dir.path().to_owned(),
-            ..StackOptions::default()
-        };
+        let mut daemon = vec![
+            ("LLM_PROVIDER", "openai".to_owned()),
+            ("OPENAI_BASE_URL", llm.base_url()),
+            ("WOMBAT_RETRY_ATTEMPTS", "1".to_owned()),
+            ("WOMBAT_PROTOCOLS", protocol.to_owned()),
+        ];
+        daemon.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let options =
+            StackOptions { daemon, example: dir.path().to_owned(), ..StackOptions::default() };
         let stack = Stack::start(&options).await.unwrap();
         let person = stack.person(USER);
         Self { stack, person, llm, _dir: dir }

@@ -26,30 +26,35 @@ struct World {
     dir: TempDir,
 }
 
+/// All three programs with a model of the test's own, and how to start another daemon.
+async fn stack_with(
+    model_url: &str,
+    settings: &[(&'static str, &str)],
+) -> (Stack, StackOptions, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("workspace")).unwrap();
+    std::fs::create_dir_all(dir.path().join("config")).unwrap();
+    std::fs::write(dir.path().join("workspace/AGENTS.md"), "Be brief.").unwrap();
+    let agents = r#"{"agents": [{"role": "scout"}]}"#;
+    std::fs::write(dir.path().join("config/agent-config.json"), agents).unwrap();
+    let mut daemon = vec![
+        ("LLM_PROVIDER", "openai".to_owned()),
+        ("OPENAI_BASE_URL", format!("{model_url}/v1")),
+        ("WOMBAT_RETRY_DELAY_MS", "1".to_owned()),
+        ("WOMBAT_RETRY_MAX_DELAY_MS", "2".to_owned()),
+    ];
+    daemon.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    let options =
+        StackOptions { daemon, example: dir.path().to_owned(), ..StackOptions::default() };
+    let stack = Stack::start(&options).await.unwrap();
+    (stack, options, dir)
+}
+
 impl World {
     async fn new(go: bool, settings: &[(&'static str, &str)]) -> Self {
         let (model, url) = Model::start(go).await;
-        let gate = Gate::new();
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("workspace")).unwrap();
-        std::fs::create_dir_all(dir.path().join("config")).unwrap();
-        std::fs::write(dir.path().join("workspace/AGENTS.md"), "Be brief.").unwrap();
-        std::fs::write(
-            dir.path().join("config/agent-config.json"),
-            r#"{"agents": [{"role": "scout"}]}"#,
-        )
-        .unwrap();
-        let mut daemon = vec![
-            ("LLM_PROVIDER", "openai".to_owned()),
-            ("OPENAI_BASE_URL", format!("{url}/v1")),
-            ("WOMBAT_RETRY_DELAY_MS", "1".to_owned()),
-            ("WOMBAT_RETRY_MAX_DELAY_MS", "2".to_owned()),
-        ];
-        daemon.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let options =
-            StackOptions { daemon, example: dir.path().to_owned(), ..StackOptions::default() };
-        let stack = Stack::start(&options).await.unwrap();
-        Self { stack, model, gate, options, dir }
+        let (stack, options, dir) = stack_with(&url, settings).await;
+        Self { stack, model, gate: Gate::new(), options, dir }
     }
 
     fn call(&self, daemon: &str, way: &str, title: &str, message: &str) -> reqwest::RequestBuilder {

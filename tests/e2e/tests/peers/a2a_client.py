@@ -10,7 +10,7 @@ from a2a.client import ClientConfig, ClientFactory
 from a2a.client.card_resolver import A2ACardResolver
 from a2a.types import a2a_pb2 as t
 from a2a.utils.errors import A2AError
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 
 OWN = json.loads(os.environ["WITH"])
 URL = os.environ["DAEMON_URL"]
@@ -123,7 +123,10 @@ async def bad():
     agent = question()
     agent.message.role = t.Role.ROLE_AGENT
     task = OWN["task_id"]
-    push = t.TaskPushNotificationConfig(task_id=task, url="http://h")
+    def push(by=to, url="https://1.1.1.1/", **more):
+        return failure(by.create_task_push_notification_config(t.TaskPushNotificationConfig(task_id=task, url=url, **more)))
+
+    none = t.GetTaskPushNotificationConfigRequest(task_id=task, id="none")
     found = {
         "no_text": failure(ask(to, empty)),
         "a_picture": failure(ask(to, picture)),
@@ -135,10 +138,47 @@ async def bad():
         "ask_in_anothers": failure(ask(other, question(task_id=task))),
         "cancel_anothers": failure(other.cancel_task(t.CancelTaskRequest(id=task))),
         "cancel_what_has_ended": failure(to.cancel_task(t.CancelTaskRequest(id=task))),
-        "push": failure(to.create_task_push_notification_config(push)),
+        "push": push(url="http://no-such-host.invalid/"),
+        "push_inside": push(url="http://127.0.0.1:9/"),
+        "push_with_token": push(token="secret"),
+        "push_with_credentials": push(authentication=t.AuthenticationInfo(scheme="Bearer", credentials="secret")),
+        "push_in_anothers": push(by=other),
+        "no_push": failure(to.get_task_push_notification_config(none)),
         "subscribe_to_what_has_ended": failure(collect(to.subscribe(t.SubscribeToTaskRequest(id=task)))),
     }
     return {name: await one for name, one in found.items()}
+
+
+async def push():
+    """Notifications of a task: asked for with the message, or before it for a task that is there."""
+    to, task = await client(polling=True), OWN.get("task_id")
+
+    def config(url):
+        return t.TaskPushNotificationConfig(task_id=task, url=url)
+
+    made = [await to.create_task_push_notification_config(config(url)) for url in OWN.get("more", [])]
+    for one in made if OWN.get("delete") else []:
+        gone = t.DeleteTaskPushNotificationConfigRequest(task_id=task, id=one.id)
+        await to.delete_task_push_notification_config(gone)
+    request = question("Tell me.", message_id=OWN["id"], task_id=task)
+    if OWN.get("url"):
+        mine = t.TaskPushNotificationConfig(id="mine", url=OWN["url"])
+        request.configuration.task_push_notification_config.CopyFrom(mine)
+    [answer] = await ask(to, request)
+    task = answer["task"]["id"]
+    listed = await to.list_task_push_notification_configs(t.ListTaskPushNotificationConfigsRequest(task_id=task))
+    first = t.GetTaskPushNotificationConfigRequest(task_id=task, id=listed.configs[0].id)
+    return {
+        "task": task,
+        "made": [MessageToDict(one) for one in made],
+        "listed": [one.url for one in listed.configs],
+        "one": MessageToDict(await to.get_task_push_notification_config(first)),
+    }
+
+
+async def read_pushed():
+    read = [ParseDict(body, t.StreamResponse()) for body in OWN["all"]]
+    return {"kinds": [one.WhichOneof("payload") for one in read]}
 
 
 async def collect(events):
@@ -193,5 +233,5 @@ async def cancel():
     }
 
 
-PARTS = [card, whole, typed, stream, bad, tasks, cancel]
+PARTS = [card, whole, typed, stream, bad, tasks, cancel, push, read_pushed]
 print(json.dumps(asyncio.run({part.__name__: part for part in PARTS}[sys.argv[1]]())))

@@ -38,7 +38,9 @@ pub(super) async fn read(
     let [id, url, token] = texts(config, ["id", "url", "token"])?;
     let has_credentials = match config.get("authentication") {
         None | Some(Value::Null) => false,
-        Some(Value::Object(how)) => how.values().any(|value| *value != json!("") && !value.is_null()),
+        Some(Value::Object(how)) => {
+            how.values().any(|value| *value != json!("") && !value.is_null())
+        }
         Some(_) => true,
     };
     if token.is_some() || has_credentials {

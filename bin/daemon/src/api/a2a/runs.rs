@@ -17,8 +17,8 @@ use super::super::detached_report::outcome;
 use super::super::detached_stream::too_many;
 use super::fault::{Fault, Kind};
 use super::methods::{Caller, backend};
-use super::push;
 use super::open_tasks::{CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, OpenTask, WORKING};
+use super::push;
 use crate::agent::follow::{Follower, Item};
 use crate::run::standing::Standing;
 use crate::webhook::push::{End, PushTarget, set_targets, targets};
@@ -46,7 +46,8 @@ pub(super) async fn remember(
         let capabilities = caller.capabilities().await?;
         let keeps = ["tasks_get", "tasks_update", "run_journal"];
         let missing = keeps.into_iter().find(|feature| !capabilities.has(feature));
-        if let Some(missing) = missing.filter(|missing| push.is_none() || *missing != "run_journal") {
+        if let Some(missing) = missing.filter(|missing| push.is_none() || *missing != "run_journal")
+        {
             let why = format!("the backend lacks the feature {missing}");
             return Err(Fault::new(Kind::Unsupported, why));
         }
@@ -85,12 +86,7 @@ pub(super) async fn remember(
 }
 
 /// Tells a client that asked for it just before the end of a run, which nobody else may have told it of.
-pub(super) async fn tell_if_over(
-    caller: &Caller,
-    task_id: &str,
-    run_key: &str,
-    push: PushTarget,
-) {
+pub(super) async fn tell_if_over(caller: &Caller, task_id: &str, run_key: &str, push: PushTarget) {
     let Some(key) = RunKey::parse(run_key) else { return };
     let state = caller.client.run_state(run_key).await.ok().flatten();
     if !state.is_some_and(|run| Standing::of(&run).is_over()) {

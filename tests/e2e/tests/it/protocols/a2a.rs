@@ -67,7 +67,12 @@ async fn round(binding: &str) {
         ("ask_in_anothers", "TaskNotFoundError"),
         ("cancel_anothers", "TaskNotFoundError"),
         ("cancel_what_has_ended", "TaskNotCancelableError"),
-        ("push", "PushNotificationNotSupportedError"),
+        ("push", "InvalidParamsError"),
+        ("push_inside", "InvalidParamsError"),
+        ("push_with_token", "PushNotificationNotSupportedError"),
+        ("push_with_credentials", "PushNotificationNotSupportedError"),
+        ("push_in_anothers", "TaskNotFoundError"),
+        ("no_push", "TaskNotFoundError"),
         ("subscribe_to_what_has_ended", "UnsupportedOperationError"),
     ] {
         assert_eq!(bad[what]["kind"], kind, "{what}: {bad}");

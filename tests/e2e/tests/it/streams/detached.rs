@@ -1,6 +1,10 @@
 //! Runs that outlive their callers, with the reference backend, two daemons and the dispatcher.
 
 mod elsewhere;
+mod ends;
+mod page;
+mod speaker;
+mod trials;
 
 use std::time::Duration;
 

@@ -9,9 +9,9 @@ use tokio::process::{Child, Command};
 use crate::peers::{free_port, installed};
 
 /// A proxy in front of daemons.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     _child: Child,
-    pub(super) url: String,
+    pub(crate) url: String,
 }
 
 async fn start(mut command: Command, port: u16) -> Proxy {
@@ -63,7 +63,7 @@ pub(super) async fn nginx(dir: &Path, daemons: &[&str]) -> Option<Proxy> {
 }
 
 /// HAProxy, which checks `/readyz` of each daemon.
-pub(super) async fn haproxy(dir: &Path, daemons: &[&str]) -> Option<Proxy> {
+pub(crate) async fn haproxy(dir: &Path, daemons: &[&str]) -> Option<Proxy> {
     let program = installed("haproxy")?;
     let port = free_port();
     let servers: String = daemons
