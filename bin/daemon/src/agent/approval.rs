@@ -71,6 +71,7 @@ impl RunContext<'_> {
             arguments,
             reason: (!reason.is_empty()).then_some(reason),
             idempotency_key: attempt.approval_key(self.run.run_key),
+            ..CreateToolRequest::default()
         };
         let asked = match self.client.request_tool(&request).await {
             Ok(asked) => asked,
@@ -122,9 +123,12 @@ impl RunContext<'_> {
                 Some(note) => denied(&format!("a person denied it, and says: {note}")),
                 None => denied("a person denied it"),
             },
-            Some(ToolRequestStatus::Cancelled) | None => {
-                denied("nobody has approved it in time; it was not done")
-            }
+            Some(
+                ToolRequestStatus::Cancelled
+                | ToolRequestStatus::Answered
+                | ToolRequestStatus::Expired,
+            )
+            | None => denied("nobody has approved it in time; it was not done"),
         }
     }
 }
