@@ -9,7 +9,7 @@ use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::runs::Run;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use service::trace::TraceId;
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
@@ -20,7 +20,7 @@ use super::extract::{JsonObject, Params, Segment};
 use super::header::{self, SESSION_HEADER};
 use super::send::{SendBody, read};
 use super::{detached_report, detached_stream, untold};
-use crate::agent::detach::{self, Accepted as InJournal, pending};
+use crate::agent::detach::{self, Accepted as InJournal};
 use crate::agent::follow::{Follower, Item};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::RunRequest;
@@ -217,15 +217,4 @@ pub(super) async fn answer(
         }
     }
     Err(RunError::new(RunErrorKind::Draining).into())
-}
-
-/// The requests that a run waits for.
-pub(super) async fn waiting(found: &Found) -> Result<Vec<daemon_api::ToolRequest>, ApiError> {
-    let asked = pending(&found.client, &found.key).await?;
-    let own = |asked: mc_client::tool_requests::ToolRequest| daemon_api::ToolRequest {
-        id: asked.id,
-        tool: asked.tool,
-        arguments: Value::Object(asked.arguments),
-    };
-    Ok(asked.into_iter().map(own).collect())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mc_client::client::AgentClient;
 use mc_client::runs::{PutRun, Run, RunStatus};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use service::trace::TraceId;
 use wombat_core::session::SessionKey;
 
@@ -59,7 +59,7 @@ pub(super) async fn tell(
         return false;
     }
     let session = session.clone();
-    let request = resume::request(app, trace, session, &run.run_key, None, true).await;
+    let request = resume::request(app, trace, session, &run.run_key, None, true, &Map::new()).await;
     let Ok(request) = request else { return false };
     let run_id = run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default();
     let outcome: Outcome = Err(error).map(Arc::new);

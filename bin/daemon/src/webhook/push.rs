@@ -88,7 +88,7 @@ impl End {
 /// The state, and the task as a stream of the protocol has it.
 fn task(task_id: &str, run_key: &str, outcome: &Outcome) -> (&'static str, Value) {
     let (state, note) = match outcome {
-        Ok(answer) if matches!(answer.ending, Ending::AwaitingApproval { .. }) => {
+        Ok(answer) if matches!(answer.ending, Ending::Waits { .. }) => {
             ("TASK_STATE_INPUT_REQUIRED", answer.waiting_text())
         }
         Ok(answer) => ("TASK_STATE_COMPLETED", answer.response.clone()),
