@@ -17,6 +17,7 @@ mod context;
 mod converse;
 pub(crate) mod detach;
 mod driver;
+pub(crate) mod files;
 mod finalizer;
 mod finish;
 pub(crate) mod follow;

@@ -1,17 +1,22 @@
 //! What is looked up before the model is called: the task, the thread, a reply that is already stored.
 
+use llm::Media;
 use llm::request::Message as Turn;
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::idempotency::task_key;
-use mc_client::types::{Capabilities, CreateTask, Message, Task};
+use mc_client::types::{Capabilities, CreateTask, FileMeta, Message, Task};
 use wombat_core::session::{Role, SessionKey};
 
 use super::driver::RunDriver;
 use super::refusals::stored_reply;
+use crate::run::attachments::{KnownFile, known};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget};
 use crate::sessions::{Busy, SessionPolicy, Sessions, Turn as SessionTurn};
+
+/// What a model reads before the files that it has made in earlier turns.
+const OWN_FILES: &str = "[the files of your message above]";
 
 /// How many messages are looked through for the one that is to be answered.
 const RECENT: u32 = 10;
@@ -142,24 +147,39 @@ pub(super) struct LookupResult {
 
 impl LookupResult {
     /// Whether the thread has the message of a request, as where the backend stores what a person says.
-    pub(super) fn has(&self, message: &str) -> bool {
-        newest(&self.thread, message).is_some()
+    pub(super) fn has(&self, request: &RunRequest) -> bool {
+        newest(&self.thread, request).is_some()
     }
 
     /// The earlier turns as the model sees them, without the message that is to be answered: `told` is its
     /// id, where the daemon has stored it.
-    pub(super) fn history(mut self, request: &RunRequest, told: Option<&str>) -> Vec<Turn> {
-        if let Some(given) = self.given {
-            return given;
-        }
+    pub(super) fn history(mut self, request: &RunRequest, told: Option<&str>) -> Earlier {
         let own = match told {
             Some(told) => self.thread.iter().position(|message| message.id == told),
-            None if self.is_complete => newest(&self.thread, &request.message),
-            None => last(&self.thread, &request.message),
+            None if self.is_complete => newest(&self.thread, request),
+            None => last(&self.thread, request),
         };
-        own.map(|at| self.thread.remove(at));
-        turns(self.thread, request.session.role())
+        let own = own.map(|at| self.thread.remove(at));
+        let files_of = |message: &Message| message.files().map(known).collect();
+        let own: Vec<KnownFile> = own.as_ref().map(files_of).unwrap_or_default();
+        // Files that come with the request are those of its message.
+        let attachments = if request.attachments.is_empty() { own } else { Vec::new() };
+        if let Some(turns) = self.given {
+            return Earlier { turns, files: Vec::new(), attachments };
+        }
+        let files = self.thread.iter().flat_map(Message::files).map(known).collect();
+        Earlier { turns: turns(self.thread, request.session.role()), files, attachments }
     }
+}
+
+/// What came before the message that is to be answered.
+pub(super) struct Earlier {
+    /// The turns as the model sees them, with the hashes of their files.
+    pub(super) turns: Vec<Turn>,
+    /// The files of the turns.
+    pub(super) files: Vec<KnownFile>,
+    /// The files that the message in the thread has, where the request brings none.
+    pub(super) attachments: Vec<KnownFile>,
 }
 
 fn is_agents(message: &Message) -> bool {
@@ -167,17 +187,29 @@ fn is_agents(message: &Message) -> bool {
 }
 
 /// Where the message is, if it is the last of the thread.
-fn last(thread: &[Message], message: &str) -> Option<usize> {
+fn last(thread: &[Message], request: &RunRequest) -> Option<usize> {
     let at = thread.len().checked_sub(1)?;
-    (newest(thread, message)? == at).then_some(at)
+    (newest(thread, request)? == at).then_some(at)
 }
 
 /// Where the message is among what people have written since an agent last did.
-fn newest(thread: &[Message], message: &str) -> Option<usize> {
+fn newest(thread: &[Message], request: &RunRequest) -> Option<usize> {
     let unanswered = thread.iter().rev().take_while(|message| !is_agents(message)).count();
     let begin = thread.len() - unanswered;
-    let found = thread[begin..].iter().rposition(|one| one.content.trim() == message.trim());
+    let found = thread[begin..].iter().rposition(|one| is_same(one, request));
     found.map(|at| begin + at)
+}
+
+/// Whether a message of the thread may be the request's: its text is, and its files are or were not stored
+/// with it.
+fn is_same(message: &Message, request: &RunRequest) -> bool {
+    let mut brought: Vec<_> =
+        request.attachments.iter().map(|attached| attached.file.sha256.as_str()).collect();
+    let mut theirs: Vec<_> = message.files().map(|file| file.sha256.as_str()).collect();
+    brought.sort_unstable();
+    theirs.sort_unstable();
+    message.content.trim() == request.message.trim()
+        && (brought.is_empty() || theirs.is_empty() || brought == theirs)
 }
 
 /// Loads the thread, looks for a stored reply and checks that the task exists, all concurrently.
@@ -232,17 +264,36 @@ pub(super) async fn look_up(
 
 /// A thread as the model sees it.
 fn turns(thread: Vec<Message>, role: &Role) -> Vec<Turn> {
-    thread
-        .into_iter()
-        .filter(|message| !message.content.trim().is_empty())
-        .map(|message| match (is_agents(&message), message.agent_role.as_deref()) {
+    let mut turns = Vec::with_capacity(thread.len());
+    for message in thread {
+        let media: Vec<Media> = message.files().map(placeholder).collect();
+        if message.content.trim().is_empty() && media.is_empty() {
+            continue;
+        }
+        match (is_agents(&message), message.agent_role.as_deref()) {
             (true, Some(author)) if author != role.as_str() => {
-                Turn::user(format!("[from the agent {author}]\n{}", message.content))
+                let said = format!("[from the agent {author}]\n{}", message.content);
+                turns.push(Turn::user_with(said, media));
             }
-            (true, _) => Turn::assistant(message.content),
-            (false, _) => Turn::user(message.content),
-        })
-        .collect()
+            (true, _) => {
+                if !message.content.trim().is_empty() {
+                    turns.push(Turn::assistant(message.content));
+                }
+                // A model's own turn has no files at any provider.
+                if !media.is_empty() {
+                    turns.push(Turn::user_with(OWN_FILES, media));
+                }
+            }
+            (false, _) => turns.push(Turn::user_with(message.content, media)),
+        }
+    }
+    turns
+}
+
+/// A file of an earlier turn, whose bytes are fetched when the model is to get them.
+fn placeholder(file: &FileMeta) -> Media {
+    let FileMeta { name, media_type, size, sha256, .. } = file.clone();
+    Media::gone(name, media_type, size, sha256)
 }
 
 #[cfg(test)]

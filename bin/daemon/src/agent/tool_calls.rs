@@ -13,6 +13,7 @@ use super::approval::Decision;
 use super::attempts::{Attempt, Attempts, TurnOrigin};
 use super::context::RunContext;
 use super::journal::{CallingStep, ToolStep, millis, report};
+use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
@@ -185,7 +186,10 @@ impl RunContext<'_> {
             let (user, role) = (session.user().as_str(), session.role().as_str());
             format!("{said} (user {user:?}, role {role:?})")
         });
+        let (files, saved) = Box::pin(self.files_of(&reply)).await;
         let mut step = ToolStep {
+            files,
+            saved,
             call_id: planned.call.id.clone(),
             name: planned.call.name.clone(),
             arguments: planned.call.arguments.clone(),
@@ -219,6 +223,23 @@ impl RunContext<'_> {
             self.send_result(&step).await;
         }
         self.journal.put_tool(at, step).await.map(|step| Called::Done(Box::new(step)))
+    }
+
+    /// The files of a reply: those of its result, and the one that the call has made.
+    async fn files_of(&self, reply: &ToolReply) -> (Vec<KnownFile>, Option<KnownFile>) {
+        match reply {
+            ToolReply::Files { files, .. } => (self.keep_files(files).await, None),
+            ToolReply::Saved(file) => (Vec::new(), Some(known(file))),
+            ToolReply::Data(_)
+            | ToolReply::Trusted(_)
+            | ToolReply::Rejected(_)
+            | ToolReply::Unclear(_)
+            | ToolReply::NotMade(_)
+            | ToolReply::NotSent(_)
+            | ToolReply::NeedsApproval(_)
+            | ToolReply::InDoubt(_)
+            | ToolReply::Denied(_) => (Vec::new(), None),
+        }
     }
 
     /// The text of a reply for the model.

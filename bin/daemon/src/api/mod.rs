@@ -3,6 +3,7 @@
 
 mod a2a;
 mod ag_ui;
+mod attachments;
 mod backend;
 mod compact;
 mod detached;

@@ -1,6 +1,8 @@
 //! The result of a tool call, and its text for the model.
 
+use bytes::Bytes;
 use mc_client::error::McError;
+use mc_client::types::FileMeta;
 use serde::Serialize;
 use serde_json::{Value, json};
 use wombat_core::untrusted::{FenceMark, break_control_tokens};
@@ -14,6 +16,15 @@ const MAX_REFUSAL_CHARS: usize = 300;
 pub enum ToolReply {
     /// The call succeeded; this came back from outside.
     Data(String),
+    /// The call succeeded; this text and these files came back from outside.
+    Files {
+        /// The text.
+        text: String,
+        /// The files.
+        files: Vec<ToolFile>,
+    },
+    /// The call has made this file, which is attached to the run's reply.
+    Saved(FileMeta),
     /// The call succeeded; text of the workspace, which its owner wrote: trusted like the prompt.
     Trusted(String),
     /// The backend, or something on the way, rejected the call.
@@ -31,6 +42,17 @@ pub enum ToolReply {
     InDoubt(String),
     /// The call was not made, because a person denied it, or did not decide in time: why.
     Denied(String),
+}
+
+/// A file that a tool has given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolFile {
+    /// Its name: its own, or one that was made for it.
+    pub name: String,
+    /// What it is.
+    pub media_type: String,
+    /// Its bytes.
+    pub bytes: Bytes,
 }
 
 /// Words of our own about a call that was not made.
@@ -86,7 +108,7 @@ impl ToolReply {
     /// Why the call failed, as one short line for people; `None` when it succeeded.
     pub fn failure(&self) -> Option<String> {
         let why = match self {
-            Self::Data(_) | Self::Trusted(_) => return None,
+            Self::Data(_) | Self::Files { .. } | Self::Saved(_) | Self::Trusted(_) => return None,
             Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
                 let why = match &body["error"] {
                     Value::String(text) => shown::words(text),
@@ -111,13 +133,18 @@ impl ToolReply {
 
     /// Whether the call succeeded.
     pub fn is_ok(&self) -> bool {
-        matches!(self, Self::Data(_) | Self::Trusted(_))
+        matches!(self, Self::Data(_) | Self::Files { .. } | Self::Saved(_) | Self::Trusted(_))
     }
 
     /// Whether the call was made, or may have been.
     pub fn is_made(&self) -> bool {
         match self {
-            Self::Data(_) | Self::Trusted(_) | Self::Rejected(_) | Self::Unclear(_) => true,
+            Self::Data(_)
+            | Self::Files { .. }
+            | Self::Saved(_)
+            | Self::Trusted(_)
+            | Self::Rejected(_)
+            | Self::Unclear(_) => true,
             Self::NotMade(_)
             | Self::NotSent(_)
             | Self::NeedsApproval(_)
@@ -135,7 +162,13 @@ impl ToolReply {
     /// The text for the model: cut to `max_chars`, and fenced as data where it comes from outside.
     pub fn content(&self, tool: &str, max_chars: usize, mark: &FenceMark) -> String {
         match self {
-            Self::Data(text) => mark.fence(tool, &cut(text, max_chars)),
+            Self::Data(text) | Self::Files { text, .. } => mark.fence(tool, &cut(text, max_chars)),
+            Self::Saved(file) => {
+                let FileMeta { file_id, name, size, .. } = file;
+                let said = "saved; it is attached to your reply";
+                let told = json!({ "file_id": file_id, "name": name, "size": size, "note": said });
+                mark.fence(tool, &told.to_string())
+            }
             Self::Trusted(text) => cut(text, max_chars),
             Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
                 mark.fence(tool, &cut(&body.to_string(), max_chars))
