@@ -308,7 +308,7 @@ mod tests {
             actor_type: actor.map(str::to_owned),
             agent_role: role.map(str::to_owned),
             actor_id: None,
-            attachments: None,
+            attachments: Vec::new(),
             data: None,
             created_at: None,
         }

@@ -60,6 +60,8 @@ pub const ALL: &[&str] = &[
     "MC_DELTAS_MAX_BYTES",
     "MC_DELTAS_TTL_SECS",
     "MC_DEMO",
+    "MC_FILES_QUOTA_BYTES",
+    "MC_FILE_MAX_BYTES",
     "MC_HOST",
     "MC_LEAD_ROLES",
     "MC_LISTEN_URL",
