@@ -11,6 +11,7 @@ use mc_client::files::name_problem;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+pub(super) use crate::run::attachments::name_for;
 use crate::run::attachments::Given;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::settings::Files;
@@ -175,23 +176,6 @@ pub(super) fn data_url(url: &str) -> Option<(String, String)> {
     let media_type = head.strip_suffix(";base64")?;
     let media_type = if media_type.is_empty() { "text/plain" } else { media_type };
     Some((media_type.to_owned(), data.to_owned()))
-}
-
-/// A name for a file that has none: `image-1.png`. `n` counts from 1.
-pub(super) fn name_for(media_type: &str, n: usize) -> String {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let kind = if essence.starts_with("image/") { "image" } else { "file" };
-    let ending = match essence.as_str() {
-        "image/jpeg" => "jpg",
-        "image/svg+xml" => "svg",
-        "text/plain" => "txt",
-        "text/markdown" => "md",
-        "" => "bin",
-        other => other.rsplit_once('/').map_or("bin", |(_, subtype)| subtype),
-    };
-    let is_plain = |c: char| c.is_ascii_alphanumeric();
-    let ending = if ending.len() <= 8 && ending.chars().all(is_plain) { ending } else { "bin" };
-    format!("{kind}-{n}.{ending}")
 }
 
 #[cfg(test)]

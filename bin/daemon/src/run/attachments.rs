@@ -91,3 +91,20 @@ pub fn saved(file: &KnownFile) -> Option<FileReport> {
     let FileMeta { file_id, name, media_type, size, sha256 } = stored(file)?;
     Some(FileReport { file_id, name, media_type, size, sha256 })
 }
+
+/// A name for a file that has none: `image-1.png`. `n` counts from 1.
+pub fn name_for(media_type: &str, n: usize) -> String {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = if essence.starts_with("image/") { "image" } else { "file" };
+    let ending = match essence.as_str() {
+        "image/jpeg" => "jpg",
+        "image/svg+xml" => "svg",
+        "text/plain" => "txt",
+        "text/markdown" => "md",
+        "" => "bin",
+        other => other.rsplit_once('/').map_or("bin", |(_, subtype)| subtype),
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric();
+    let ending = if ending.len() <= 8 && ending.chars().all(is_plain) { ending } else { "bin" };
+    format!("{kind}-{n}.{ending}")
+}

@@ -35,7 +35,7 @@ pub use context::ToolContext;
 pub use discovery::{Asker, Found, OpenApiPlace};
 pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
-pub use reply::ToolReply;
+pub use reply::{ToolFile, ToolReply};
 pub use set::ToolSet;
 pub use specs::{RequestedCall, builtin_names};
 
