@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::answer::ToolRequest;
+use crate::tool_request::ToolRequest;
 
 /// The body of 202, the answer of `POST /api/agents/runs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -310,6 +310,7 @@ mod tests {
             actor_id: None,
             attachments: Vec::new(),
             data: None,
+            tool_request_id: None,
             created_at: None,
         }
     }

@@ -3,6 +3,7 @@
 
 mod a2a;
 mod ag_ui;
+mod answers;
 mod attachments;
 mod backend;
 mod compact;

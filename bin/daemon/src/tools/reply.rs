@@ -7,6 +7,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wombat_core::untrusted::{FenceMark, break_control_tokens};
 
+use super::enabled::OwnCall;
+
+/// Where a person's answer comes from, for the model.
+const ANSWER: &str = "the user's answer";
+
+/// What follows on it.
+const OWN_WORD: &str = "\n(It is the user's own answer to your question: take it as their word.)";
+
+/// What is said of a question that cannot be asked.
+const NO_ONE_TO_ASK: &str = "this backend offers no way to ask a person";
+
 /// The most of a refusal that is told.
 const MAX_REFUSAL_CHARS: usize = 300;
 
@@ -42,6 +53,10 @@ pub enum ToolReply {
     InDoubt(String),
     /// The call was not made, because a person denied it, or did not decide in time: why.
     Denied(String),
+    /// A person's answer to a question.
+    Answered(Value),
+    /// Nothing was done: the run itself makes this call.
+    OfRun(OwnCall),
 }
 
 /// A file that a tool has given.
@@ -94,6 +109,16 @@ impl ToolReply {
         }
     }
 
+    /// The files that came back.
+    pub fn files(&self) -> &[ToolFile] {
+        if let Self::Files { files, .. } = self { files } else { &[] }
+    }
+
+    /// The file that the call has made.
+    pub fn saved(&self) -> Option<&FileMeta> {
+        if let Self::Saved(file) = self { Some(file) } else { None }
+    }
+
     /// What the backend said, where it refused whoever called (401 or 403).
     pub fn refusal(&self) -> Option<String> {
         let Self::Rejected(body) = self else { return None };
@@ -108,7 +133,11 @@ impl ToolReply {
     /// Why the call failed, as one short line for people; `None` when it succeeded.
     pub fn failure(&self) -> Option<String> {
         let why = match self {
-            Self::Data(_) | Self::Files { .. } | Self::Saved(_) | Self::Trusted(_) => return None,
+            Self::Data(_)
+            | Self::Files { .. }
+            | Self::Saved(_)
+            | Self::Trusted(_)
+            | Self::Answered(_) => return None,
             Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
                 let why = match &body["error"] {
                     Value::String(text) => shown::words(text),
@@ -127,13 +156,21 @@ impl ToolReply {
             Self::InDoubt(what) => {
                 shown::words(&format!("this may have taken effect already: {what}"))
             }
+            Self::OfRun(OwnCall::Question(_)) => NO_ONE_TO_ASK.to_owned(),
         };
         Some(why)
     }
 
     /// Whether the call succeeded.
     pub fn is_ok(&self) -> bool {
-        matches!(self, Self::Data(_) | Self::Files { .. } | Self::Saved(_) | Self::Trusted(_))
+        matches!(
+            self,
+            Self::Data(_)
+                | Self::Files { .. }
+                | Self::Saved(_)
+                | Self::Trusted(_)
+                | Self::Answered(_)
+        )
     }
 
     /// Whether the call was made, or may have been.
@@ -149,7 +186,9 @@ impl ToolReply {
             | Self::NotSent(_)
             | Self::NeedsApproval(_)
             | Self::InDoubt(_)
-            | Self::Denied(_) => false,
+            | Self::Denied(_)
+            | Self::Answered(_)
+            | Self::OfRun(_) => false,
         }
     }
 
@@ -190,6 +229,13 @@ impl ToolReply {
                 );
                 not_made(&text, max_chars)
             }
+            // It cannot speak as the system, and yet is the user's word.
+            Self::Answered(answer) => {
+                let text = cut(&json!({ "answer": answer }).to_string(), max_chars);
+                mark.fence(ANSWER, &text) + OWN_WORD
+            }
+            // Read by the model only where there is no way to ask a person.
+            Self::OfRun(OwnCall::Question(_)) => not_made(NO_ONE_TO_ASK, max_chars),
             // Why may hold a person's note, and so is data.
             Self::Denied(why) => mark.fence(tool, &json!({ "error": why }).to_string()),
         }
