@@ -97,8 +97,7 @@ async fn arguments_that_are_no_json_reach_the_caller_as_text() {
         }],
         ..AssistantMessage::default()
     };
-    let tool =
-        Message::Tool { call_id: "a".into(), name: "weather".into(), content: "wrong".into() };
+    let tool = Message::tool("a", "weather", "wrong");
     let mut request = request(&client, vec![Message::user("x"), Message::Assistant(turn), tool]);
     request.tools = vec![weather()].into();
     client.complete(&request, &CallContext::default()).await.unwrap();

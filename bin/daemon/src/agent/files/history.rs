@@ -6,9 +6,13 @@ use llm::Media;
 use llm::request::Message;
 use mc_client::steps::KnownFile;
 
+use super::load::stand_in;
 use crate::agent::context::RunContext;
 use crate::run::attachments::used;
 use crate::run::error::RunError;
+
+/// What is said of a file that comes again.
+const LATER: &str = "the same content as in a later file";
 
 /// What is said of an older file.
 const EARLIER: &str = "sent earlier in this conversation, and not shown again";
@@ -28,9 +32,11 @@ impl RunContext<'_> {
             files.iter().map(|file| (file.sha256.as_str(), file)).collect();
         let again = self.given_again(&history, &files, attachments);
         let most = self.run.app.settings.tool_result_max_chars;
-        for message in &mut history {
+        let mut seen: HashSet<String> =
+            attachments.iter().map(|file| file.sha256.clone()).collect();
+        for message in history.iter_mut().rev() {
             let Some(media) = media_of(message) else { continue };
-            for item in media {
+            for item in media.iter_mut().rev() {
                 let unknown = || KnownFile {
                     file_id: None,
                     name: item.name().to_owned(),
@@ -39,7 +45,11 @@ impl RunContext<'_> {
                     sha256: item.sha256().to_owned(),
                 };
                 let file = files.get(item.sha256()).map_or_else(unknown, |file| (*file).clone());
-                *item = if again.contains(item.sha256()) {
+                let is_repeated = !seen.insert(file.sha256.clone());
+                // Of pictures and documents the request to the model has each once in any case.
+                *item = if is_repeated && item.kind().is_none() {
+                    stand_in(&file, LATER)
+                } else if again.contains(&file.sha256) {
                     self.media(&file, most).await?
                 } else {
                     self.withheld(&file, used::NAMED, EARLIER)

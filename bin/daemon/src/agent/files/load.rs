@@ -32,18 +32,23 @@ impl RunContext<'_> {
         attachments: &[KnownFile],
     ) -> Result<Message, RunError> {
         self.files.set_attachments(attachments.to_vec());
-        let media = self.load(attachments, self.text_room(attachments)).await?;
+        let max_chars = self.text_room(attachments);
+        let is_first = |(at, file): &(usize, &KnownFile)| {
+            !attachments[..*at].iter().any(|before| before.sha256 == file.sha256)
+        };
+        let load: Vec<_> = attachments
+            .iter()
+            .enumerate()
+            .map(|(at, file)| async move {
+                if is_first(&(at, file)) {
+                    self.media(file, max_chars).await
+                } else {
+                    Ok(stand_in(file, "the same content as in a file before"))
+                }
+            })
+            .collect();
+        let media = stream::iter(load).buffered(PARALLEL).try_collect().await?;
         Ok(Message::user_with(newest, media))
-    }
-
-    /// Files as a model gets them. Their texts have at most `max_chars` characters each.
-    pub(super) async fn load(
-        &self,
-        files: &[KnownFile],
-        max_chars: usize,
-    ) -> Result<Vec<Media>, RunError> {
-        let load: Vec<_> = files.iter().map(|file| self.media(file, max_chars)).collect();
-        stream::iter(load).buffered(PARALLEL).try_collect().await
     }
 
     /// How many characters of the text of each of these files a model gets: together they leave half of the
@@ -84,10 +89,7 @@ impl RunContext<'_> {
     /// What stands in the place of a file that no model gets.
     pub(super) fn withheld(&self, file: &KnownFile, why: &'static str, said: &str) -> Media {
         self.files.inner().withheld.insert(file.sha256.clone(), why);
-        let KnownFile { name, media_type, size, sha256, .. } = file;
-        let name = break_control_tokens(name);
-        let line = format!("[file {name}: {media_type}, {size} bytes; {said}]");
-        Media::gone(name, media_type.clone(), *size, sha256.clone()).with_text(line)
+        stand_in(file, said)
     }
 
     /// After a provider has refused the conversation: names files in the place of what models got of them,
@@ -150,4 +152,12 @@ impl RunContext<'_> {
             Err(error) => Err(RunError::backend(&error)),
         }
     }
+}
+
+/// What a model reads in the place of a file.
+pub(super) fn stand_in(file: &KnownFile, said: &str) -> Media {
+    let KnownFile { name, media_type, size, sha256, .. } = file;
+    let name = break_control_tokens(name);
+    let line = format!("[file {name}: {media_type}, {size} bytes; {said}]");
+    Media::gone(name, media_type.clone(), *size, sha256.clone()).with_text(line)
 }

@@ -98,7 +98,7 @@ fn used_as(of_item: MediaUse, withheld: Option<&'static str>) -> Option<&'static
         MediaUse::Sent(MediaKind::Document) => used::DOCUMENT,
         MediaUse::Text => withheld.unwrap_or(used::TEXT),
         MediaUse::Named(_) => withheld.unwrap_or(used::NAMED),
-        MediaUse::Repeated => return None,
+        MediaUse::Repeated(_) => return None,
     })
 }
 

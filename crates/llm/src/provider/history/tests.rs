@@ -215,7 +215,7 @@ fn wrong(messages: &[Message], order: Order) -> Option<String> {
     for (at, message) in messages.iter().enumerate() {
         let (next, text) = match message {
             Message::System { content } => ("system", content),
-            Message::User { content } => ("user", content),
+            Message::User { content, .. } => ("user", content),
             Message::Assistant(turn) => ("assistant", &turn.text),
             Message::Tool { content, .. } => ("tool", content),
         };
