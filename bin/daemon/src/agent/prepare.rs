@@ -148,7 +148,7 @@ pub(super) struct LookupResult {
 impl LookupResult {
     /// Whether the thread has the message of a request, as where the backend stores what a person says.
     pub(super) fn has(&self, request: &RunRequest) -> bool {
-        newest(&self.thread, request).is_some()
+        newest(&self.thread, &request.message, &hashes(request)).is_some()
     }
 
     /// The earlier turns as the model sees them, without the message that is to be answered: `told` is its
@@ -156,8 +156,8 @@ impl LookupResult {
     pub(super) fn history(mut self, request: &RunRequest, told: Option<&str>) -> Earlier {
         let own = match told {
             Some(told) => self.thread.iter().position(|message| message.id == told),
-            None if self.is_complete => newest(&self.thread, request),
-            None => last(&self.thread, request),
+            None if self.is_complete => newest(&self.thread, &request.message, &hashes(request)),
+            None => last(&self.thread, &request.message, &hashes(request)),
         };
         let own = own.map(|at| self.thread.remove(at));
         let files_of = |message: &Message| message.files().map(known).collect();
@@ -186,30 +186,36 @@ fn is_agents(message: &Message) -> bool {
     message.actor_type.as_deref() == Some("agent")
 }
 
-/// Where the message is, if it is the last of the thread.
-fn last(thread: &[Message], request: &RunRequest) -> Option<usize> {
-    let at = thread.len().checked_sub(1)?;
-    (newest(thread, request)? == at).then_some(at)
+/// The hashes of the files that a request brings.
+fn hashes(request: &RunRequest) -> Vec<&str> {
+    let files = request.attachments.iter().map(|attached| attached.file.sha256.as_str());
+    let mut hashes: Vec<_> = files.collect();
+    hashes.sort_unstable();
+    hashes
 }
 
-/// Where the message is among what people have written since an agent last did.
-fn newest(thread: &[Message], request: &RunRequest) -> Option<usize> {
+/// Where the message is, if it is the last of the thread.
+fn last(thread: &[Message], message: &str, files: &[&str]) -> Option<usize> {
+    let at = thread.len().checked_sub(1)?;
+    (newest(thread, message, files)? == at).then_some(at)
+}
+
+/// Where the message is among what people have written since an agent last did. `files` are the hashes of
+/// what came with it, in order.
+fn newest(thread: &[Message], message: &str, files: &[&str]) -> Option<usize> {
     let unanswered = thread.iter().rev().take_while(|message| !is_agents(message)).count();
     let begin = thread.len() - unanswered;
-    let found = thread[begin..].iter().rposition(|one| is_same(one, request));
+    let is_it = |one: &Message| one.content.trim() == message.trim() && may_have(one, files);
+    let found = thread[begin..].iter().rposition(is_it);
     found.map(|at| begin + at)
 }
 
-/// Whether a message of the thread may be the request's: its text is, and its files are or were not stored
-/// with it.
-fn is_same(message: &Message, request: &RunRequest) -> bool {
-    let mut brought: Vec<_> =
-        request.attachments.iter().map(|attached| attached.file.sha256.as_str()).collect();
+/// Whether a message of the thread may be one that came with these files: it has them, or whoever stored
+/// it did not store them with it.
+fn may_have(message: &Message, files: &[&str]) -> bool {
     let mut theirs: Vec<_> = message.files().map(|file| file.sha256.as_str()).collect();
-    brought.sort_unstable();
     theirs.sort_unstable();
-    message.content.trim() == request.message.trim()
-        && (brought.is_empty() || theirs.is_empty() || brought == theirs)
+    files.is_empty() || theirs.is_empty() || theirs == files
 }
 
 /// Loads the thread, looks for a stored reply and checks that the task exists, all concurrently.
@@ -342,11 +348,11 @@ mod tests {
             user(" find it\n"),
             user("and that"),
         ];
-        assert_eq!(newest(&thread, "find it"), Some(3));
-        assert_eq!(newest(&thread[..3], "find it"), None);
-        assert_eq!(newest(&thread[..1], "find it"), Some(0));
-        assert_eq!((newest(&thread, "done"), newest(&[], "x")), (None, None));
-        assert_eq!((last(&thread, "find it"), last(&thread, "and that")), (None, Some(4)));
-        assert_eq!((last(&thread[..2], "done"), last(&[], "x")), (None, None));
+        assert_eq!(newest(&thread, "find it", &[]), Some(3));
+        assert_eq!(newest(&thread[..3], "find it", &[]), None);
+        assert_eq!(newest(&thread[..1], "find it", &[]), Some(0));
+        assert_eq!((newest(&thread, "done", &[]), newest(&[], "x", &[])), (None, None));
+        assert_eq!((last(&thread, "find it", &[]), last(&thread, "and that", &[])), (None, Some(4)));
+        assert_eq!((last(&thread[..2], "done", &[]), last(&[], "x", &[])), (None, None));
     }
 }

@@ -6,7 +6,7 @@ use daemon_api::{AttachmentReport, FileReport};
 use llm::event::Completion;
 use llm::model::ModelRef;
 use llm::request::Message;
-use llm::{Media, MediaKind, MediaSupport, MediaUse};
+use llm::{Media, MediaKind, MediaSupport, MediaUse, Shown};
 use mc_client::runs::RunStep;
 use mc_client::steps::{KnownFile, LLM, LLM_REJECTED, REQUEST, THREAD, TOOL};
 use serde::Deserialize;
@@ -20,6 +20,7 @@ impl RunContext<'_> {
     /// How a model that has answered got the files in its prompt, by their hashes.
     pub(in crate::agent) fn uses(
         &self,
+        shown: &Shown,
         completion: &Completion,
         messages: &[Message],
     ) -> BTreeMap<String, String> {
@@ -28,12 +29,14 @@ impl RunContext<'_> {
         if media.clone().next().is_none() {
             return uses;
         }
-        let support = self.support_of(completion);
+        let shown = shown.by_hash();
+        let planned = shown.is_empty().then(|| self.support_of(completion).uses_in(messages));
         let withheld = self.files.inner().withheld.clone();
-        for (item, of_item) in media.zip(support.uses_in(messages)) {
-            let withheld = withheld.get(item.sha256()).copied();
-            if let Some(used) = used_as(of_item, withheld) {
-                add_use(&mut uses, item.sha256(), used);
+        for (at, item) in media.enumerate() {
+            let hash = item.sha256();
+            let planned = planned.as_ref().and_then(|uses| uses.get(at));
+            if let Some(of_item) = planned.or_else(|| shown.get(hash)) {
+                add_use(&mut uses, hash, used_as(of_item, withheld.get(hash).copied()));
             }
         }
         uses
@@ -74,7 +77,7 @@ impl RunContext<'_> {
             Some(bytes) => Media::new(file.name.clone(), file.media_type.clone(), bytes),
             None => return used::NAMED,
         };
-        used_as(support.use_of(&media), None).unwrap_or(used::NAMED)
+        used_as(&support.use_of(&media), None)
     }
 
     /// The attachments of a run that an earlier attempt has ended.
@@ -91,15 +94,16 @@ impl RunContext<'_> {
     }
 }
 
-/// A use in the word of the answer; `None` where the item itself says nothing.
-fn used_as(of_item: MediaUse, withheld: Option<&'static str>) -> Option<&'static str> {
-    Some(match of_item {
-        MediaUse::Sent(MediaKind::Image) => used::IMAGE,
-        MediaUse::Sent(MediaKind::Document) => used::DOCUMENT,
+/// A use in the word of the answer.
+fn used_as(of_item: &MediaUse, withheld: Option<&'static str>) -> &'static str {
+    match of_item {
+        MediaUse::Sent(MediaKind::Image) | MediaUse::Repeated(MediaKind::Image) => used::IMAGE,
+        MediaUse::Sent(MediaKind::Document) | MediaUse::Repeated(MediaKind::Document) => {
+            used::DOCUMENT
+        }
         MediaUse::Text => withheld.unwrap_or(used::TEXT),
         MediaUse::Named(_) => withheld.unwrap_or(used::NAMED),
-        MediaUse::Repeated(_) => return None,
-    })
+    }
 }
 
 /// The files that came with the message of a run, by its journal, and how models got them.
