@@ -337,6 +337,15 @@ fn read_llm(r: &mut Reader<'_>, retry: RetrySettings) -> Option<LlmSettings> {
     let cheap = model("LLM_MODEL_CHEAP", "OPENAI_MODEL_CHEAP");
     let best = model("LLM_MODEL_BEST", "OPENAI_MODEL_BEST");
     let fallback = model("LLM_MODEL_FALLBACK", "OPENAI_MODEL_FALLBACK");
+    let mut readers = |name: &'static str| -> Vec<ModelRef> {
+        let listed = r.optional(name).unwrap_or_default();
+        let listed = listed.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let read = listed.map(|text| ModelRef::parse_pattern(text, provider));
+        let read = read.map(|model| model.map_err(|error| r.problem(name, error)).ok());
+        read.flatten().collect()
+    };
+    let image_models = readers("LLM_IMAGE_MODELS");
+    let pdf_models = readers("LLM_PDF_MODELS");
     let default = match default {
         Some(default) => default,
         None => match provider {
@@ -370,6 +379,8 @@ fn read_llm(r: &mut Reader<'_>, retry: RetrySettings) -> Option<LlmSettings> {
         offline_script,
         record_dir: r.optional("LLM_RECORD_DIR").map(PathBuf::from),
         replay_dir: r.optional("LLM_REPLAY_DIR").map(PathBuf::from),
+        image_models,
+        pdf_models,
         ..LlmSettings::new(default)
     })
 }

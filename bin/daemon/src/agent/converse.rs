@@ -247,6 +247,7 @@ impl RunContext<'_> {
                 user_text: Some(self.run.request.message.clone()),
                 tally: llm::Tally::default(),
                 received: llm::Received::default(),
+                shown: llm::Shown::default(),
             },
             span: self.run.span,
             meter: &self.run.handle.meter,

@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn result(content: String) -> Message {
-        Message::Tool { call_id: "c".into(), name: "f".into(), content }
+        Message::tool("c", "f", content)
     }
 
     fn tokens(messages: &[Message]) -> u64 {

@@ -301,11 +301,7 @@ impl RunState {
             return;
         };
         for (planned, content) in calls.into_iter().zip(results) {
-            self.messages.push(Message::Tool {
-                call_id: planned.call.id,
-                name: planned.call.name,
-                content,
-            });
+            self.messages.push(Message::tool(planned.call.id, planned.call.name, content));
         }
         if self.tool_choice() == ToolChoice::None {
             self.messages.push(Message::user(self.sum_up()));

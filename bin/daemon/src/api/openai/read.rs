@@ -137,7 +137,7 @@ fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), Api
     }
     let n = earlier.len();
     match read_turn(n, last)? {
-        Message::User { content } if !content.trim().is_empty() => Ok((content, history)),
+        Message::User { content, .. } if !content.trim().is_empty() => Ok((content, history)),
         Message::User { .. } => Err(invalid(&format!("messages.{n}.content"), "must not be empty")),
         Message::System { .. } | Message::Assistant(_) | Message::Tool { .. } => {
             Err(invalid(&format!("messages.{n}.role"), "the last message must be the user's"))
