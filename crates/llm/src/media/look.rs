@@ -19,11 +19,8 @@ pub(super) struct Look {
 impl Look {
     /// Looks at a file.
     pub(super) fn at(bytes: &[u8]) -> Self {
-        let image = |media_type, pixels| Self {
-            media_type: Some(media_type),
-            pixels,
-            ..Self::default()
-        };
+        let image =
+            |media_type, pixels| Self { media_type: Some(media_type), pixels, ..Self::default() };
         match bytes {
             [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => {
                 image("image/png", pair(bytes, 16, be32))
@@ -56,11 +53,7 @@ fn le16(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|two| u32::from(u16::from_le_bytes(*two)))
 }
 
-fn pair(
-    bytes: &[u8],
-    at: usize,
-    read: fn(&[u8], usize) -> Option<u32>,
-) -> Option<(u32, u32)> {
+fn pair(bytes: &[u8], at: usize, read: fn(&[u8], usize) -> Option<u32>) -> Option<(u32, u32)> {
     read(bytes, at).zip(read(bytes, at + 4))
 }
 
@@ -116,7 +109,8 @@ fn webp(bytes: &[u8]) -> Look {
             (pixels, bytes.get(20).is_some_and(|flags| flags & 2 != 0))
         }
         Some(b"VP8L") => {
-            let bits = bytes.get(21..).and_then(<[u8]>::first_chunk).map(|b| u32::from_le_bytes(*b));
+            let bits =
+                bytes.get(21..).and_then(<[u8]>::first_chunk).map(|b| u32::from_le_bytes(*b));
             (bits.map(|bits| ((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)), false)
         }
         Some(b"VP8 ") => {
@@ -136,7 +130,9 @@ fn is_heif(brand: &[u8]) -> bool {
 fn heif_pixels(bytes: &[u8]) -> Option<(u32, u32)> {
     let head = &bytes[..bytes.len().min(64 * 1024)];
     let sizes = head.windows(4).enumerate().filter(|(_, four)| *four == b"ispe");
-    sizes.filter_map(|(at, _)| pair(bytes, at + 8, be32)).max_by_key(|(w, h)| u64::from(*w) * u64::from(*h))
+    sizes
+        .filter_map(|(at, _)| pair(bytes, at + 8, be32))
+        .max_by_key(|(w, h)| u64::from(*w) * u64::from(*h))
 }
 
 /// Readers look for the header within the first kilobyte.

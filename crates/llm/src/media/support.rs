@@ -321,7 +321,8 @@ impl<'a> Room<'a> {
         if let Some(most) = self.max_images.filter(|most| self.images >= *most) {
             return Err(NotSent::TooMany(most));
         }
-        let many = self.support.each().find_map(|limits| limits.many_images.zip(limits.many_max_edge));
+        let many =
+            self.support.each().find_map(|limits| limits.many_images.zip(limits.many_max_edge));
         if let Some((many, edge)) = many {
             let pixels = media.look().pixels;
             let is_large = pixels.is_none_or(|(width, height)| width.max(height) > edge);

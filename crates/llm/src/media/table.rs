@@ -19,9 +19,8 @@ static INDEX: LazyLock<HashMap<(Provider, &'static str), &'static Reader>> = Laz
     let named = |group: &'static Group, reader: &'static Reader| {
         reader.names.iter().map(move |name| ((group.provider, name.as_str()), reader))
     };
-    let of_group = |group: &'static Group| {
-        group.models.iter().flat_map(move |reader| named(group, reader))
-    };
+    let of_group =
+        |group: &'static Group| group.models.iter().flat_map(move |reader| named(group, reader));
     groups.iter().flat_map(of_group).collect()
 });
 
@@ -235,9 +234,8 @@ mod tests {
     #[test]
     fn models_are_known_by_name_edition_pattern_vendor_or_family() {
         use Provider::{Anthropic, Google, Groq, Mistral, Ollama, OpenAi, OpenRouter, Xai};
-        let reads = |provider, name| {
-            find(provider, name).map(|(_, reader)| (reader.images, reader.pdfs))
-        };
+        let reads =
+            |provider, name| find(provider, name).map(|(_, reader)| (reader.images, reader.pdfs));
         for (provider, name, known) in [
             (OpenAi, "gpt-4o-mini-2024-07-18", Some((true, true))),
             (OpenAi, "gpt-3.5-turbo", Some((false, false))),

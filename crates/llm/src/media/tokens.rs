@@ -140,7 +140,8 @@ mod tests {
         let patches = ImageTokens::Patches { pixels: 32, edge: 2_048, most: 1_536, percent: 162 };
         assert_eq!(tokens(patches, 1_024, 1_024), 1_659);
         // <https://ai.google.dev/gemini-api/docs/image-understanding>
-        let gemini = ImageTokens::Squares { small: 384, pixels: 768, each: 258, most: 16, extra: 0 };
+        let gemini =
+            ImageTokens::Squares { small: 384, pixels: 768, each: 258, most: 16, extra: 0 };
         assert_eq!(tokens(gemini, 384, 384), 258);
         assert_eq!(tokens(gemini, 960, 540), 516);
         // <https://docs.x.ai/docs/guides/image-understanding>: less than 1,792, six tiles and one.

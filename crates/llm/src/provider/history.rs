@@ -136,7 +136,10 @@ fn push(turns: &mut Vec<Message>, message: Message, order: Order) {
     if order.is_strict {
         match (turns.last_mut(), &message) {
             (None, Message::Assistant(_)) => turns.push(Message::user(BEGAN_EARLIER)),
-            (Some(Message::User { content, media }), Message::User { content: more, media: others }) => {
+            (
+                Some(Message::User { content, media }),
+                Message::User { content: more, media: others },
+            ) => {
                 if !content.is_empty() {
                     content.push_str("\n\n");
                 }

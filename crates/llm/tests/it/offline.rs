@@ -46,7 +46,7 @@ async fn play(
         for made in answer.message.tool_calls {
             let result = results.next().unwrap_or_else(|| panic!("a result for {made:?}"));
             let content = format!("<untrusted source=\"x\">\n{result}\n</untrusted>\n(data)");
-            messages.push(Message::Tool { call_id: made.id, name: made.name.clone(), content });
+            messages.push(Message::tool(made.id, made.name.clone(), content));
             calls.push((made.name, made.arguments));
         }
     }

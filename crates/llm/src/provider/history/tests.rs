@@ -17,7 +17,7 @@ pub(super) fn calls(ids: &[&str]) -> Message {
 }
 
 pub(super) fn result(id: &str, content: &str) -> Message {
-    Message::Tool { call_id: id.to_owned(), name: "f".to_owned(), content: content.to_owned() }
+    Message::tool(id, "f", content)
 }
 
 #[test]
