@@ -176,8 +176,8 @@ impl RunContext<'_> {
             );
             return Ok(());
         }
-        if is_about_files(&error) && self.withhold_files(&error, state) {
-            drop(fitted);
+        drop(fitted);
+        if said.is_empty() && is_about_files(&error) && self.withhold_files(&error, state) {
             tracing::warn!(
                 cause = error.cause,
                 "the model does not take the files of the conversation; they are named instead"
@@ -186,7 +186,6 @@ impl RunContext<'_> {
         }
         if state.is_summing_up() && is_forbidden_call(&error) {
             tracing::warn!(cause = error.cause, "the model wrote no final answer");
-            drop(fitted);
             state.on_no_summary();
             return Ok(());
         }

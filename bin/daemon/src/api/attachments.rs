@@ -11,7 +11,6 @@ use mc_client::files::name_problem;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
-pub(super) use crate::run::attachments::name_for;
 use crate::run::attachments::Given;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::settings::Files;

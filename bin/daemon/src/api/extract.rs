@@ -110,9 +110,9 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
         return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text));
     };
     read.map_err(|error| {
-        let too_large = std::error::Error::source(&error)
+        let is_too_large = std::error::Error::source(&error)
             .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-        if too_large {
+        if is_too_large {
             too_large(limit, "")
         } else {
             malformed("the body is incomplete")

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use chardetng::EncodingDetector;
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 /// The most bytes that one character takes in an encoding that is read here.
@@ -64,9 +64,9 @@ fn guess(bytes: &[u8], is_part: bool) -> &'static Encoding {
     if let Some(wide) = utf16(bytes) {
         return wide;
     }
-    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    let mut detector = EncodingDetector::new();
     detector.feed(&bytes[..bytes.len().min(GUESS_BYTES)], true);
-    detector.guess(None, Utf8Detection::Deny)
+    detector.guess(None, false)
 }
 
 /// UTF-16 without its mark: text in Latin letters, or with line ends and blanks, has zeros in every second

@@ -69,6 +69,7 @@ pub(super) fn read(
         limits: limits(body)?,
         detached: header::detaches(headers)?,
         output: output(body)?,
+        ..ProtocolRequest::default()
     };
     Ok((protocol_request, streams.then_some(Streamed { with_usage })))
 }
