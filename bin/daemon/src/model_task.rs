@@ -6,7 +6,7 @@ pub(crate) mod llm_task;
 
 use llm::event::{Completion, Usage};
 use llm::request::LlmRequest;
-use llm::{CallContext, Cost, Received, Tally};
+use llm::{CallContext, Cost, Received, Shown, Tally};
 use service::trace::TraceId;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
@@ -45,6 +45,7 @@ impl<'a> ModelTask<'a> {
             user_text: None,
             tally: Tally::default(),
             received: Received::default(),
+            shown: Shown::default(),
         };
         let run_id = &registration.handle.run_id;
         let log_span = tracing::error_span!("model_task", run_id, trace_id = %trace);

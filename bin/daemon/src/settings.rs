@@ -1,6 +1,7 @@
 //! The daemon's settings, read and validated once (docs/CONFIGURATION.md).
 
 mod background;
+mod files;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use crate::sessions::SessionPolicy;
 use crate::tools::OpenApiPlace;
 
 pub use background::Background;
+pub use files::Files;
 
 /// All settings, by the name of their variable.
 #[derive(Debug)]
@@ -83,6 +85,8 @@ pub struct Settings {
     pub run_timeout: Duration,
     /// Runs that outlive their callers.
     pub background: Background,
+    /// Files that come with messages.
+    pub files: Files,
     /// `WOMBAT_WEBHOOK_SECRET`: signs deliveries whose request brings no secret.
     pub webhook_secret: Option<SecretString>,
     /// `WOMBAT_MAX_STEPS`.
@@ -160,6 +164,7 @@ impl Settings {
         let context_warning_percent = r.number("WOMBAT_CONTEXT_WARNING_THRESHOLD", 75_u32, 1..=100);
         let run_timeout = r.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
         let background = Background::read(&mut r);
+        let files = Files::read(&mut r);
         let webhook_secret = r.secret("WOMBAT_WEBHOOK_SECRET");
         let max_steps = r.number("WOMBAT_MAX_STEPS", 16_u32, 0..=1_000);
         let max_concurrent_runs = r.number("WOMBAT_MAX_CONCURRENT_RUNS", 1024_usize, 1..=1_000_000);
@@ -217,6 +222,7 @@ impl Settings {
             context_warning_percent,
             run_timeout,
             background,
+            files,
             webhook_secret,
             max_steps,
             max_concurrent_runs,
@@ -337,6 +343,15 @@ fn read_llm(r: &mut Reader<'_>, retry: RetrySettings) -> Option<LlmSettings> {
     let cheap = model("LLM_MODEL_CHEAP", "OPENAI_MODEL_CHEAP");
     let best = model("LLM_MODEL_BEST", "OPENAI_MODEL_BEST");
     let fallback = model("LLM_MODEL_FALLBACK", "OPENAI_MODEL_FALLBACK");
+    let mut readers = |name: &'static str| -> Vec<ModelRef> {
+        let listed = r.optional(name).unwrap_or_default();
+        let listed = listed.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let read = listed.map(|text| ModelRef::parse_pattern(text, provider));
+        let read = read.map(|model| model.map_err(|error| r.problem(name, error)).ok());
+        read.flatten().collect()
+    };
+    let image_models = readers("LLM_IMAGE_MODELS");
+    let pdf_models = readers("LLM_PDF_MODELS");
     let default = match default {
         Some(default) => default,
         None => match provider {
@@ -370,6 +385,8 @@ fn read_llm(r: &mut Reader<'_>, retry: RetrySettings) -> Option<LlmSettings> {
         offline_script,
         record_dir: r.optional("LLM_RECORD_DIR").map(PathBuf::from),
         replay_dir: r.optional("LLM_REPLAY_DIR").map(PathBuf::from),
+        image_models,
+        pdf_models,
         ..LlmSettings::new(default)
     })
 }

@@ -11,6 +11,7 @@ use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
+use crate::store::files::FileLimits;
 
 /// The backend's configuration, checked.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Config {
     pub budget: Option<Nanos>,
     /// Where what runs tell is kept, and how much of it.
     pub deltas: DeltasConfig,
+    /// How much is kept of files.
+    pub files: FileLimits,
     /// How often a run that nobody works on is given out without a new step, until it has failed.
     pub orphan_max_attempts: u32,
     /// Whether the demo application is served, too.

@@ -128,6 +128,18 @@ impl From<StoreError> for ApiError {
             StoreError::DeltasUnavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "deltas_unavailable", text)
             }
+            StoreError::FileNotFound { file_id } => {
+                Self::new(StatusCode::NOT_FOUND, "file_not_found", text)
+                    .with_details(json!({ "file_id": file_id }))
+            }
+            StoreError::FileTooLarge { max_bytes } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", text)
+                    .with_details(json!({ "max_bytes": max_bytes }))
+            }
+            StoreError::QuotaExceeded { quota_bytes, used_bytes } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded", text)
+                    .with_details(json!({ "quota_bytes": quota_bytes, "used_bytes": used_bytes }))
+            }
             StoreError::Unstorable(_) => {
                 Self::new(StatusCode::BAD_REQUEST, "invalid_payload", text)
             }
@@ -250,6 +262,12 @@ mod tests {
             ),
             (StoreError::TooManyDeltas, (429, "too_many_deltas", Some(1))),
             (StoreError::DeltasFull { max_bytes: 1 }, (413, "deltas_full", None)),
+            (StoreError::FileNotFound { file_id: status() }, (404, "file_not_found", None)),
+            (StoreError::FileTooLarge { max_bytes: 1 }, (413, "file_too_large", None)),
+            (
+                StoreError::QuotaExceeded { quota_bytes: 2, used_bytes: 1 },
+                (413, "quota_exceeded", None),
+            ),
             (StoreError::DeltasUnavailable("gone"), (503, "deltas_unavailable", Some(1))),
             (Conflict::SeqConflict { last_seq: 7 }.into(), (409, "seq_conflict", None)),
             (Conflict::StaleFence.into(), (409, "stale_fence", None)),

@@ -125,6 +125,9 @@ async fn delete_expired(store: &Store) -> Infallible {
         if let Err(error) = store.delete_expired().await {
             tracing::warn!(%error, "could not delete expired rows");
         }
+        if let Err(error) = store.delete_gone_files().await {
+            tracing::warn!(%error, "could not delete files that nothing names");
+        }
     }
 }
 

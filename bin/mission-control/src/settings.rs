@@ -18,6 +18,7 @@ use crate::login::proxy::ProxyLogin;
 use crate::mentions::is_role;
 use crate::store::budgets::Nanos;
 use crate::store::database::{CONNECTIONS, Database, MIN_CONNECTIONS};
+use crate::store::files::FileLimits;
 
 /// The settings in force.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let lead_roles = lead_roles(&mut r);
     let budget = budget(&mut r);
     let deltas = deltas(&mut r);
+    let files = files(&mut r);
     let orphan_max_attempts = r.number("MC_ORPHAN_MAX_ATTEMPTS", 8_u32, 1..=1_000);
     let demo = r.flag("MC_DEMO", false);
     let verifier = verifier(&mut r);
@@ -77,6 +79,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             lead_roles,
             budget,
             deltas,
+            files,
             orphan_max_attempts,
             demo,
             board,
@@ -261,6 +264,17 @@ fn deltas(r: &mut Reader<'_>) -> DeltasConfig {
     let ttl = r.number("MC_DELTAS_TTL_SECS", unset.ttl.as_secs(), 1..=31_536_000);
     let max_bytes = r.number("MC_DELTAS_MAX_BYTES", unset.max_bytes, 1_024..=1_024 * 1_024 * 1_024);
     DeltasConfig { streams: streams.ok().flatten(), ttl: Duration::from_secs(ttl), max_bytes }
+}
+
+/// How much is kept of files.
+fn files(r: &mut Reader<'_>) -> FileLimits {
+    /// More than any disk has.
+    const MOST: u64 = 1 << 50;
+    let unset = FileLimits::default();
+    FileLimits {
+        max_bytes: r.number("MC_FILE_MAX_BYTES", unset.max_bytes, 1..=MOST),
+        quota_bytes: r.number("MC_FILES_QUOTA_BYTES", unset.quota_bytes, 0..=MOST),
+    }
 }
 
 /// The default monthly budget of a user; no limit unless it is set.

@@ -18,6 +18,7 @@ pub mod documents;
 mod error;
 pub mod events;
 mod file;
+pub mod files;
 pub mod leases;
 pub mod messages;
 mod migrations;

@@ -12,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::attachments::{AttachmentReport, FileReport};
 use crate::or_default;
 use crate::tool_request::ToolRequest;
 
@@ -78,6 +79,14 @@ pub struct RunAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
     pub output_errors: Option<Cow<'a, [String]>>,
+    /// The files that came with the message, and how the model got them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<AttachmentReport>>))]
+    pub attachments: Option<Cow<'a, [AttachmentReport]>>,
+    /// The files that the agent has made (`save_file`), which are attached to the reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<FileReport>>))]
+    pub files: Option<Cow<'a, [FileReport]>>,
     /// The reply had been stored by an earlier run with the same key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed: Option<bool>,

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answer;
+mod attachments;
 mod error;
 mod event;
 mod info;
@@ -17,6 +18,7 @@ mod run;
 mod tool_request;
 
 pub use answer::{Cost, RunAnswer, RunStatus, Step, Usage};
+pub use attachments::{Attachment, AttachmentReport, FileReport};
 pub use error::{ErrorBody, FieldProblems};
 pub use event::StreamEvent;
 pub use info::{

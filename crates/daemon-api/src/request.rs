@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::attachments::Attachment;
+
 /// One message to an agent, or the resumption of a run. The fields `stream` and `webhook` are left
 /// out: a client chooses between the two endpoints instead of the first, and no client waits for a
 /// webhook.
@@ -51,6 +53,9 @@ pub struct SendRequest<'a> {
     /// The reply has to be JSON of a schema.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
+    /// Files for the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<Cow<'a, [Attachment]>>,
 }
 
 /// The output that a reply has to have.

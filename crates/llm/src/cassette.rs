@@ -125,7 +125,7 @@ fn key(request: &LlmRequest, call: &CallContext) -> String {
         .iter()
         .enumerate()
         .filter_map(|(at, message)| match message {
-            Message::User { content } => {
+            Message::User { content, .. } => {
                 // The newest turn opens with the time.
                 let own = call.user_text.as_ref().filter(|_| Some(at) == newest);
                 Some(json!({ "user": own.unwrap_or(content) }))

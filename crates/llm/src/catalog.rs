@@ -135,17 +135,28 @@ pub(crate) fn find(provider: Provider, name: &str) -> Option<&'static Entry> {
         let vendor = vendor_of(vendor)?;
         return find(vendor, name).or_else(|| find(vendor, &name.replace('.', "-")));
     }
-    // From the longest possible name to the shortest, so that a call costs a few look-ups.
+    editions(name).find_map(|name| INDEX.get(&(provider, name)).copied())
+}
+
+/// The names that a name may be an edition of, from the longest to the shortest, so that a call costs a
+/// few look-ups: itself, and without the date or word behind it.
+pub(crate) fn editions(name: &str) -> impl Iterator<Item = &str> {
     let shorter = name.rmatch_indices('-').map(|(at, _)| name.split_at(at));
     std::iter::once((name, ""))
         .chain(shorter)
         .take_while(|(_, rest)| rest.is_empty() || parts_of_edition(rest))
         .filter(|(_, rest)| rest.is_empty() || is_edition(rest))
-        .find_map(|(name, _)| INDEX.get(&(provider, name)).copied())
+        .map(|(name, _)| name)
+}
+
+/// All models of the table.
+#[cfg(test)]
+pub(crate) fn names() -> Vec<(Provider, &'static str)> {
+    INDEX.keys().copied().collect()
 }
 
 /// The provider behind OpenRouter's name of a vendor.
-fn vendor_of(vendor: &str) -> Option<Provider> {
+pub(crate) fn vendor_of(vendor: &str) -> Option<Provider> {
     match vendor {
         "openai" => Some(Provider::OpenAi),
         "anthropic" => Some(Provider::Anthropic),

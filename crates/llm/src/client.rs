@@ -13,6 +13,7 @@ use crate::context::CallContext;
 use crate::cost::cost;
 use crate::error::{LlmError, LlmErrorKind};
 use crate::event::Completion;
+use crate::media::{self, MediaSupport};
 use crate::model::{ModelRef, Provider, Tier};
 use crate::offline::Script;
 use crate::provider::{Answer, Failure, Mode, Network, Piece};
@@ -81,7 +82,7 @@ impl LlmClient {
     /// # Errors
     /// When an address, a key, the offline script or a folder of recordings cannot be used.
     pub fn new(settings: LlmSettings, http: reqwest::Client) -> Result<Self, LlmConfigError> {
-        catalog::check().map_err(LlmConfigError::Catalog)?;
+        catalog::check().and_then(|()| media::check()).map_err(LlmConfigError::Catalog)?;
         let network = Network::new(&settings, http)?;
         let script = OnceLock::new();
         if settings.offline_script.is_some() || settings.default.provider == Provider::Offline {
@@ -147,6 +148,11 @@ impl LlmClient {
     /// The longest answer of a model in tokens, reasoning included; `None` where it is not known.
     pub fn max_output(&self, model: &ModelRef) -> Option<u32> {
         catalog::find(model.provider, &model.name).map(|entry| entry.max_output)
+    }
+
+    /// Which images and documents a model gets.
+    pub fn media_support(&self, model: &ModelRef) -> MediaSupport {
+        self.0.network.media_support(model)
     }
 
     /// How tools differ at a model's provider from their definitions: what is left out, cut, or has

@@ -1,10 +1,12 @@
 //! The context of one call besides its request, and the count of its retries.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use crate::media::MediaUse;
 use crate::model::ModelRef;
 
 /// The context of a call: what is not part of the request itself.
@@ -24,6 +26,26 @@ pub struct CallContext {
     /// Counts what the answer holds so far. Clones share it, so that it can be read when the call is
     /// dropped.
     pub received: Received,
+    /// What became of the request's images and documents. Clones share it, so that it can be read after
+    /// the call.
+    pub shown: Shown,
+}
+
+/// What became of a request's images and documents at the model that answered, or was asked last: it may
+/// read others than the one that was asked first, and its provider may refuse some.
+#[derive(Debug, Clone, Default)]
+pub struct Shown(Arc<Mutex<HashMap<String, MediaUse>>>);
+
+impl Shown {
+    /// What became of each, by its hash; empty when nothing was asked.
+    pub fn by_hash(&self) -> HashMap<String, MediaUse> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An attempt was made with these.
+    pub(crate) fn note(&self, used: HashMap<String, MediaUse>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = used;
+    }
 }
 
 /// How much of an answer has come, attempt by attempt, for a call that is dropped or fails and for

@@ -13,6 +13,7 @@ pub mod event;
 mod final_tool;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub mod media;
 pub mod model;
 pub mod request;
 pub mod settings;
@@ -20,6 +21,7 @@ pub mod settings;
 mod cassette;
 mod catalog;
 mod context;
+mod media_plan;
 mod offline;
 mod provider;
 mod retry_policy;
@@ -27,9 +29,10 @@ mod sentence;
 mod server;
 
 pub use client::LlmClient;
-pub use context::{Attempt, CallContext, Received, Tally};
+pub use context::{Attempt, CallContext, Received, Shown, Tally};
 pub use cost::{Cost, cost, cost_or_unknown, round_usd};
 pub use error::{LlmError, LlmErrorKind};
+pub use media::{Media, MediaKind, MediaSupport, MediaUse, NotSent};
 pub use model::{ModelError, ModelRef, Provider, Tier};
 pub use sentence::cut_at_sentence;
 pub use server::{ServerFinding, ServerFindingKind};

@@ -145,6 +145,18 @@ impl ModelRef {
     /// When the name is empty or contains characters that no model name has. (Names become part of a
     /// URL at some providers, and callers of the daemon may choose one.)
     pub fn parse(text: &str, default_provider: Provider) -> Result<Self, ModelError> {
+        let model = Self::parse_pattern(text, default_provider)?;
+        if model.name.contains('*') {
+            return Err(ModelError::BadName(model.name));
+        }
+        Ok(model)
+    }
+
+    /// As [`Self::parse`], of a name in which `*` may stand for anything.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_pattern(text: &str, default_provider: Provider) -> Result<Self, ModelError> {
         let text = text.trim();
         let separator = if default_provider == Provider::OpenRouter { ':' } else { '/' };
         let (provider, name) = text
@@ -154,7 +166,7 @@ impl ModelRef {
         if name.is_empty() {
             return Err(ModelError::Empty);
         }
-        if !is_plausible(name) {
+        if !is_plausible(&name.replace('*', "x")) {
             return Err(ModelError::BadName(name.chars().take(MAX_NAME_LEN).collect()));
         }
         Ok(Self::new(provider, name))

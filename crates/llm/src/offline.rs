@@ -139,9 +139,9 @@ fn answer(request: &LlmRequest, text: String, calls: Vec<(String, Value)>) -> An
             .map(|call| call.name.len() + call.arguments.to_string().len())
             .sum::<usize>();
     let asked = request.messages.iter().map(|message| match message {
-        Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
-            content.chars().count()
-        }
+        Message::System { content }
+        | Message::User { content, .. }
+        | Message::Tool { content, .. } => content.chars().count(),
         Message::Assistant(turn) => turn.text.chars().count(),
     });
     let (prompt, completion) = (tokens(asked.sum()), tokens(said));

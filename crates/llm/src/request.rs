@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::catalog;
 use crate::final_tool::{FinalTool, with_final_tool};
+use crate::media::Media;
 use crate::model::{ModelRef, Provider};
 
 /// One call of a model.
@@ -228,6 +229,9 @@ pub enum Message {
     User {
         /// The text.
         content: String,
+        /// What is attached. Models get what they read of it, and are told of the rest.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        media: Vec<Media>,
     },
     /// A turn of the model.
     Assistant(AssistantMessage),
@@ -239,6 +243,9 @@ pub enum Message {
         name: String,
         /// The result, as text for the model.
         content: String,
+        /// The images and documents of the result.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        media: Vec<Media>,
     },
 }
 
@@ -250,12 +257,44 @@ impl Message {
 
     /// A user message.
     pub fn user(content: impl Into<String>) -> Self {
-        Self::User { content: content.into() }
+        Self::user_with(content, Vec::new())
+    }
+
+    /// A user message with images and documents.
+    pub fn user_with(content: impl Into<String>, media: Vec<Media>) -> Self {
+        Self::User { content: content.into(), media }
+    }
+
+    /// The result of a tool call.
+    pub fn tool(
+        call_id: impl Into<String>,
+        name: impl Into<String>,
+        content: impl Into<String>,
+    ) -> Self {
+        Self::tool_with(call_id, name, content, Vec::new())
+    }
+
+    /// The result of a tool call with images and documents.
+    pub fn tool_with(
+        call_id: impl Into<String>,
+        name: impl Into<String>,
+        content: impl Into<String>,
+        media: Vec<Media>,
+    ) -> Self {
+        Self::Tool { call_id: call_id.into(), name: name.into(), content: content.into(), media }
     }
 
     /// An assistant message of text only.
     pub fn assistant(text: impl Into<String>) -> Self {
         Self::Assistant(AssistantMessage { text: text.into(), ..AssistantMessage::default() })
+    }
+
+    /// Its images and documents.
+    pub fn media(&self) -> &[Media] {
+        match self {
+            Self::User { media, .. } | Self::Tool { media, .. } => media,
+            Self::System { .. } | Self::Assistant(_) => &[],
+        }
     }
 }
 

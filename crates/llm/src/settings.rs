@@ -33,6 +33,10 @@ pub struct LlmSettings {
     pub record_dir: Option<PathBuf>,
     /// The folder to replay recorded answers from, instead of calling providers.
     pub replay_dir: Option<PathBuf>,
+    /// Models that read images, beside those of the built-in table; `*` in a name stands for anything.
+    pub image_models: Vec<ModelRef>,
+    /// Models that read PDFs, likewise.
+    pub pdf_models: Vec<ModelRef>,
 }
 
 impl LlmSettings {
@@ -50,6 +54,8 @@ impl LlmSettings {
             offline_script: None,
             record_dir: None,
             replay_dir: None,
+            image_models: Vec::new(),
+            pdf_models: Vec::new(),
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Call {
     /// Whether the call is safe to repeat.
     pub(crate) repeatable: bool,
     pub(crate) max_bytes: usize,
+    /// The limit of an answer that is a picture or a document of its own type, where it is another one.
+    pub(crate) max_media_bytes: Option<usize>,
     pub(crate) cut_long_answer: bool,
     /// Whether the endpoint is outside the contract, and may answer with anything.
     pub(crate) is_foreign: bool,
@@ -51,6 +53,7 @@ impl Call {
             content_type: JSON.into(),
             repeatable,
             max_bytes: MAX_ANSWER_BYTES,
+            max_media_bytes: None,
             cut_long_answer: false,
             is_foreign: false,
             accept: JSON.into(),

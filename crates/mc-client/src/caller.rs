@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::backend::Backend;
 use crate::call::{Call, Failure, RawResponse};
 use crate::error::McError;
+use crate::raw::media_type;
 use crate::retry_policy::RetryPolicy;
 use crate::token::AgentAuth;
 
@@ -250,9 +251,11 @@ impl Caller {
 }
 
 async fn read_body(mut response: reqwest::Response, call: &Call) -> Result<(Bytes, bool), McError> {
+    let media = call.max_media_bytes.filter(|_| media_type(response.headers()).is_some());
+    let most = media.unwrap_or(call.max_bytes);
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_by(&error))? {
-        let room = call.max_bytes - body.len();
+        let room = most - body.len();
         if chunk.len() > room {
             body.extend_from_slice(&chunk[..room]);
             if !call.cut_long_answer {

@@ -14,6 +14,7 @@ pub mod dispatch;
 mod documents;
 pub mod error;
 pub mod events;
+pub mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod idempotency;

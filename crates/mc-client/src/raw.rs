@@ -1,6 +1,7 @@
 //! Calls of the application's own endpoints, outside the contract.
 
-use http::Method;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use crate::call::{Call, Failure, IDEMPOTENCY_KEY};
@@ -8,6 +9,9 @@ use crate::client::AgentClient;
 use crate::error::McError;
 
 pub use crate::call::RawResponse;
+
+/// The largest picture or PDF that is read; they are of no use in part.
+const MAX_MEDIA_BYTES: usize = 20 * 1024 * 1024;
 
 /// The media type of HTML forms.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -23,7 +27,7 @@ pub struct RawRequest {
     pub body: Option<RawBody>,
     /// Sent as header `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// The most bytes of the answer that are read; the rest is dropped.
+    /// The most bytes of the answer that are read; the rest is dropped. A picture or a PDF may be larger.
     pub max_bytes: usize,
 }
 
@@ -59,6 +63,21 @@ impl From<Value> for RawBody {
     }
 }
 
+impl RawResponse {
+    /// The media type of an answer that is a picture or a PDF, which is no text.
+    pub fn media_type(&self) -> Option<String> {
+        media_type(&self.headers)
+    }
+}
+
+/// The media type of a picture or a PDF.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let declared = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let essence = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_picture = essence.starts_with("image/") && !essence.ends_with("+xml");
+    (is_picture || essence == "application/pdf").then_some(essence)
+}
+
 impl AgentClient {
     /// Calls an endpoint of the backend outside the contract. An error status is an answer here, not
     /// an error. Only reads are retried: whether other endpoints honour the key is not known.
@@ -76,6 +95,7 @@ impl AgentClient {
         let mut call = Call::new(request.method, &request.path_and_query);
         call.repeatable = call.method == Method::GET;
         call.max_bytes = request.max_bytes;
+        call.max_media_bytes = Some(MAX_MEDIA_BYTES);
         call.cut_long_answer = true;
         call.is_foreign = true;
         if let Some(accept) = accept {

@@ -21,6 +21,22 @@ pub const LLM: &str = "llm";
 /// The kind of an answer of which no use could be made.
 pub const LLM_REJECTED: &str = "llm_rejected";
 
+/// A file as the journal names it: by its hash, never with its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownFile {
+    /// Its id in the backend; none where that keeps no files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The SHA-256 of its bytes, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
 /// Step 0: the request, complete enough to resume the run on any instance. `M` is a message of a
 /// conversation, `O` the output that a reply has to have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +62,12 @@ pub struct RequestStep<M, O = Value> {
     /// The output that the reply has to have.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub output: Option<O>,
+    /// The files that came with the message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<KnownFile>,
+    /// The files of the earlier turns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<KnownFile>,
     /// Set for a run that goes on without its caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detached: Option<Detached>,
@@ -74,6 +96,12 @@ pub struct Detached {
 pub struct ThreadStep<M> {
     /// Earlier turns as the model sees them.
     pub history: Vec<M>,
+    /// Their files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<KnownFile>,
+    /// The files of the message in the thread that is answered, where the request brought none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<KnownFile>,
 }
 
 /// An answer of the model: [`LLM`] and [`LLM_REJECTED`]. `P` names providers.
@@ -91,6 +119,9 @@ pub struct LlmStep<P> {
     /// person is asked to approve.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub definitions: BTreeMap<String, String>,
+    /// How the model got each of the files in its prompt, by their hashes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// What of the final text does not fit the schema of the run's output: its words are void.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
@@ -152,6 +183,12 @@ pub struct ToolStep {
     pub key: Option<String>,
     /// The text for the model.
     pub content: String,
+    /// The files of the result, which the model gets beside the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<KnownFile>,
+    /// The file that the call has made, which is attached to the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<KnownFile>,
     /// Who was refused with which words, where the backend answered 401 or 403.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,

@@ -6,6 +6,7 @@
 mod capabilities;
 mod dispatch;
 mod documents;
+mod files;
 mod heartbeat;
 mod lenient;
 mod messages;
@@ -22,6 +23,7 @@ pub use dispatch::{
     DeadLetter, DeliverMany, Delivered, DeliveredMany, Deliveries, Delivery, DeliveryFailure,
 };
 pub use documents::{CreateDocument, Document};
+pub use files::{Attachment, FileMeta, FileRef};
 pub use heartbeat::{HeartbeatAnswer, HeartbeatRequest, Pending};
 pub use messages::{ActorType, CreateMessage, Message};
 pub use notifications::{CreateNotification, Notification};

@@ -140,8 +140,8 @@ async fn create_message(
         // What the token says, not what the body says.
         agent_role: me.role().map(str::to_owned),
         actor_id: new.actor_id,
-        attachments: new.attachments,
-        // Of feature `message_data`, which this backend does not have.
+        // Of the features `files` and `message_data`, which this backend does not have.
+        attachments: Vec::new(),
         data: None,
         // Of feature `decisions`, neither.
         tool_request_id: None,

@@ -217,6 +217,8 @@ impl RunDriver<'_> {
         RecordedRequest {
             message: request.message.clone(),
             history: request.history.clone().unwrap_or_default(),
+            attachments: request.attachments.iter().map(|own| own.file.clone()).collect(),
+            files: Vec::new(),
             newest: self.newest_turn(),
             metadata: request.metadata.clone(),
             limits: request.limits.to_json(),

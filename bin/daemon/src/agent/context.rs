@@ -10,6 +10,7 @@ use wombat_core::agent_config::AgentProfile;
 use wombat_core::workspace::Snapshot;
 
 use super::driver::RunDriver;
+use super::files::RunFiles;
 use super::journal::Journal;
 use crate::tools::ToolSet;
 
@@ -32,6 +33,8 @@ pub(super) struct RunContext<'a> {
     pub(super) model: ModelRef,
     /// The task that the reply belongs to.
     pub(super) task_id: String,
+    /// The files of the run.
+    pub(super) files: RunFiles,
     /// The run's journal; disabled where the backend has none.
     pub(super) journal: Journal,
 }

@@ -15,7 +15,7 @@ use super::attempts::{Attempts, TurnOrigin};
 use super::budget::Budget;
 use super::context::RunContext;
 use super::finish::Progress;
-use super::journal::{LlmStep, millis, report};
+use super::journal::{LlmStep, ToolStep, millis, report};
 use super::model::{CallError, ModelCaller};
 use super::prompt_window::{Window, prompt_report};
 use super::tool_calls::{Finished, Turn};
@@ -26,7 +26,7 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::meter::estimate_tools;
 use crate::run::recording::Recording;
-use crate::run::state_machine::{FailReason, Next, RunState};
+use crate::run::state_machine::{FailReason, Next, RunState, ToolResult};
 use crate::tools::RequestedCall;
 
 impl RunContext<'_> {
@@ -82,7 +82,10 @@ impl RunContext<'_> {
                     place.at = place.at.saturating_add(places);
                     progress.steps.extend(done.iter().map(report));
                     done.iter().for_each(|step| attempts.add(step));
-                    state.on_tool_results(done.into_iter().map(|step| step.content).collect());
+                    let results = Box::pin(self.results(done)).await;
+                    let results = results
+                        .map_err(|error| self.attach(error, state.text_so_far(), &progress.steps))?;
+                    state.on_tool_results(results);
                 }
                 Next::Fail(FailReason::NoSummary) if typed.as_ref().is_none_or(Typed::is_lax) => {
                     let text = summary(&progress.steps);
@@ -109,6 +112,17 @@ impl RunContext<'_> {
                 }
             }
         }
+    }
+
+    /// The results of a turn's calls, with their files.
+    async fn results(&self, steps: Vec<ToolStep>) -> Result<Vec<ToolResult>, RunError> {
+        let mut results = Vec::with_capacity(steps.len());
+        for step in steps {
+            self.note_saved(&step);
+            let media = self.result_media(&step).await?;
+            results.push(ToolResult { content: step.content, media });
+        }
+        Ok(results)
     }
 
     /// One turn of the model: from the journal, or by a call. After a refusal that another call may
@@ -144,6 +158,7 @@ impl RunContext<'_> {
                 let at = place.at;
                 place.at += 1;
                 place.origin = TurnOrigin { is_fresh, definitions: step.definitions };
+                self.files.note(&step.files);
                 let completion = step.completion;
                 progress.model = Some(ModelRef::new(completion.provider, &completion.model));
                 if state.take(completion, &step.errors) {
@@ -161,9 +176,16 @@ impl RunContext<'_> {
             );
             return Ok(());
         }
+        drop(fitted);
+        if said.is_empty() && is_about_files(&error) && self.withhold_files(&error, state) {
+            tracing::warn!(
+                cause = error.cause,
+                "the model does not take the files of the conversation; they are named instead"
+            );
+            return Ok(());
+        }
         if state.is_summing_up() && is_forbidden_call(&error) {
             tracing::warn!(cause = error.cause, "the model wrote no final answer");
-            drop(fitted);
             state.on_no_summary();
             return Ok(());
         }
@@ -193,6 +215,7 @@ impl RunContext<'_> {
             }
             // It did not fit its schema, and was sent back: its words are void. Of the last one they may
             // be all that there is.
+            self.files.note(&rejected.files);
             let completion = rejected.completion;
             progress.model = Some(ModelRef::new(completion.provider, &completion.model));
             let data = completion.message.text.clone();
@@ -247,6 +270,7 @@ impl RunContext<'_> {
                 user_text: Some(self.run.request.message.clone()),
                 tally: llm::Tally::default(),
                 received: llm::Received::default(),
+                shown: llm::Shown::default(),
             },
             span: self.run.span,
             meter: &self.run.handle.meter,
@@ -286,6 +310,7 @@ impl RunContext<'_> {
             prompt: prompt_report(fitted, room),
             duration_ms: millis(started.elapsed()),
             definitions: self.definitions(&completion),
+            files: self.uses(&caller.call_context.shown, &completion, &fitted.messages),
             completion,
             first_event: None,
             last_event: None,
@@ -338,6 +363,12 @@ struct Place {
 /// Whether the model went on calling tools although none was allowed.
 fn is_forbidden_call(error: &RunError) -> bool {
     matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::ForbiddenCall, _))
+}
+
+/// Whether a provider may have refused a prompt for its files: a broken picture, or more pages than fit.
+fn is_about_files(error: &RunError) -> bool {
+    use LlmErrorKind::{ContextTooLong, InvalidRequest};
+    matches!(error.kind, RunErrorKind::Llm(ContextTooLong | InvalidRequest, _))
 }
 
 /// The reply of a run whose model did not sum up what it had done.

@@ -15,6 +15,7 @@ use wombat_core::workspace::Snapshot;
 
 use super::context::RunContext;
 use super::detach;
+use super::files::RunFiles;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
 use super::journal::Journal;
@@ -84,8 +85,8 @@ impl RunDriver<'_> {
             return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
         }
         let told = Box::pin(context.store_message(&known)).await?;
-        let history = known.history(self.request, told.as_deref());
-        let (messages, typed) = Box::pin(context.open_conversation(history)).await?;
+        let earlier = known.history(self.request, told.as_deref());
+        let (messages, typed) = Box::pin(context.open_conversation(earlier)).await?;
         Box::pin(context.converse(messages, typed)).await
     }
 
@@ -131,6 +132,7 @@ impl RunDriver<'_> {
             tools,
             model,
             task_id,
+            files: RunFiles::default(),
             journal,
         };
         Ok((context, known))
@@ -157,6 +159,7 @@ impl RunDriver<'_> {
             tools,
             model,
             task_id,
+            files: RunFiles::default(),
             journal,
         }
     }

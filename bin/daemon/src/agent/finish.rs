@@ -3,13 +3,16 @@
 use daemon_api::Step;
 use llm::event::FinishReason;
 use llm::model::ModelRef;
-use mc_client::types::Message;
+use mc_client::error::McError;
+use mc_client::types::{FileRef, Message};
 use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 
 use super::context::RunContext;
+use super::files::saved_of;
 use super::refusals::is_same_task;
 use super::store;
 use crate::run::answer::{Ending, RunAnswer, StoredReply};
+use crate::run::attachments::saved;
 use crate::run::error::{Produced, RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::output::Output;
@@ -53,13 +56,10 @@ impl RunContext<'_> {
                 return Ok(RunAnswer { finish_reason, ..answer });
             }
         };
-        let data = self.data_of(&progress);
-        let key = self.run.run_key;
         // From here on it is completed, or nothing stands in the thread.
         let storing = self.run.handle.storing();
         let storing = storing.map_err(|error| self.attach(error, &text, &progress.steps))?;
-        let stored =
-            store::reply(&self.client, self.run.request, key, &self.task_id, (&text, data)).await;
+        let stored = self.put_reply(&text, &progress).await;
         let stored = stored.map_err(|error| {
             RunError::not_stored(&error, self.produced(&text, &progress.steps, None))
         })?;
@@ -80,6 +80,29 @@ impl RunContext<'_> {
         Ok(RunAnswer { finish_reason, ..self.answer(ending, text, progress) })
     }
 
+    /// Stores the reply with the files that the agent has made.
+    async fn put_reply(
+        &self,
+        text: &str,
+        progress: &Progress,
+    ) -> Result<store::Stored, McError> {
+        let put = async || {
+            let files = self.files.saved().into_iter().filter_map(|file| file.file_id);
+            let files = files.map(|file_id| FileRef { file_id }).collect();
+            let reply = store::Reply { text, data: self.data_of(progress), files };
+            let (request, key) = (self.run.request, self.run.run_key);
+            store::reply(&self.client, request, key, &self.task_id, reply).await
+        };
+        match put().await {
+            Err(error) if error.is_file_not_found() => {
+                // The run has waited for so long that files that no message has are gone.
+                self.save_again().await?;
+                put().await
+            }
+            stored => stored,
+        }
+    }
+
     /// Answers with the reply that an earlier run stored; the model is not called. A plan that the
     /// earlier run did not get to store is stored now.
     pub(super) async fn replay(&self, stored: Message) -> Result<RunAnswer, RunError> {
@@ -89,7 +112,9 @@ impl RunContext<'_> {
         let reply = self.store_plan(stored.id, &text, &[]).await?;
         let output = self.stored_output(&text).await;
         let progress = Progress { output, ..Progress::default() };
-        Ok(self.answer(Ending::Replayed(reply), text, progress))
+        let (attachments, files) = (self.earlier_attachments(), saved_of(&self.journal.steps()));
+        let answer = self.answer(Ending::Replayed(reply), text, progress);
+        Ok(RunAnswer { attachments, files, ..answer })
     }
 
     /// Stores the plan of a kickoff; does nothing for other runs.
@@ -128,6 +153,8 @@ impl RunContext<'_> {
             workspace_digest: self.snapshot.digest().to_owned(),
             context_warning: progress.context_warning,
             output: progress.output,
+            attachments: self.attachments(),
+            files: self.files.saved().iter().filter_map(saved).collect(),
         }
     }
 

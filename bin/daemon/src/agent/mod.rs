@@ -19,6 +19,7 @@ mod decided_calls;
 pub(crate) mod detach;
 mod driver;
 pub(crate) mod ends;
+pub(crate) mod files;
 mod finalizer;
 mod finish;
 pub(crate) mod follow;

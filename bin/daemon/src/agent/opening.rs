@@ -11,7 +11,7 @@ use super::context::RunContext;
 use super::driver::RunDriver;
 use super::journal::{RecordedRequest, ThreadStep};
 use super::model::models;
-use super::prepare::LookupResult;
+use super::prepare::{Earlier, LookupResult};
 use super::store;
 use super::typed::Typed;
 use crate::run::error::{RunError, RunErrorKind};
@@ -25,30 +25,26 @@ impl RunContext<'_> {
     /// The opening messages. Starts the journal; a journal that was started before holds the messages.
     pub(super) async fn open_conversation(
         &self,
-        history: Vec<Message>,
+        earlier: Earlier,
     ) -> Result<(Vec<Message>, Option<Typed>), RunError> {
         let journal = &self.journal;
         if !journal.is_enabled() {
-            let output = self.run.request.output.as_deref();
-            let typed = self.typed(output).await?;
-            return Ok((self.messages(history, self.run.newest_turn(), output), typed));
+            let recorded = self.new_request(earlier);
+            let typed = self.typed(recorded.output.as_ref()).await?;
+            return Ok((Box::pin(self.messages(recorded, None)).await?, typed));
         }
         let recorded = match journal.recorded_request()? {
             Some(recorded) => recorded,
             None => {
                 self.run.check_model(&self.model)?;
-                self.new_request(history)
+                self.new_request(earlier)
             }
         };
         let typed = self.typed(recorded.output.as_ref()).await?;
-        let opened = |recorded: RecordedRequest, thread: Option<ThreadStep>| {
-            let history = thread.map_or(recorded.history, |thread| thread.history);
-            self.messages(history, recorded.newest, recorded.output.as_ref())
-        };
         // A completed run has all its steps in the journal; storing its reply again under the same
         // key returns the stored one.
         if self.is_completed() {
-            return Ok((opened(recorded, journal.thread()?), typed));
+            return Ok((Box::pin(self.messages(recorded, journal.thread()?)).await?, typed));
         }
         if recorded.workspace_digest != self.snapshot.digest() {
             tracing::info!(
@@ -67,7 +63,7 @@ impl RunContext<'_> {
         };
         let recorded = journal.start(run, recorded).await?;
         self.run.check_fingerprint(&recorded)?;
-        Ok((opened(recorded, journal.thread()?), typed))
+        Ok((Box::pin(self.messages(recorded, journal.thread()?)).await?, typed))
     }
 
     /// Stores the message of the request in the thread, where the backend takes it and does not have it, and
@@ -79,7 +75,7 @@ impl RunContext<'_> {
         if self.journal.recorded_request()?.is_some() {
             return Ok(None);
         }
-        let is_new = !known.has(&self.run.request.message);
+        let is_new = !known.has(self.run.request);
         if is_new && self.run.stores_message(&self.capabilities) {
             // Nothing is stored for a run that is refused.
             self.run.check_model(&self.model)?;
@@ -96,12 +92,14 @@ impl RunContext<'_> {
         known: &LookupResult,
     ) -> Result<Option<String>, RunError> {
         let request = self.run.request;
-        if !self.run.stores_message(&self.capabilities) || known.has(&request.message) {
+        if !self.run.stores_message(&self.capabilities) || known.has(request) {
             return Ok(None);
         }
         let stored = store::message(&self.client, request, self.run.run_key, &self.task_id).await;
         match stored {
             Ok(message) => Ok(Some(message.id)),
+            // The message was stored without the files that are gone, unless there is no end of it.
+            Err(error) if error.is_file_not_found() => Err(RunError::backend(&error)),
             Err(error) if error.is_not_found() => {
                 Err(RunError::new(RunErrorKind::TaskNotFound).caused_by(error))
             }
@@ -110,10 +108,14 @@ impl RunContext<'_> {
     }
 
     /// Step 0 of a new journal.
-    fn new_request(&self, history: Vec<Message>) -> RecordedRequest {
+    fn new_request(&self, earlier: Earlier) -> RecordedRequest {
+        let Earlier { turns, files, mut attachments } = earlier;
+        attachments.extend(self.run.request.attachments.iter().map(|own| own.file.clone()));
         RecordedRequest {
             message: self.run.request.message.clone(),
-            history,
+            history: turns,
+            attachments,
+            files,
             newest: self.run.newest_turn(),
             metadata: self.run.request.metadata.clone(),
             limits: self.run.request.limits.to_json(),
@@ -126,11 +128,28 @@ impl RunContext<'_> {
         }
     }
 
-    /// System prompt, history, and the newest turn.
-    pub(super) fn messages(
+    /// System prompt, history, and the newest turn, with their files. A run that goes on without its caller
+    /// has its history in step 1.
+    pub(super) async fn messages(
+        &self,
+        recorded: RecordedRequest,
+        thread: Option<ThreadStep>,
+    ) -> Result<Vec<Message>, RunError> {
+        let RecordedRequest { mut history, mut files, mut attachments, newest, output, .. } =
+            recorded;
+        if let Some(thread) = thread {
+            (history, files) = (thread.history, thread.files);
+            attachments.extend(thread.attachments);
+        }
+        let newest = self.with_attachments(newest, &attachments).await?;
+        let history = self.with_files(history, &files, &attachments).await?;
+        Ok(self.put_together(history, newest, output.as_ref()))
+    }
+
+    fn put_together(
         &self,
         history: Vec<Message>,
-        newest: String,
+        newest: Message,
         output: Option<&OutputFormat>,
     ) -> Vec<Message> {
         let options = &self.run.request.options;
@@ -152,7 +171,7 @@ impl RunContext<'_> {
         let mut messages = Vec::with_capacity(history.len() + 2);
         messages.push(Message::system(system));
         messages.extend(history);
-        messages.push(Message::user(newest));
+        messages.push(newest);
         messages
     }
 }

@@ -1,17 +1,22 @@
 //! What is looked up before the model is called: the task, the thread, a reply that is already stored.
 
+use llm::Media;
 use llm::request::Message as Turn;
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::idempotency::task_key;
-use mc_client::types::{Capabilities, CreateTask, Message, Task};
+use mc_client::types::{Capabilities, CreateTask, FileMeta, Message, Task};
 use wombat_core::session::{Role, SessionKey};
 
 use super::driver::RunDriver;
 use super::refusals::stored_reply;
+use crate::run::attachments::{KnownFile, known};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget};
 use crate::sessions::{Busy, SessionPolicy, Sessions, Turn as SessionTurn};
+
+/// What a model reads before the files that it has made in earlier turns.
+const OWN_FILES: &str = "[the files of your message above]";
 
 /// How many messages are looked through for the one that is to be answered.
 const RECENT: u32 = 10;
@@ -142,42 +147,75 @@ pub(super) struct LookupResult {
 
 impl LookupResult {
     /// Whether the thread has the message of a request, as where the backend stores what a person says.
-    pub(super) fn has(&self, message: &str) -> bool {
-        newest(&self.thread, message).is_some()
+    pub(super) fn has(&self, request: &RunRequest) -> bool {
+        newest(&self.thread, &request.message, &hashes(request)).is_some()
     }
 
     /// The earlier turns as the model sees them, without the message that is to be answered: `told` is its
     /// id, where the daemon has stored it.
-    pub(super) fn history(mut self, request: &RunRequest, told: Option<&str>) -> Vec<Turn> {
-        if let Some(given) = self.given {
-            return given;
-        }
+    pub(super) fn history(mut self, request: &RunRequest, told: Option<&str>) -> Earlier {
         let own = match told {
             Some(told) => self.thread.iter().position(|message| message.id == told),
-            None if self.is_complete => newest(&self.thread, &request.message),
-            None => last(&self.thread, &request.message),
+            None if self.is_complete => newest(&self.thread, &request.message, &hashes(request)),
+            None => last(&self.thread, &request.message, &hashes(request)),
         };
-        own.map(|at| self.thread.remove(at));
-        turns(self.thread, request.session.role())
+        let own = own.map(|at| self.thread.remove(at));
+        let files_of = |message: &Message| message.files().map(known).collect();
+        let own: Vec<KnownFile> = own.as_ref().map(files_of).unwrap_or_default();
+        // Files that come with the request are those of its message.
+        let attachments = if request.attachments.is_empty() { own } else { Vec::new() };
+        if let Some(turns) = self.given {
+            return Earlier { turns, files: Vec::new(), attachments };
+        }
+        let files = self.thread.iter().flat_map(Message::files).map(known).collect();
+        Earlier { turns: turns(self.thread, request.session.role()), files, attachments }
     }
+}
+
+/// What came before the message that is to be answered.
+pub(super) struct Earlier {
+    /// The turns as the model sees them, with the hashes of their files.
+    pub(super) turns: Vec<Turn>,
+    /// The files of the turns.
+    pub(super) files: Vec<KnownFile>,
+    /// The files that the message in the thread has, where the request brings none.
+    pub(super) attachments: Vec<KnownFile>,
 }
 
 fn is_agents(message: &Message) -> bool {
     message.actor_type.as_deref() == Some("agent")
 }
 
-/// Where the message is, if it is the last of the thread.
-fn last(thread: &[Message], message: &str) -> Option<usize> {
-    let at = thread.len().checked_sub(1)?;
-    (newest(thread, message)? == at).then_some(at)
+/// The hashes of the files that a request brings.
+fn hashes(request: &RunRequest) -> Vec<&str> {
+    let files = request.attachments.iter().map(|attached| attached.file.sha256.as_str());
+    let mut hashes: Vec<_> = files.collect();
+    hashes.sort_unstable();
+    hashes
 }
 
-/// Where the message is among what people have written since an agent last did.
-fn newest(thread: &[Message], message: &str) -> Option<usize> {
+/// Where the message is, if it is the last of the thread.
+fn last(thread: &[Message], message: &str, files: &[&str]) -> Option<usize> {
+    let at = thread.len().checked_sub(1)?;
+    (newest(thread, message, files)? == at).then_some(at)
+}
+
+/// Where the message is among what people have written since an agent last did. `files` are the hashes of
+/// what came with it, in order.
+fn newest(thread: &[Message], message: &str, files: &[&str]) -> Option<usize> {
     let unanswered = thread.iter().rev().take_while(|message| !is_agents(message)).count();
     let begin = thread.len() - unanswered;
-    let found = thread[begin..].iter().rposition(|one| one.content.trim() == message.trim());
+    let is_it = |one: &Message| one.content.trim() == message.trim() && may_have(one, files);
+    let found = thread[begin..].iter().rposition(is_it);
     found.map(|at| begin + at)
+}
+
+/// Whether a message of the thread may be one that came with these files: it has them, or whoever stored
+/// it did not store them with it.
+fn may_have(message: &Message, files: &[&str]) -> bool {
+    let mut theirs: Vec<_> = message.files().map(|file| file.sha256.as_str()).collect();
+    theirs.sort_unstable();
+    files.is_empty() || theirs.is_empty() || theirs == files
 }
 
 /// Loads the thread, looks for a stored reply and checks that the task exists, all concurrently.
@@ -232,17 +270,36 @@ pub(super) async fn look_up(
 
 /// A thread as the model sees it.
 fn turns(thread: Vec<Message>, role: &Role) -> Vec<Turn> {
-    thread
-        .into_iter()
-        .filter(|message| !message.content.trim().is_empty())
-        .map(|message| match (is_agents(&message), message.agent_role.as_deref()) {
+    let mut turns = Vec::with_capacity(thread.len());
+    for message in thread {
+        let media: Vec<Media> = message.files().map(placeholder).collect();
+        if message.content.trim().is_empty() && media.is_empty() {
+            continue;
+        }
+        match (is_agents(&message), message.agent_role.as_deref()) {
             (true, Some(author)) if author != role.as_str() => {
-                Turn::user(format!("[from the agent {author}]\n{}", message.content))
+                let said = format!("[from the agent {author}]\n{}", message.content);
+                turns.push(Turn::user_with(said, media));
             }
-            (true, _) => Turn::assistant(message.content),
-            (false, _) => Turn::user(message.content),
-        })
-        .collect()
+            (true, _) => {
+                if !message.content.trim().is_empty() {
+                    turns.push(Turn::assistant(message.content));
+                }
+                // A model's own turn has no files at any provider.
+                if !media.is_empty() {
+                    turns.push(Turn::user_with(OWN_FILES, media));
+                }
+            }
+            (false, _) => turns.push(Turn::user_with(message.content, media)),
+        }
+    }
+    turns
+}
+
+/// A file of an earlier turn, whose bytes are fetched when the model is to get them.
+fn placeholder(file: &FileMeta) -> Media {
+    let FileMeta { name, media_type, size, sha256, .. } = file.clone();
+    Media::gone(name, media_type, size, sha256)
 }
 
 #[cfg(test)]
@@ -257,7 +314,7 @@ mod tests {
             actor_type: actor.map(str::to_owned),
             agent_role: role.map(str::to_owned),
             actor_id: None,
-            attachments: None,
+            attachments: Vec::new(),
             data: None,
             tool_request_id: None,
             created_at: None,
@@ -291,11 +348,11 @@ mod tests {
             user(" find it\n"),
             user("and that"),
         ];
-        assert_eq!(newest(&thread, "find it"), Some(3));
-        assert_eq!(newest(&thread[..3], "find it"), None);
-        assert_eq!(newest(&thread[..1], "find it"), Some(0));
-        assert_eq!((newest(&thread, "done"), newest(&[], "x")), (None, None));
-        assert_eq!((last(&thread, "find it"), last(&thread, "and that")), (None, Some(4)));
-        assert_eq!((last(&thread[..2], "done"), last(&[], "x")), (None, None));
+        assert_eq!(newest(&thread, "find it", &[]), Some(3));
+        assert_eq!(newest(&thread[..3], "find it", &[]), None);
+        assert_eq!(newest(&thread[..1], "find it", &[]), Some(0));
+        assert_eq!((newest(&thread, "done", &[]), newest(&[], "x", &[])), (None, None));
+        assert_eq!((last(&thread, "find it", &[]), last(&thread, "and that", &[])), (None, Some(4)));
+        assert_eq!((last(&thread[..2], "done", &[]), last(&[], "x", &[])), (None, None));
     }
 }

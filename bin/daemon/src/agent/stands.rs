@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_api::FileReport;
 use llm::model::ModelRef;
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
@@ -125,6 +126,14 @@ impl Stands<'_> {
             }
             None => None,
         };
+        let files = reply.files().map(|file| FileReport {
+            file_id: file.file_id.clone(),
+            name: file.name.clone(),
+            media_type: file.media_type.clone(),
+            size: file.size,
+            sha256: file.sha256.clone(),
+        });
+        let files = files.collect();
         let last = recap.turns.last();
         Ok(Some(RunAnswer {
             ending: Ending::Replied(StoredReply { message_id: reply.id, plan_document_id }),
@@ -141,6 +150,8 @@ impl Stands<'_> {
             workspace_digest: run.and_then(|run| run.workspace_digest).unwrap_or_default(),
             context_warning: None,
             output,
+            attachments: Vec::new(),
+            files,
         }))
     }
 

@@ -6,7 +6,7 @@ use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::idempotency::RunKey;
 use mc_client::types::{
-    ActorType, CreateDocument, CreateMessage, Document, HeartbeatRequest, Message,
+    ActorType, CreateDocument, CreateMessage, Document, FileRef, HeartbeatRequest, Message,
 };
 use serde_json::Value;
 
@@ -28,18 +28,29 @@ pub(super) struct Stored {
     pub(super) was_there: bool,
 }
 
-/// Stores the reply under the run's key: its text, and its data where the backend keeps that.
+/// What a reply says.
+pub(super) struct Reply<'a> {
+    /// Its text.
+    pub(super) text: &'a str,
+    /// Its data, where the backend keeps that.
+    pub(super) data: Option<Value>,
+    /// The files that the agent has made.
+    pub(super) files: Vec<FileRef>,
+}
+
+/// Stores the reply under the run's key.
 pub(super) async fn reply(
     client: &AgentClient,
     request: &RunRequest,
     run_key: &RunKey,
     task_id: &str,
-    (text, data): (&str, Option<Value>),
+    reply: Reply<'_>,
 ) -> Result<Stored, McError> {
     let message = CreateMessage {
         task_id: task_id.to_owned(),
-        content: text.to_owned(),
-        data,
+        content: reply.text.to_owned(),
+        data: reply.data,
+        attachments: reply.files,
         actor_type: Some(ActorType::Agent),
         agent_role: Some(request.session.role().as_str().to_owned()),
         idempotency_key: Some(run_key.reply_key()),
@@ -54,22 +65,44 @@ pub(super) async fn reply(
     }
 }
 
-/// Stores what the user said, as the user and under the run's key.
+/// Stores what the user said, as the user and under the run's key. A file that is gone by now is not
+/// attached.
 pub(super) async fn message(
     client: &AgentClient,
     request: &RunRequest,
     run_key: &RunKey,
     task_id: &str,
 ) -> Result<Message, McError> {
-    let message = CreateMessage {
+    let files = request.attachments.iter().filter_map(|attached| attached.file.file_id.clone());
+    let mut message = CreateMessage {
         task_id: task_id.to_owned(),
+        attachments: files.map(|file_id| FileRef { file_id }).collect(),
         // Databases store no U+0000, and no person types it.
         content: request.message.replace('\0', ""),
         actor_type: Some(ActorType::User),
         idempotency_key: Some(run_key.message_key()),
         ..CreateMessage::default()
     };
-    client.post_user_message(&message).await
+    loop {
+        let error = match client.post_user_message(&message).await {
+            Err(error) if error.is_file_not_found() => error,
+            stored => return stored,
+        };
+        let before = message.attachments.len();
+        match missing_file(&error) {
+            Some(gone) => message.attachments.retain(|file| file.file_id != gone),
+            None => message.attachments.clear(),
+        }
+        if message.attachments.len() == before {
+            return Err(error);
+        }
+    }
+}
+
+/// The file that a message names, and that there is none of.
+fn missing_file(error: &McError) -> Option<String> {
+    let McError::Status { details: Some(details), .. } = error else { return None };
+    details["file_id"].as_str().map(str::to_owned)
 }
 
 /// Stores what a silent heartbeat said with the agent's last heartbeat. Without it the heartbeat has

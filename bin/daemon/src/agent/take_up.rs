@@ -376,16 +376,21 @@ impl RunDriver<'_> {
         if self.has_empty_checklist(&context.snapshot) {
             return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
         }
-        let history = match (&recorded.detached, context.journal.thread()?) {
-            (_, Some(thread)) => thread.history,
+        let thread = match (&recorded.detached, context.journal.thread()?) {
+            (_, Some(thread)) => Some(thread),
             // A run that had a caller until now.
-            (None, None) => recorded.history,
+            (None, None) => None,
             (Some(detached), None) => {
                 let known = look_up(&context.client, &context.capabilities, self, task_id).await?;
                 let told = context.tell_thread(&known).await?;
                 let read = known.history(self.request, told.as_deref());
-                let history = if detached.reads_thread { read } else { recorded.history };
-                context.journal.put_thread(ThreadStep { history }).await?.history
+                let reads_thread = detached.reads_thread;
+                let thread = ThreadStep {
+                    history: if reads_thread { read.turns } else { recorded.history.clone() },
+                    files: read.files,
+                    attachments: read.attachments,
+                };
+                Some(context.journal.put_thread(thread).await?)
             }
         };
         let run = PutRun {
@@ -396,9 +401,8 @@ impl RunDriver<'_> {
             ..PutRun::default()
         };
         context.journal.begin(&run).await?;
-        let output = recorded.output.as_ref();
-        let typed = context.typed(output).await?;
-        let messages = context.messages(history, recorded.newest, output);
+        let typed = context.typed(recorded.output.as_ref()).await?;
+        let messages = Box::pin(context.messages(recorded, thread)).await?;
         let answer = Box::pin(context.converse(messages, typed)).await?;
         Ok(match answer.ending {
             // It was stored just before its instance died; it is this run's all the same.

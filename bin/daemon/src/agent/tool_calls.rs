@@ -14,6 +14,7 @@ use super::approval::{Decision, Word};
 use super::attempts::{Attempt, Attempts, TurnOrigin, was_asked};
 use super::context::RunContext;
 use super::journal::{ToolStep, millis, report};
+use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
@@ -202,7 +203,10 @@ impl RunContext<'_> {
             let (user, role) = (session.user().as_str(), session.role().as_str());
             format!("{said} (user {user:?}, role {role:?})")
         });
+        let (files, saved) = Box::pin(self.files_of(&reply)).await;
         let mut step = ToolStep {
+            files,
+            saved,
             call_id: planned.call.id.clone(),
             name: planned.call.name.clone(),
             arguments: planned.call.arguments.clone(),
@@ -238,6 +242,11 @@ impl RunContext<'_> {
             self.send_result(&step).await;
         }
         self.journal.put_tool(at, step).await.map(|step| Called::Done(Box::new(step)))
+    }
+
+    /// The files of a reply: those of its result, and the one that the call has made.
+    async fn files_of(&self, reply: &ToolReply) -> (Vec<KnownFile>, Option<KnownFile>) {
+        (self.keep_files(reply.files()).await, reply.saved().map(known))
     }
 
     /// The text of a reply for the model.

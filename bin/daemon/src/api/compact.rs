@@ -74,7 +74,7 @@ pub(super) async fn compact(
 fn turn(message: &Message) -> Value {
     let (role, content) = match message {
         Message::System { content } => ("system", content),
-        Message::User { content } => ("user", content),
+        Message::User { content, .. } => ("user", content),
         Message::Assistant(turn) => ("assistant", &turn.text),
         Message::Tool { content, .. } => ("tool", content),
     };

@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 use wombat_core::session::SessionKey;
 
 use super::error::ApiError;
-use super::extract::{JsonObject, Params, Segment};
+use super::extract::{BodyWithFiles, Params, Segment};
 use super::header::{self, SESSION_HEADER};
 use super::send::{SendBody, read};
 use super::{detached_report, detached_stream, untold};
@@ -111,7 +111,7 @@ pub(super) async fn start(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
     headers: HeaderMap,
-    JsonObject(body): JsonObject,
+    body: BodyWithFiles,
 ) -> Result<Response, ApiError> {
     let (request, _) = Box::pin(read(&app, &trace, headers, body, true)).await?;
     let session = request.session.clone();

@@ -15,6 +15,7 @@ use service::trace::TraceId;
 use super::detached::{Found, backend};
 use super::error::ApiError;
 use crate::agent::detach::pending;
+use crate::agent::files::{attachments_of, saved_of};
 use crate::agent::requests::told;
 use crate::agent::typed::output_of_stored;
 use crate::run::answer_json::{cost_to_wire, usage_to_wire};
@@ -221,7 +222,13 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
         run_key: Some(key.as_str().to_owned().into()),
         output,
         output_errors,
+        attachments: listed(attachments_of(&run.steps)),
+        files: listed(saved_of(&run.steps)),
         ..RunAnswer::default()
     };
     serde_json::to_value(answer).unwrap_or_default()
+}
+
+fn listed<T: Clone>(items: Vec<T>) -> Option<Cow<'static, [T]>> {
+    (!items.is_empty()).then_some(Cow::Owned(items))
 }

@@ -95,7 +95,10 @@ impl From<RunError> for ApiError {
 fn status_of(error: &RunError) -> StatusCode {
     use RunErrorKind as Kind;
     match &error.kind {
-        Kind::TaskNotFound | Kind::RunNotFound | Kind::UnknownRole(_) => StatusCode::NOT_FOUND,
+        Kind::TaskNotFound | Kind::RunNotFound | Kind::UnknownRole(_) | Kind::FileNotFound(_) => {
+            StatusCode::NOT_FOUND
+        }
+        Kind::FilesTooLarge(_) | Kind::FileRefused(_) => StatusCode::PAYLOAD_TOO_LARGE,
         // With the backend's own Retry-After, it is a 503 that carries it.
         Kind::BackendUnavailable | Kind::BackendInBetween(_) if error.retry_after.is_some() => {
             StatusCode::SERVICE_UNAVAILABLE
@@ -135,8 +138,9 @@ fn status_of_code(code: &str, may_retry: bool) -> StatusCode {
     let status = match code {
         "invalid_payload" | "task_unresolved" | "feature_missing" => 400,
         "budget_exceeded" => 402,
-        "task_not_found" | "run_not_found" | "unknown_role" => 404,
+        "task_not_found" | "run_not_found" | "unknown_role" | "file_not_found" => 404,
         "run_cancelled" | "session_busy" | "idempotency_conflict" | "journal_rejected" => 409,
+        "payload_too_large" | "file_too_large" | "quota_exceeded" => 413,
         "content_filtered" | "context_too_long" | "schema_mismatch" => 422,
         "session_queue_full" => 429,
         "backend_unavailable" if may_retry => 503,

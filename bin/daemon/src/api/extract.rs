@@ -8,9 +8,11 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::error::ApiError;
+use crate::run::error::{RunError, RunErrorKind};
 use crate::state::App;
 
 /// The timeout of receiving a body.
@@ -23,31 +25,81 @@ impl FromRequest<App> for JsonObject {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        if request
-            .headers()
-            .get(header::CONTENT_ENCODING)
-            .is_some_and(|coding| coding != "identity")
-        {
-            return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "the body must not be compressed: omit Content-Encoding",
-            ));
-        }
-        if !is_json(request.headers()) {
-            return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "the body must be JSON: set Content-Type: application/json",
-            ));
-        }
+        check_headers(request.headers())?;
         let body = read(request, app.settings.max_body_bytes).await?;
-        match serde_json::from_slice(&body) {
-            Ok(Value::Object(object)) => Ok(Self(object)),
-            Ok(_) => Err(malformed("the body must be a JSON object")),
-            Err(error) => Err(malformed(&format!("the body is not valid JSON: {error}"))),
-        }
+        parse(&body).map(Self)
     }
+}
+
+/// A JSON object that may hold files in base64, which are not part of the limit on bodies.
+pub(super) struct BodyWithFiles {
+    /// The object.
+    pub(super) object: Map<String, Value>,
+    /// Its length as it came, bytes. Without its files it has to be within the limit: whoever reads the
+    /// files checks that ([`check_rest`]).
+    pub(super) bytes: usize,
+    /// Held until the files are read.
+    _place: Option<SemaphorePermit<'static>>,
+}
+
+/// So many bodies with files are read at the same time: each is held in memory as a whole.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(16);
+
+impl FromRequest<App> for BodyWithFiles {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        check_headers(request.headers())?;
+        let most = app.settings.max_body_bytes;
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let place = match length {
+            Some(length) if length <= most => None,
+            Some(_) | None => match timeout(BODY_TIMEOUT, LARGE_BODIES.acquire()).await {
+                Ok(Ok(place)) => Some(place),
+                Ok(Err(_)) | Err(_) => return Err(RunError::new(RunErrorKind::Overloaded).into()),
+            },
+        };
+        // Some programs write each slash in base64 with a backslash before it.
+        let files = app.settings.files.max_base64();
+        let limit = most.saturating_add(files).saturating_add(files / 16);
+        let body = read(request, limit).await?;
+        Ok(Self { object: parse(&body)?, bytes: body.len(), _place: place })
+    }
+}
+
+/// Refuses a body that is too large without the base64 of its files.
+pub(super) fn check_rest(app: &App, bytes: usize, base64: usize) -> Result<(), ApiError> {
+    let limit = app.settings.max_body_bytes;
+    let escaped = base64 / 16;
+    if bytes <= limit || bytes.saturating_sub(base64).saturating_sub(escaped) <= limit {
+        return Ok(());
+    }
+    Err(too_large(limit, " without its files"))
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), ApiError> {
+    let why = if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        "the body must not be compressed: omit Content-Encoding"
+    } else if !is_json(headers) {
+        "the body must be JSON: set Content-Type: application/json"
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", why))
+}
+
+fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(malformed("the body must be a JSON object")),
+        Err(error) => Err(malformed(&format!("the body is not valid JSON: {error}"))),
+    }
+}
+
+fn too_large(limit: usize, what: &str) -> ApiError {
+    let text = format!("the body exceeds {limit} bytes{what} (WOMBAT_MAX_BODY_BYTES)");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
 }
 
 /// Reads a body within the limits of size and time.
@@ -58,11 +110,10 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
         return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text));
     };
     read.map_err(|error| {
-        let too_large = std::error::Error::source(&error)
+        let is_too_large = std::error::Error::source(&error)
             .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-        if too_large {
-            let text = format!("the body exceeds {limit} bytes (WOMBAT_MAX_BODY_BYTES)");
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
+        if is_too_large {
+            too_large(limit, "")
         } else {
             malformed("the body is incomplete")
         }

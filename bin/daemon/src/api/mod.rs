@@ -4,6 +4,7 @@
 mod a2a;
 mod ag_ui;
 mod answers;
+mod attachments;
 mod backend;
 mod cancelling;
 mod compact;

@@ -10,10 +10,13 @@ use wombat_core::agent_config::AgentProfile;
 use wombat_core::session::{Role, SessionKey, UserId};
 use wombat_core::workspace::AgentReport;
 
+use super::attachments::{self, GivenFile};
 use super::error::ApiError;
+use super::extract::check_rest;
 use super::options::{read_limits, read_options};
 use super::send::MAX_KEY_BYTES;
 use super::{output, resume};
+use crate::agent::files::{self, Bring};
 use crate::run::error::RunError;
 use crate::run::request::{KeySpace, RunRequest, TaskTarget};
 use crate::state::App;
@@ -56,6 +59,10 @@ pub(super) struct ProtocolRequest {
     pub limits: Map<String, Value>,
     /// `output`, as in `send`.
     pub output: Option<Value>,
+    /// Files for the model, in the order of the request.
+    pub attachments: Vec<GivenFile>,
+    /// The length of the body, bytes; without the base64 of its files it has to be within the limit.
+    pub body_bytes: usize,
 }
 
 impl ProtocolRequest {
@@ -75,8 +82,9 @@ impl ProtocolRequest {
     ///
     /// # Errors
     /// All invalid fields at once; an unknown role; a run that cannot be resumed.
-    pub(super) async fn validate(self, app: &App, trace: &TraceId) -> Result<RunRequest, ApiError> {
+    pub(super) async fn validate(mut self, app: &App, trace: &TraceId) -> Result<RunRequest, ApiError> {
         let mut problems = BTreeMap::new();
+        check_rest(app, self.body_bytes, attachments::base64_bytes(&self.attachments))?;
         let user = self.user().map_err(|error| problems.extend(error));
         if self.key.as_ref().is_some_and(|key| key.len() > MAX_KEY_BYTES) {
             let why = format!("must have at most {MAX_KEY_BYTES} bytes");
@@ -85,6 +93,8 @@ impl ProtocolRequest {
         let options = read_options(app, &self.metadata, &mut problems);
         let limits = read_limits(app, &self.limits, self.detached, &mut problems);
         let given = output::read(self.output.as_ref(), &mut problems).await;
+        let files = std::mem::take(&mut self.attachments);
+        let files = attachments::check(&app.settings.files, files, &mut problems);
         let profile = admitted(app, &self.role)?;
         let (Ok(user), Some(options), true) = (user, options, problems.is_empty()) else {
             return Err(ApiError::fields("invalid_payload", problems));
@@ -95,12 +105,15 @@ impl ProtocolRequest {
             return resume::request(app, trace, session, &run_key, None, detached, answers).await;
         }
         let output = output::of_run(&profile, &options, given).await?;
+        let files = files?;
         let task = self.task_id.map(TaskTarget::Id).unwrap_or_else(|| {
             let default = || app.settings.default_task.clone();
             let title = self.task_title.or_else(default).unwrap_or_else(|| CHAT_TASK.to_owned());
             TaskTarget::Title { title, description: None, metadata: None }
         });
         let key = self.key.map(|key| self.key_space.run_key(&session, &key));
+        let bring = Bring { session: &session, key: key.as_ref(), detached: self.detached };
+        let attachments = Box::pin(files::resolve(app, trace, bring, files)).await?;
         let mut history = self.history;
         if let Some(context) = self.context {
             // By the run's own key, so that a repeated request is the same one.
@@ -111,6 +124,7 @@ impl ProtocolRequest {
         Ok(RunRequest {
             session,
             message: self.message,
+            attachments,
             history,
             task,
             output,

@@ -18,6 +18,7 @@ use super::error::ApiError;
 use super::options::{read_limits, read_options};
 use crate::agent::audit;
 use crate::agent::journal::{RecordedRequest, empty_chain};
+use crate::run::attachments::Attached;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
@@ -82,6 +83,7 @@ pub(super) async fn request(
     Ok(RunRequest {
         session,
         message: recorded.message,
+        attachments: recorded.attachments.into_iter().map(Attached::elsewhere).collect(),
         history: (!reads_thread).then_some(recorded.history),
         // Not the row's, which no MAC is over.
         task: TaskTarget::Id(recorded.task_id),

@@ -15,13 +15,15 @@ use utoipa::ToSchema;
 use wombat_core::session::SessionKey;
 
 use super::error::ApiError;
-use super::extract::JsonObject;
+use super::extract::{BodyWithFiles, check_rest};
 use super::fields::Fields;
 use super::header::{KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
 use super::options::{read_limits, read_options};
 use super::protocol_request::admitted;
-use super::{answers, detached, header, output, resume, sse};
+use super::{answers, attachments, detached, header, output, resume, sse};
+use crate::agent::files::{self, Bring};
 use crate::agent::launch;
+use crate::run::attachments::Given;
 use crate::run::request::{KeySpace, RunRequest, TaskTarget, Webhook};
 use crate::state::App;
 use crate::webhook::is_allowed_header;
@@ -66,6 +68,8 @@ pub(super) struct SendBody {
     limits: Option<Value>,
     /// The reply has to be JSON of a schema.
     output: Option<daemon_api::Output>,
+    /// Files for the model.
+    attachments: Option<Vec<daemon_api::Attachment>>,
     /// Whether to answer with a stream of events.
     stream: Option<bool>,
     /// Whether the run goes on when its caller leaves (docs/API.md, "Runs that outlive their caller");
@@ -88,7 +92,7 @@ pub(super) async fn send(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
     headers: HeaderMap,
-    JsonObject(body): JsonObject,
+    body: BodyWithFiles,
 ) -> Result<Response, ApiError> {
     let (request, wants_stream) = Box::pin(read(&app, &trace, headers, body, false)).await?;
     if request.detached {
@@ -114,7 +118,7 @@ pub(super) async fn stream(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
     headers: HeaderMap,
-    JsonObject(body): JsonObject,
+    body: BodyWithFiles,
 ) -> Result<Response, ApiError> {
     let (request, _) = Box::pin(read(&app, &trace, headers, body, false)).await?;
     if request.detached {
@@ -129,10 +133,11 @@ pub(super) async fn read(
     app: &App,
     trace: &TraceId,
     headers: HeaderMap,
-    body: Map<String, Value>,
+    body: BodyWithFiles,
     is_detached: bool,
 ) -> Result<(RunRequest, bool), ApiError> {
     let mut problems = BTreeMap::new();
+    let (body, files) = read_files(app, body, &mut problems)?;
     let mut fields = Fields::new(&body, "", &mut problems);
     let user_id = fields.required_text("user_id");
     let session_text = fields.required_text("session_key");
@@ -190,6 +195,7 @@ pub(super) async fn read(
         return Ok((request, wants_stream));
     }
     let output = output::of_run(&profile, &options, given).await?;
+    let files = files?;
     let task = match (task_id, task_title.or_else(|| app.settings.default_task.clone())) {
         (Some(id), _) => TaskTarget::Id(id),
         (None, Some(title)) => TaskTarget::Title { title, description, metadata: task_metadata },
@@ -207,9 +213,12 @@ pub(super) async fn read(
         (None, None) => None,
     };
     let webhook = checked(hook, app).await?;
+    let bring = Bring { session: &session, key: key.as_ref(), detached };
+    let attachments = Box::pin(files::resolve(app, trace, bring, files)).await?;
     let request = RunRequest {
         session,
         message,
+        attachments,
         history,
         task,
         output,
@@ -222,6 +231,21 @@ pub(super) async fn read(
         limits,
     };
     Ok((request, wants_stream))
+}
+
+/// The files of a body, and the body without them. That they are too large is said where nothing else is
+/// wrong.
+#[expect(clippy::type_complexity, reason = "a body and what was in it")]
+fn read_files(
+    app: &App,
+    body: BodyWithFiles,
+    problems: &mut BTreeMap<String, String>,
+) -> Result<(Map<String, Value>, Result<Vec<Given>, ApiError>), ApiError> {
+    let BodyWithFiles { object: mut rest, bytes, .. } = body;
+    let files = attachments::take(&mut rest, problems);
+    check_rest(app, bytes, attachments::base64_bytes(&files))?;
+    let files = attachments::check(&app.settings.files, files, problems);
+    Ok((rest, files))
 }
 
 async fn checked(

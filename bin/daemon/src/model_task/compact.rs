@@ -93,7 +93,7 @@ fn transcript(messages: &[Message]) -> String {
     for message in messages {
         let (who, text) = match message {
             Message::System { content } => ("system", content),
-            Message::User { content } => ("user", content),
+            Message::User { content, .. } => ("user", content),
             Message::Assistant(turn) => ("assistant", &turn.text),
             Message::Tool { content, .. } => ("tool", content),
         };

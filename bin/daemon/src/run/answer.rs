@@ -1,6 +1,6 @@
 //! How a run that worked ends.
 
-use daemon_api::{RequestKind, RunStatus, Step, ToolRequest};
+use daemon_api::{AttachmentReport, FileReport, RequestKind, RunStatus, Step, ToolRequest};
 use llm::Cost;
 use llm::event::{FinishReason, Usage};
 use llm::model::ModelRef;
@@ -38,6 +38,10 @@ pub struct RunAnswer {
     pub context_warning: Option<String>,
     /// What became of the reply where it had to fit a schema.
     pub output: Option<Output>,
+    /// The files that came with the message, and how the model got them.
+    pub attachments: Vec<AttachmentReport>,
+    /// The files that the agent has made.
+    pub files: Vec<FileReport>,
 }
 
 /// How a run ended that did not fail.

@@ -42,12 +42,19 @@ impl RunAnswer {
                 Some(Output::Misfits(errors)) => Some(Cow::Borrowed(errors)),
                 Some(Output::Fits(_)) | None => None,
             },
+            attachments: listed(&self.attachments),
+            files: listed(&self.files),
             replayed: matches!(self.ending, Ending::Replayed(_)).then_some(true),
             silent: matches!(self.ending, Ending::Silent).then_some(true),
             run_key: text(&self.run_key),
             tool_requests: is_waiting.then(|| Cow::Borrowed(self.tool_requests())),
         }
     }
+}
+
+/// A list, which is left out where there is nothing in it.
+fn listed<T: Clone>(items: &[T]) -> Option<Cow<'_, [T]>> {
+    (!items.is_empty()).then_some(Cow::Borrowed(items))
 }
 
 impl Serialize for RunAnswer {
@@ -110,7 +117,7 @@ pub fn cost_to_wire(cost: &llm::Cost) -> daemon_api::Cost<'_> {
 
 #[cfg(test)]
 mod tests {
-    use daemon_api::{RequestKind, Step, ToolRequest};
+    use daemon_api::{AttachmentReport, FileReport, RequestKind, Step, ToolRequest};
     use llm::Cost;
     use llm::event::{FinishReason, Usage};
     use llm::model::{ModelRef, Provider};
@@ -134,6 +141,8 @@ mod tests {
             workspace_digest: "d".to_owned(),
             context_warning: None,
             output: None,
+            attachments: Vec::new(),
+            files: Vec::new(),
         };
         serde_json::to_string(&answer).unwrap()
     }
@@ -240,10 +249,25 @@ mod tests {
             workspace_digest: "d".to_owned(),
             context_warning: Some("near".to_owned()),
             output: Some(Output::Misfits(vec!["a: is no number".to_owned()])),
+            attachments: vec![AttachmentReport {
+                file_id: Some("f".to_owned()),
+                name: "a.png".to_owned(),
+                media_type: "image/png".to_owned(),
+                size: 7,
+                sha256: "s".to_owned(),
+                used: "image".to_owned(),
+            }],
+            files: vec![FileReport {
+                file_id: "g".to_owned(),
+                name: "b.csv".to_owned(),
+                media_type: "text/csv".to_owned(),
+                size: 8,
+                sha256: "t".to_owned(),
+            }],
         };
         let text = serde_json::to_string(&answer).unwrap();
         let expected = format!(
-            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","output":null,"output_errors":["a: is no number"],"run_key":"k"}}"#
+            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","output":null,"output_errors":["a: is no number"],"attachments":[{{"file_id":"f","name":"a.png","media_type":"image/png","size":7,"sha256":"s","used":"image"}}],"files":[{{"file_id":"g","name":"b.csv","media_type":"text/csv","size":8,"sha256":"t"}}],"run_key":"k"}}"#
         );
         assert_eq!(text, expected);
         let read: daemon_api::RunAnswer<'_> = serde_json::from_str(&text).unwrap();

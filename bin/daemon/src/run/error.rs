@@ -87,6 +87,12 @@ pub enum RunErrorKind {
     RunNotFound,
     /// The backend lacks a feature that the request needs.
     FeatureMissing(&'static str),
+    /// The user has no such file.
+    FileNotFound(String),
+    /// The files of the message are too large together: the limit in bytes.
+    FilesTooLarge(usize),
+    /// The backend does not take a file: its code, its sentence, its details.
+    FileRefused(Box<FileRefusal>),
     /// As many messages of the session wait as may.
     QueueFull,
     /// No instance works on the run, and none will.
@@ -103,6 +109,17 @@ pub enum RunErrorKind {
     WorkspaceUnreadable(String),
     /// An internal error.
     Internal,
+}
+
+/// Why the backend does not take a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileRefusal {
+    /// `file_too_large` or `quota_exceeded`.
+    pub code: &'static str,
+    /// The sentence.
+    pub error: String,
+    /// The backend's details.
+    pub details: Value,
 }
 
 /// A failed run.
@@ -211,6 +228,9 @@ impl RunError {
             Kind::KeyConflict => "idempotency_conflict",
             Kind::RunNotFound => "run_not_found",
             Kind::FeatureMissing(_) => "feature_missing",
+            Kind::FileNotFound(_) => "file_not_found",
+            Kind::FilesTooLarge(_) => "payload_too_large",
+            Kind::FileRefused(refusal) => refusal.code,
             Kind::QueueFull => "session_queue_full",
             Kind::Stalled => "run_stalled",
             Kind::FailedElsewhere(_) => "run_failed",
@@ -267,6 +287,19 @@ impl RunError {
             }
             Kind::KeyConflict => "the idempotency key was already used for a different request",
             Kind::RunNotFound => "there is no journaled run with this key",
+            Kind::FileNotFound(file_id) => {
+                return format!("the user has no file with the id {file_id:?}, or no longer");
+            }
+            Kind::FilesTooLarge(most) => {
+                return format!(
+                    "the files of a message may have {most} bytes together (WOMBAT_ATTACHMENTS_MAX_BYTES)"
+                );
+            }
+            Kind::FileRefused(refusal) => return refusal.error.clone(),
+            Kind::FeatureMissing("files") => {
+                "a file_id needs a backend with the feature files, which this one does not announce in \
+                 /capabilities; send the file itself (name, media_type, data)"
+            }
             Kind::FeatureMissing(feature) => {
                 return format!(
                     "a run that goes on without its caller needs a backend with the feature {feature}, \
@@ -307,6 +340,9 @@ impl RunError {
                 details
             }
             (RunErrorKind::FailedElsewhere(failure), _) => failure.details.clone(),
+            (RunErrorKind::FileNotFound(file_id), _) => json!({ "file_id": file_id }),
+            (RunErrorKind::FilesTooLarge(most), _) => json!({ "max_bytes": most }),
+            (RunErrorKind::FileRefused(refusal), _) => refusal.details.clone(),
             (RunErrorKind::FeatureMissing(feature), _) => json!({ "feature": feature }),
             (_, Some(produced)) => serde_json::to_value(produced).unwrap_or_default(),
             (_, None) => json!({}),

@@ -146,9 +146,9 @@ pub fn estimate(messages: &[Message], tools: &ToolList) -> u64 {
 /// About how many tokens a message has.
 pub fn estimate_message(message: &Message) -> u64 {
     match message {
-        Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
-            estimate_tokens(content) as u64
-        }
+        Message::System { content }
+        | Message::User { content, .. }
+        | Message::Tool { content, .. } => estimate_tokens(content) as u64,
         Message::Assistant(turn) => estimate_turn(turn),
     }
 }

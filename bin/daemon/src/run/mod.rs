@@ -7,11 +7,13 @@
 
 pub mod answer;
 pub mod answer_json;
+pub mod attachments;
 pub mod context_window;
 pub mod error;
 pub mod events;
 pub mod failure;
 pub mod feed;
+pub mod file_text;
 pub mod handle;
 pub mod meter;
 pub mod output;

@@ -14,6 +14,7 @@ use wombat_core::session::SessionKey;
 use wombat_core::workspace::PromptMode;
 use zones::Zone;
 
+use super::attachments::Attached;
 use super::output::OutputFormat;
 
 /// One message to answer.
@@ -23,6 +24,8 @@ pub struct RunRequest {
     pub session: SessionKey,
     /// The user's message.
     pub message: String,
+    /// The files that come with it.
+    pub attachments: Vec<Attached>,
     /// Earlier turns; `None` loads the task's thread from the backend.
     pub history: Option<Vec<Message>>,
     /// The task that the reply belongs to.
@@ -82,13 +85,18 @@ impl KeySpace {
 }
 
 /// Tells whether two requests with the same key are the same request: the canonical JSON of
-/// message, task and history, and of the output that the caller asks for, if it does.
+/// message, task and history, and of the output that the caller asks for and the hashes of the files that
+/// come with it, if there are any.
 pub fn fingerprint(request: &RunRequest) -> String {
     let task = request.task.to_json();
     let history = request.history.as_ref().map(|turns| json!(turns));
     let mut parts = json!({ "message": request.message, "task": task, "history": history });
     if let Some(output) = request.output.as_deref().and_then(OutputFormat::named_by_key) {
         parts["output"] = output;
+    }
+    if !request.attachments.is_empty() {
+        let hashes = request.attachments.iter().map(|attached| attached.file.sha256.as_str());
+        parts["attachments"] = hashes.collect();
     }
     canonical_json(&parts)
 }

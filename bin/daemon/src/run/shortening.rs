@@ -29,13 +29,16 @@ pub(super) fn shorten(own: &mut [Message], excess: u64) -> (usize, usize) {
     for message in old.iter_mut() {
         let before = estimate_message(message);
         match message {
-            Message::Tool { content, .. } if left > 0 && content.len() > RESULT_LEFT_OUT.len() => {
+            Message::Tool { content, media, .. }
+                if left > 0 && (content.len() > RESULT_LEFT_OUT.len() || !media.is_empty()) =>
+            {
                 RESULT_LEFT_OUT.clone_into(content);
+                media.clear();
                 left_out += 1;
             }
             _ => continue,
         }
-        left = left.saturating_sub(before - estimate_message(message));
+        left = left.saturating_sub(before.saturating_sub(estimate_message(message)));
     }
     for message in old.iter_mut() {
         let before = estimate_message(message);
@@ -137,7 +140,7 @@ mod tests {
     }
 
     fn result(content: String) -> Message {
-        Message::Tool { call_id: "c".into(), name: "f".into(), content }
+        Message::tool("c", "f", content)
     }
 
     fn tokens(messages: &[Message]) -> u64 {

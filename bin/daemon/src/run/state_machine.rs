@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use llm::Media;
 use llm::event::{Completion, FinishReason};
 use llm::request::{AssistantMessage, Message, ToolCall, ToolChoice};
 use mc_client::idempotency::canonical_json;
@@ -128,6 +129,22 @@ pub struct PlannedCall {
     /// 1 for the first call of this tool with these arguments in the run, 2 for the second, …
     /// Part of the key of its write and of the request for its approval.
     pub nth: u32,
+}
+
+/// What a tool call came to, for the model.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ToolResult {
+    /// The text.
+    pub content: String,
+    /// The files beside it.
+    pub media: Vec<Media>,
+}
+
+/// A result of text only.
+impl From<String> for ToolResult {
+    fn from(content: String) -> Self {
+        Self { content, media: Vec::new() }
+    }
 }
 
 /// Two calls are equal when this text is.
@@ -295,17 +312,31 @@ impl RunState {
         }));
     }
 
+    /// Puts other items in the place of files of the conversation. Whether any was.
+    pub fn replace_media(&mut self, other: impl Fn(&Media) -> Option<Media>) -> bool {
+        let mut any = false;
+        for message in &mut self.messages {
+            let (Message::User { media, .. } | Message::Tool { media, .. }) = message else {
+                continue;
+            };
+            for item in media {
+                if let Some(other) = other(item) {
+                    *item = other;
+                    any = true;
+                }
+            }
+        }
+        any
+    }
+
     /// Processes the results of the calls of [`Next::CallTools`], in the same order.
-    pub fn on_tool_results(&mut self, results: Vec<String>) {
+    pub fn on_tool_results(&mut self, results: Vec<ToolResult>) {
         let Phase::Tools(calls) = std::mem::replace(&mut self.phase, Phase::Ask) else {
             return;
         };
-        for (planned, content) in calls.into_iter().zip(results) {
-            self.messages.push(Message::Tool {
-                call_id: planned.call.id,
-                name: planned.call.name,
-                content,
-            });
+        for (planned, result) in calls.into_iter().zip(results) {
+            let (id, name) = (planned.call.id, planned.call.name);
+            self.messages.push(Message::tool_with(id, name, result.content, result.media));
         }
         if self.tool_choice() == ToolChoice::None {
             self.messages.push(Message::user(self.sum_up()));

@@ -3,15 +3,18 @@
 //! The model chooses method, path, query and body. The path is normalised and must match a declared
 //! endpoint; the model never chooses host, headers or token.
 
+use http::header::CONTENT_DISPOSITION;
+use mc_client::files::name_problem;
 use mc_client::raw::{RawBody, RawRequest, RawResponse};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 use wombat_core::endpoint::{NormalPath, declares_reserved};
 
 use super::context::ToolContext;
-use super::reply::{ToolReply, is_clear};
+use super::reply::{ToolFile, ToolReply, is_clear};
 use super::specs::MISSION_CONTROL;
 use super::{method_override, refusal};
+use crate::run::attachments::name_for;
 
 /// How many bytes of an answer are read; the text for the model is cut further.
 pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -142,6 +145,9 @@ fn plain(number: &serde_json::Number) -> String {
 pub(super) fn reply(response: RawResponse) -> ToolReply {
     let status = response.status;
     if (200..300).contains(&status) {
+        if let Some(media_type) = response.media_type().filter(|_| !response.body.is_empty()) {
+            return media(&response, &media_type);
+        }
         let text = String::from_utf8_lossy(&response.body).into_owned();
         let text = if text.is_empty() { json!({ "status": status }).to_string() } else { text };
         let note = if response.truncated { "\n[cut: the answer was too long]" } else { "" };
@@ -155,6 +161,30 @@ pub(super) fn reply(response: RawResponse) -> ToolReply {
     let reason = refusal::reason(&response.headers, &response.body);
     let body = refusal::told(status, reason);
     if is_clear(status) { ToolReply::Rejected(body) } else { ToolReply::Unclear(body) }
+}
+
+/// An answer that is a picture or a PDF.
+fn media(response: &RawResponse, declared: &str) -> ToolReply {
+    if response.truncated {
+        let error = "the answer is too large to be shown";
+        return ToolReply::Data(json!({ "status": response.status, "error": error }).to_string());
+    }
+    let named = response.headers.get(CONTENT_DISPOSITION);
+    let named = named.and_then(|named| named.to_str().ok()).and_then(file_name);
+    let media_type = media_type::of(Some(declared), named.unwrap_or_default(), &response.body);
+    let name = named.map_or_else(|| name_for(&media_type, 1), str::to_owned);
+    let text = json!({ "status": response.status, "file": name, "media_type": media_type });
+    let file = ToolFile { name, media_type, bytes: response.body.clone() };
+    ToolReply::Files { text: text.to_string(), files: vec![file] }
+}
+
+/// The name in a `Content-Disposition` (RFC 6266), where it is a plain one.
+fn file_name(disposition: &str) -> Option<&str> {
+    let parameters = disposition.split(';').skip(1).map(str::trim);
+    let is_name = |parameter: &str| parameter.to_ascii_lowercase().starts_with("filename=");
+    let name = parameters.filter(|parameter| is_name(parameter)).next()?.split_once('=')?.1;
+    let name = name.trim().trim_matches('"');
+    name_problem(name).is_none().then_some(name)
 }
 
 #[cfg(test)]

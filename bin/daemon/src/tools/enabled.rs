@@ -12,6 +12,7 @@ use wombat_core::agent_config::{NamedTool, ToolPermissions};
 use super::ask_user::{self, Question};
 use super::context::ToolContext;
 use super::reply::ToolReply;
+use super::save_file;
 
 /// Makes a call: with arguments that fit the schema, after the role's rules have been asked, under this
 /// idempotency key.
@@ -34,7 +35,7 @@ pub(super) struct EnabledTool {
 }
 
 /// All of them, in the order in which the model sees them.
-pub(super) const ALL: [&EnabledTool; 1] = [&ask_user::TOOL];
+pub(super) const ALL: [&EnabledTool; 2] = [&ask_user::TOOL, &save_file::TOOL];
 
 /// What only the run itself can do.
 #[derive(Debug, Clone, PartialEq)]

@@ -25,6 +25,7 @@ mod operations;
 mod refreshing_cache;
 mod refusal;
 mod reply;
+mod save_file;
 mod set;
 mod specs;
 
@@ -39,7 +40,7 @@ pub use discovery::{Asker, Found, OpenApiPlace};
 pub use enabled::OwnCall;
 pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
-pub use reply::ToolReply;
+pub use reply::{ToolFile, ToolReply};
 pub use set::ToolSet;
 pub use specs::{RequestedCall, builtin_names};
 

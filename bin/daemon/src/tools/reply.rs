@@ -1,6 +1,8 @@
 //! The result of a tool call, and its text for the model.
 
+use bytes::Bytes;
 use mc_client::error::McError;
+use mc_client::types::FileMeta;
 use serde::Serialize;
 use serde_json::{Value, json};
 use wombat_core::untrusted::{FenceMark, break_control_tokens};
@@ -25,6 +27,15 @@ const MAX_REFUSAL_CHARS: usize = 300;
 pub enum ToolReply {
     /// The call succeeded; this came back from outside.
     Data(String),
+    /// The call succeeded; this text and these files came back from outside.
+    Files {
+        /// The text.
+        text: String,
+        /// The files.
+        files: Vec<ToolFile>,
+    },
+    /// The call has made this file, which is attached to the run's reply.
+    Saved(FileMeta),
     /// The call succeeded; text of the workspace, which its owner wrote: trusted like the prompt.
     Trusted(String),
     /// The backend, or something on the way, rejected the call.
@@ -46,6 +57,17 @@ pub enum ToolReply {
     Answered(Value),
     /// Nothing was done: the run itself makes this call.
     OfRun(OwnCall),
+}
+
+/// A file that a tool has given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolFile {
+    /// Its name: its own, or one that was made for it.
+    pub name: String,
+    /// What it is.
+    pub media_type: String,
+    /// Its bytes.
+    pub bytes: Bytes,
 }
 
 /// Words of our own about a call that was not made.
@@ -87,6 +109,16 @@ impl ToolReply {
         }
     }
 
+    /// The files that came back.
+    pub fn files(&self) -> &[ToolFile] {
+        if let Self::Files { files, .. } = self { files } else { &[] }
+    }
+
+    /// The file that the call has made.
+    pub fn saved(&self) -> Option<&FileMeta> {
+        if let Self::Saved(file) = self { Some(file) } else { None }
+    }
+
     /// What the backend said, where it refused whoever called (401 or 403).
     pub fn refusal(&self) -> Option<String> {
         let Self::Rejected(body) = self else { return None };
@@ -101,7 +133,11 @@ impl ToolReply {
     /// Why the call failed, as one short line for people; `None` when it succeeded.
     pub fn failure(&self) -> Option<String> {
         let why = match self {
-            Self::Data(_) | Self::Trusted(_) | Self::Answered(_) => return None,
+            Self::Data(_)
+            | Self::Files { .. }
+            | Self::Saved(_)
+            | Self::Trusted(_)
+            | Self::Answered(_) => return None,
             Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
                 let why = match &body["error"] {
                     Value::String(text) => shown::words(text),
@@ -127,13 +163,25 @@ impl ToolReply {
 
     /// Whether the call succeeded.
     pub fn is_ok(&self) -> bool {
-        matches!(self, Self::Data(_) | Self::Trusted(_) | Self::Answered(_))
+        matches!(
+            self,
+            Self::Data(_)
+                | Self::Files { .. }
+                | Self::Saved(_)
+                | Self::Trusted(_)
+                | Self::Answered(_)
+        )
     }
 
     /// Whether the call was made, or may have been.
     pub fn is_made(&self) -> bool {
         match self {
-            Self::Data(_) | Self::Trusted(_) | Self::Rejected(_) | Self::Unclear(_) => true,
+            Self::Data(_)
+            | Self::Files { .. }
+            | Self::Saved(_)
+            | Self::Trusted(_)
+            | Self::Rejected(_)
+            | Self::Unclear(_) => true,
             Self::NotMade(_)
             | Self::NotSent(_)
             | Self::NeedsApproval(_)
@@ -153,7 +201,13 @@ impl ToolReply {
     /// The text for the model: cut to `max_chars`, and fenced as data where it comes from outside.
     pub fn content(&self, tool: &str, max_chars: usize, mark: &FenceMark) -> String {
         match self {
-            Self::Data(text) => mark.fence(tool, &cut(text, max_chars)),
+            Self::Data(text) | Self::Files { text, .. } => mark.fence(tool, &cut(text, max_chars)),
+            Self::Saved(file) => {
+                let FileMeta { file_id, name, size, .. } = file;
+                let said = "saved; it is attached to your reply";
+                let told = json!({ "file_id": file_id, "name": name, "size": size, "note": said });
+                mark.fence(tool, &told.to_string())
+            }
             Self::Trusted(text) => cut(text, max_chars),
             Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
                 mark.fence(tool, &cut(&body.to_string(), max_chars))

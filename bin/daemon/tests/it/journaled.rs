@@ -62,7 +62,17 @@ pub(crate) fn request(history: Value) -> (&'static str, Value) {
 impl Journal {
     /// A world whose backend has a journal, with these steps, and takes tool requests.
     pub(crate) async fn world(settings: &[(&str, &str)], steps: Vec<Value>) -> (World, Self) {
-        let features = json!({ "run_journal": true, "tool_requests": true, "audit": true });
+        Self::world_with(settings, json!({}), steps).await
+    }
+
+    /// The same with more features.
+    pub(crate) async fn world_with(
+        settings: &[(&str, &str)],
+        more: Value,
+        steps: Vec<Value>,
+    ) -> (World, Self) {
+        let mut features = json!({ "run_journal": true, "tool_requests": true, "audit": true });
+        features.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let world = World::with(settings, features).await;
         let journal = Self::default();
         let by_index =

@@ -221,6 +221,7 @@ fn what_runs_tell_is_kept_in_a_redis_or_in_the_database() {
     assert!(unset.deltas.streams.is_none());
     assert_eq!((unset.deltas.ttl.as_secs(), unset.deltas.max_bytes), (3_600, 4 * 1024 * 1024));
     assert_eq!(unset.orphan_max_attempts, 8);
+    assert_eq!((unset.files.max_bytes, unset.files.quota_bytes), (20_971_520, 1_073_741_824));
     let url = ("MC_STREAM_URL", "rediss://user:pass@redis.example.org:6380/2");
     assert!(settings(&[SECRET, url]).unwrap().config.deltas.streams.is_some());
     for (name, wrong) in [
@@ -229,6 +230,8 @@ fn what_runs_tell_is_kept_in_a_redis_or_in_the_database() {
         ("MC_DELTAS_TTL_SECS", "0"),
         ("MC_DELTAS_MAX_BYTES", "1"),
         ("MC_ORPHAN_MAX_ATTEMPTS", "0"),
+        ("MC_FILE_MAX_BYTES", "0"),
+        ("MC_FILES_QUOTA_BYTES", "-1"),
     ] {
         let problems = problems(&[SECRET, (name, wrong)]);
         let named = problems.starts_with(name) && problems.contains("allowed: ");

@@ -59,6 +59,28 @@ pub enum StoreError {
     /// What runs tell is kept elsewhere, and that does not answer.
     #[error("what runs tell cannot be kept or read at present: {0} (MC_STREAM_URL); retry later")]
     DeltasUnavailable(&'static str),
+    /// There is no such file any more, or there never was, or it is another user's.
+    #[error("there is no such file")]
+    FileNotFound {
+        /// Its id.
+        file_id: String,
+    },
+    /// A file is larger than is kept.
+    #[error("the file is larger than is kept, {max_bytes} bytes (MC_FILE_MAX_BYTES)")]
+    FileTooLarge {
+        /// How large one may be.
+        max_bytes: u64,
+    },
+    /// The user's files take all the room there is for them.
+    #[error(
+        "the user's files have {used_bytes} bytes by now, and may have {quota_bytes} with this one (MC_FILES_QUOTA_BYTES): delete some"
+    )]
+    QuotaExceeded {
+        /// How much they may have.
+        quota_bytes: u64,
+        /// How much they have.
+        used_bytes: u64,
+    },
     /// A text that this database cannot store; others may.
     #[error("{0}")]
     Unstorable(&'static str),

@@ -1,13 +1,14 @@
 //! Messages, and the notifications that `@role` mentions in them create.
 
-use mc_client::types::{CreateMessage, CreateNotification, Message, Page};
+use mc_client::types::{Attachment, CreateMessage, CreateNotification, Message, Page};
+use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::error::StoreError;
 use super::notifications::Extras;
 use super::paging::{page, rows_for};
-use super::{Scope, Store, events, json_of, new_id, notifications, now, tasks, time};
+use super::{Scope, Store, events, files, json_of, new_id, notifications, now, tasks, time};
 use crate::mentions::mentioned_roles;
 
 /// Who wrote a message.
@@ -22,6 +23,15 @@ pub enum Author<'a> {
     Told,
 }
 
+/// What is attached to a message; older ones may have anything in any form.
+fn attachments(row: &AnyRow) -> Vec<Attachment> {
+    match json_of::<Value>(row.get("attachments")) {
+        None => Vec::new(),
+        Some(Value::Array(items)) => serde_json::from_value(Value::Array(items)).unwrap_or_default(),
+        Some(other) => vec![Attachment::Other(other)],
+    }
+}
+
 fn message(row: &AnyRow) -> Message {
     Message {
         id: row.get("id"),
@@ -30,7 +40,7 @@ fn message(row: &AnyRow) -> Message {
         actor_type: row.get("actor_type"),
         agent_role: row.get("agent_role"),
         actor_id: row.get("actor_id"),
-        attachments: json_of(row.get("attachments")),
+        attachments: attachments(row),
         data: json_of(row.get("data")),
         created_at: time(row.get("created_at")),
     }
@@ -48,6 +58,8 @@ pub async fn insert(
         Author::Agent(role) => ("agent", Some(role)),
         Author::Person | Author::Told => ("user", None),
     };
+    let attached = files::attach(&mut *tx, user_id, &new.attachments).await?;
+    let attached = (!attached.is_empty()).then(|| serde_json::to_string(&attached)).transpose()?;
     let row = sqlx::query(
         "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at, data) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
@@ -59,7 +71,7 @@ pub async fn insert(
     .bind(actor)
     .bind(agent_role)
     .bind(&new.actor_id)
-    .bind(new.attachments.as_ref().map(ToString::to_string))
+    .bind(attached)
     .bind(&new.idempotency_key)
     .bind(now())
     .bind(new.data.as_ref().map(ToString::to_string))

@@ -125,6 +125,8 @@ fn no_request() -> RequestStep<Value> {
         task: Value::Null,
         task_id: String::new(),
         output: None,
+        attachments: Vec::new(),
+        files: Vec::new(),
         detached: None,
     }
 }
@@ -143,6 +145,7 @@ fn no_answer() -> LlmStep<String> {
         prompt: PromptReport::default(),
         duration_ms: 0,
         definitions: std::collections::BTreeMap::new(),
+        files: std::collections::BTreeMap::new(),
         errors: Vec::new(),
         first_event: None,
         last_event: None,

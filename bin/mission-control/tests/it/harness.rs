@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use wombat_mission_control::deltas::DeltasConfig;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::store::database::Database;
+use wombat_mission_control::store::files::FileLimits;
 use service::forwarded::{Front, TrustedProxies};
 use wombat_mission_control::{BoardPassword, Config, ProxyLogin, RunError};
 
@@ -98,6 +99,7 @@ pub(crate) struct Options {
     pub(crate) proxy: Option<ProxyLogin>,
     pub(crate) leads: &'static [&'static str],
     pub(crate) deltas: DeltasConfig,
+    pub(crate) files: FileLimits,
     pub(crate) orphan_max_attempts: u32,
 }
 
@@ -112,6 +114,7 @@ impl Default for Options {
             proxy: None,
             leads: &[],
             deltas: DeltasConfig::default(),
+            files: FileLimits::default(),
             orphan_max_attempts: 8,
         }
     }
@@ -214,6 +217,7 @@ impl Backend {
             budget: options.budget.and_then(Nanos::of_usd),
             demo: options.demo,
             deltas: options.deltas,
+            files: options.files,
             orphan_max_attempts: options.orphan_max_attempts,
             board: options.board,
             board_proxy: options.proxy,

@@ -46,7 +46,7 @@ impl<'a> Facts<'a> {
         };
         let newest = messages.iter().rposition(|message| matches!(message, Message::User { .. }));
         let user = match newest.map(|at| &messages[at]) {
-            Some(Message::User { content }) => content.as_str(),
+            Some(Message::User { content, .. }) => content.as_str(),
             _ => "",
         };
         let since = &messages[newest.map_or(0, |at| at + 1)..];

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::media::Media;
 use crate::request::{AssistantMessage, LlmRequest, Message, ToolCall, ToolList};
 
 /// The result of a call of which none is known.
@@ -37,11 +38,8 @@ pub(in crate::provider) fn paired(messages: &[Message]) -> Cow<'_, [Message]> {
                 let results: Vec<Message> = (turn.tool_calls.iter().zip(&calls))
                     .map(|(given, call)| {
                         let found = result_of(&given.id, messages, at + 1, &mut used);
-                        Message::Tool {
-                            call_id: call.id.clone(),
-                            name: call.name.clone(),
-                            content: found.unwrap_or(NO_RESULT).to_owned(),
-                        }
+                        let (content, media) = found.unwrap_or((NO_RESULT, &[]));
+                        Message::tool_with(&call.id, &call.name, content, media.to_vec())
                     })
                     .collect();
                 paired.push(Message::Assistant(AssistantMessage {
@@ -50,9 +48,9 @@ pub(in crate::provider) fn paired(messages: &[Message]) -> Cow<'_, [Message]> {
                 }));
                 paired.extend(results);
             }
-            Message::Tool { name, content, .. } => {
+            Message::Tool { name, content, media, .. } => {
                 if !used[at] {
-                    paired.push(Message::User { content: result_note(name, content) });
+                    paired.push(Message::user_with(result_note(name, content), media.clone()));
                 }
             }
             Message::System { .. } | Message::User { .. } | Message::Assistant(_) => {
@@ -106,11 +104,13 @@ pub(in crate::provider) fn ordered(
                     instructions.push(content);
                     continue;
                 }
-                Message::User { content: system_note(&content) }
+                Message::user(system_note(&content))
             }
-            Message::User { content } if is_blank(&content) => Message::user(EMPTY),
-            Message::Tool { call_id, name, content } if is_blank(&content) => {
-                Message::Tool { call_id, name, content: EMPTY.to_owned() }
+            Message::User { content, media } if media.is_empty() && is_blank(&content) => {
+                Message::user(EMPTY)
+            }
+            Message::Tool { call_id, name, content, media } if is_blank(&content) => {
+                Message::tool_with(call_id, name, EMPTY, media)
             }
             Message::Assistant(turn) if turn.tool_calls.is_empty() && is_blank(&turn.text) => {
                 continue;
@@ -136,9 +136,15 @@ fn push(turns: &mut Vec<Message>, message: Message, order: Order) {
     if order.is_strict {
         match (turns.last_mut(), &message) {
             (None, Message::Assistant(_)) => turns.push(Message::user(BEGAN_EARLIER)),
-            (Some(Message::User { content }), Message::User { content: more }) => {
-                content.push_str("\n\n");
+            (
+                Some(Message::User { content, media }),
+                Message::User { content: more, media: others },
+            ) => {
+                if !content.is_empty() {
+                    content.push_str("\n\n");
+                }
                 content.push_str(more);
+                media.extend_from_slice(others);
                 return;
             }
             (Some(Message::Assistant(turn)), Message::Assistant(more)) => {
@@ -176,9 +182,8 @@ fn is_ordered(messages: &[Message], order: Order) -> bool {
         let fits = match (last, message) {
             (_, Message::System { content }) if is_blank(content) => false,
             (last, Message::System { .. }) => order.system_anywhere || last.is_none(),
-            (_, Message::User { content } | Message::Tool { content, .. }) if is_blank(content) => {
-                false
-            }
+            (_, Message::User { content, media }) if media.is_empty() && is_blank(content) => false,
+            (_, Message::Tool { content, .. }) if is_blank(content) => false,
             (_, Message::Assistant(turn)) if turn.tool_calls.is_empty() && is_blank(&turn.text) => {
                 false
             }
@@ -229,12 +234,50 @@ pub(in crate::provider) fn as_text(messages: &[Message]) -> Vec<Message> {
                 Some(turn.text).into_iter().filter(|text| !is_blank(text)).chain(calls).collect();
             Message::assistant(lines.join("\n"))
         }
-        Message::Tool { name, content, .. } => {
-            Message::User { content: result_note(&name, &content) }
+        Message::Tool { name, content, media, .. } => {
+            Message::user_with(result_note(&name, &content), media)
         }
         message => message,
     });
     text.collect()
+}
+
+/// The conversation with the images and documents of results in a turn of the user behind these, for
+/// servers whose results are text alone: not all of what `stays` says not to move.
+pub(in crate::provider) fn results_as_text(
+    messages: Cow<'_, [Message]>,
+    stays: impl Fn(&Media) -> bool,
+) -> Cow<'_, [Message]> {
+    let is_text = |message: &Message| match message {
+        Message::Tool { media, .. } => media.iter().all(&stays),
+        Message::System { .. } | Message::User { .. } | Message::Assistant(_) => true,
+    };
+    if messages.iter().all(is_text) {
+        return messages;
+    }
+    let mut turns: Vec<Message> = Vec::with_capacity(messages.len() + 1);
+    let (mut notes, mut moved): (Vec<String>, Vec<Media>) = (Vec::new(), Vec::new());
+    for mut message in messages.into_owned() {
+        if let Message::Tool { name, media, .. } = &mut message {
+            let (kept, out) = std::mem::take(media).into_iter().partition::<Vec<_>, _>(&stays);
+            *media = kept;
+            notes.extend(out.iter().map(|media| files_note(name, media)));
+            moved.extend(out);
+        } else if !moved.is_empty() {
+            let files = std::mem::take(&mut moved);
+            turns.push(Message::user_with(std::mem::take(&mut notes).join("\n"), files));
+        }
+        turns.push(message);
+    }
+    if !moved.is_empty() {
+        turns.push(Message::user_with(notes.join("\n"), moved));
+    }
+    Cow::Owned(turns)
+}
+
+/// Where a file comes from that stands apart from its result.
+fn files_note(tool: &str, media: &Media) -> String {
+    format!("{} is part of the result of {tool}.", media.mark())
 }
 
 /// The conversation with calls and results one to one, or as plain text if the request has no tools: a
@@ -339,12 +382,12 @@ fn result_of<'a>(
     messages: &'a [Message],
     from: usize,
     used: &mut [bool],
-) -> Option<&'a str> {
+) -> Option<(&'a str, &'a [Media])> {
     for (message, used) in messages.iter().zip(used).skip(from) {
         match message {
-            Message::Tool { call_id, content, .. } if call_id == id && !*used => {
+            Message::Tool { call_id, content, media, .. } if call_id == id && !*used => {
                 *used = true;
-                return Some(content);
+                return Some((content, media));
             }
             Message::Assistant(turn) if turn.tool_calls.iter().any(|call| call.id == id) => {
                 return None;

@@ -25,6 +25,7 @@ use crate::context::Received;
 use crate::error::LlmErrorKind;
 use crate::event::FinishReason;
 use crate::final_tool::FinalTool;
+use crate::media::{self, MediaSupport, Said};
 use crate::model::{ModelRef, Provider};
 use crate::request::{LlmRequest, ToolChoice, ToolList, ToolProblem};
 use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
@@ -49,6 +50,8 @@ pub(crate) struct Network {
     quirks: LearnedQuirks,
     refused: RefusedTools,
     unseen: Arc<UnseenTools>,
+    /// The models that read images and PDFs, as the operator says.
+    readers: [Vec<ModelRef>; 2],
 }
 
 impl Network {
@@ -70,7 +73,20 @@ impl Network {
             quirks: LearnedQuirks::default(),
             refused: RefusedTools::default(),
             unseen: Arc::default(),
+            readers: [settings.image_models.clone(), settings.pdf_models.clone()],
         })
+    }
+
+    /// Which images and documents a model gets.
+    pub(crate) fn media_support(&self, model: &ModelRef) -> MediaSupport {
+        let target = self.targets.get(&model.provider);
+        let is_own_server = target.is_none_or(Target::is_own_server);
+        let [images, pdfs] = self.readers.each_ref().map(|all| {
+            all.iter().any(|known| {
+                known.provider == model.provider && media::fits(&known.name, &model.name)
+            })
+        });
+        MediaSupport::at(model.provider, &model.name, is_own_server, Said { images, pdfs })
     }
 
     /// Whether a provider has the key that it needs.

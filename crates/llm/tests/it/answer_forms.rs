@@ -116,7 +116,7 @@ async fn tools_are_called_before_the_answer_is_given_by_one() {
     assert_eq!(names, ["weather"]);
     let call = answer.message.tool_calls[0].clone();
     asked.messages.push(Message::Assistant(answer.message));
-    asked.messages.push(Message::Tool { call_id: call.id, name: call.name, content: "sun".into() });
+    asked.messages.push(Message::tool(call.id, call.name, "sun"));
     let mut pieces = client.stream(asked, CallContext::default());
     let (mut told, mut end) = (String::new(), None);
     while let Some(piece) = pieces.next().await {
@@ -160,11 +160,7 @@ async fn a_turn_after_tools_in_which_none_may_be_called_still_has_a_form() {
         }],
         ..Default::default()
     }));
-    asked.messages.push(Message::Tool {
-        call_id: "a".into(),
-        name: "weather".into(),
-        content: "sun".into(),
-    });
+    asked.messages.push(Message::tool("a", "weather", "sun"));
     let auto = client.complete(&asked, &CallContext::default()).await.unwrap();
     assert_eq!(auto.message.text, r#"{"sum":7}"#);
     asked.tool_choice = ToolChoice::None;

@@ -37,11 +37,7 @@ async fn a_tool_round_trip_and_its_usage() {
     // Cached tokens are part of the prompt.
     assert_eq!((answer.usage.prompt_tokens, answer.usage.cached_tokens), (50, 30));
     request.messages.push(Message::Assistant(answer.message));
-    request.messages.push(Message::Tool {
-        call_id: "toolu_1".into(),
-        name: "weather".into(),
-        content: "sun".into(),
-    });
+    request.messages.push(Message::tool("toolu_1", "weather", "sun"));
     let answer = client.complete(&request, &CallContext::default()).await.unwrap();
     assert_eq!(
         (answer.message.text.as_str(), answer.finish_reason),
@@ -157,11 +153,7 @@ async fn thinking_comes_back_unchanged_with_the_results() {
         let stored = serde_json::to_string(&Message::Assistant(answer.message)).unwrap();
         request.messages.push(serde_json::from_str(&stored).unwrap());
         for id in ["toolu_1", "toolu_2"] {
-            request.messages.push(Message::Tool {
-                call_id: id.into(),
-                name: "weather".into(),
-                content: "sun".into(),
-            });
+            request.messages.push(Message::tool(id, "weather", "sun"));
         }
         request.tool_choice = ToolChoice::None;
         client.complete(&request, &CallContext::default()).await.unwrap();
@@ -222,11 +214,7 @@ async fn calls_without_tools_are_told_as_text() {
         tool_calls: vec![call],
         ..AssistantMessage::default()
     }));
-    request.messages.push(Message::Tool {
-        call_id: "c".into(),
-        name: "weather".into(),
-        content: "sun".into(),
-    });
+    request.messages.push(Message::tool("c", "weather", "sun"));
     client.complete(&request, &CallContext::default()).await.unwrap();
     let body = server.asked()[0].body.to_string();
     assert!(!body.contains("tool_use") && !body.contains("tool_result"), "{body}");

@@ -40,11 +40,7 @@ fn used(client: &LlmClient) -> LlmRequest {
         }],
         thoughts: None,
     };
-    let tool = Message::Tool {
-        call_id: "call00001".to_owned(),
-        name: "weather".to_owned(),
-        content: "sun".to_owned(),
-    };
+    let tool = Message::tool("call00001", "weather", "sun");
     let messages = vec![
         Message::system("Be kind."),
         Message::user("Hello"),
@@ -194,11 +190,7 @@ async fn sent_back(provider: Provider, model: &str, next: Provider, deltas: &[Va
     let kept = serde_json::to_string(&Message::Assistant(answer.message.clone())).unwrap();
     asked.messages.push(serde_json::from_str(&kept).unwrap());
     for call in answer.message.tool_calls {
-        asked.messages.push(Message::Tool {
-            call_id: call.id,
-            name: call.name,
-            content: "7".into(),
-        });
+        asked.messages.push(Message::tool(call.id, call.name, "7"));
     }
     let second = client(settings(next, model, &server.url));
     asked.model = second.model(llm::Tier::Default).clone();

@@ -46,11 +46,7 @@ async fn signatures_come_back_with_the_results_and_without_tools_none_is_called(
     let stored = serde_json::to_string(&Message::Assistant(answer.message)).unwrap();
     request.messages.push(serde_json::from_str(&stored).unwrap());
     for call in results {
-        request.messages.push(Message::Tool {
-            call_id: call.id,
-            name: call.name,
-            content: "sun".into(),
-        });
+        request.messages.push(Message::tool(call.id, call.name, "sun"));
     }
     request.messages.push(Message::system("Sum up."));
     request.tool_choice = ToolChoice::None;

@@ -220,11 +220,7 @@ async fn llama_cpp_pythons_forced_call_and_its_result_are_understood() {
         assert!(calls[0].arguments["place"].is_string(), "{calls:?}");
         llama.add(Value::Null);
         asked.messages.push(Message::Assistant(answer.message));
-        asked.messages.push(Message::Tool {
-            call_id: calls[0].id.clone(),
-            name: "weather".to_owned(),
-            content: "sunny".to_owned(),
-        });
+        asked.messages.push(Message::tool(calls[0].id.clone(), "weather", "sunny"));
         llama.asked();
         // It refuses a turn whose content is null, once.
         let answer = whole(&client, &asked).await.unwrap();

@@ -46,7 +46,7 @@ async fn play(
         for made in answer.message.tool_calls {
             let result = results.next().unwrap_or_else(|| panic!("a result for {made:?}"));
             let content = format!("<untrusted source=\"x\">\n{result}\n</untrusted>\n(data)");
-            messages.push(Message::Tool { call_id: made.id, name: made.name.clone(), content });
+            messages.push(Message::tool(made.id, made.name.clone(), content));
             calls.push((made.name, made.arguments));
         }
     }
@@ -105,11 +105,7 @@ async fn the_built_in_script_searches_reads_writes_and_completes_the_task() {
 #[tokio::test]
 async fn the_last_turn_promises_nothing_that_it_cannot_do() {
     let client = client(offline());
-    let result = |content: &str| Message::Tool {
-        call_id: "1".into(),
-        name: "call_backend".into(),
-        content: content.into(),
-    };
+    let result = |content: &str| Message::tool("1", "call_backend", content);
     let mut asked = request(
         &client,
         vec![

@@ -56,12 +56,7 @@ async fn tool_calls_go_out_and_their_results_go_back() {
     assert_eq!(first.message.tool_calls[1].arguments, json!({ "place": "Hobart" }));
     request.messages.push(Message::Assistant(first.message));
     for id in ["a", "b"] {
-        let name = "weather".to_owned();
-        request.messages.push(Message::Tool {
-            call_id: id.to_owned(),
-            name,
-            content: "sun".to_owned(),
-        });
+        request.messages.push(Message::tool(id, "weather", "sun"));
     }
     request.tool_choice = ToolChoice::None;
     client.complete(&request, &CallContext::default()).await.unwrap();
@@ -97,8 +92,7 @@ async fn arguments_that_are_no_json_reach_the_caller_as_text() {
         }],
         ..AssistantMessage::default()
     };
-    let tool =
-        Message::Tool { call_id: "a".into(), name: "weather".into(), content: "wrong".into() };
+    let tool = Message::tool("a", "weather", "wrong");
     let mut request = request(&client, vec![Message::user("x"), Message::Assistant(turn), tool]);
     request.tools = vec![weather()].into();
     client.complete(&request, &CallContext::default()).await.unwrap();

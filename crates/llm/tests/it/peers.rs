@@ -136,11 +136,9 @@ async fn calls_tools(client: &LlmClient, stream: bool) {
         let places: Vec<_> = calls.iter().map(|call| &call.arguments["place"]).collect();
         assert_eq!(places, ["Perth", "Zürich"]);
         asked.messages.push(Message::Assistant(answer.message));
-        asked.messages.extend(calls.into_iter().map(|call| Message::Tool {
-            call_id: call.id,
-            name: call.name,
-            content: "sunny".to_owned(),
-        }));
+        asked
+            .messages
+            .extend(calls.into_iter().map(|call| Message::tool(call.id, call.name, "sunny")));
     }
 }
 

@@ -166,11 +166,9 @@ async fn run(client: &LlmClient, mut request: LlmRequest) -> bool {
         if calls.is_empty() {
             request.messages.push(Message::user("And?"));
         }
-        request.messages.extend(calls.into_iter().map(|call| Message::Tool {
-            call_id: call.id,
-            name: call.name,
-            content: "done".to_owned(),
-        }));
+        request
+            .messages
+            .extend(calls.into_iter().map(|call| Message::tool(call.id, call.name, "done")));
     }
     true
 }

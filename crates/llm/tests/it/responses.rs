@@ -51,11 +51,7 @@ async fn reasoning_comes_back_with_the_results() {
     assert_eq!(answer.finish_reason, FinishReason::ToolCalls);
     let stored = serde_json::to_string(&Message::Assistant(answer.message)).unwrap();
     request.messages.push(serde_json::from_str(&stored).unwrap());
-    request.messages.push(Message::Tool {
-        call_id: "c".into(),
-        name: "weather".into(),
-        content: "sun".into(),
-    });
+    request.messages.push(Message::tool("c", "weather", "sun"));
     request.tool_choice = ToolChoice::None;
     let answer = client.complete(&request, &CallContext::default()).await.unwrap();
     assert_eq!(answer.message.text, "Sunny.");

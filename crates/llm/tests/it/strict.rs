@@ -44,11 +44,9 @@ async fn converse(profile: Profile, thinks: bool) {
         let calls = answer.message.tool_calls.clone();
         assert_eq!(calls.len(), 2, "{}", profile.name());
         asked.messages.push(Message::Assistant(answer.message));
-        asked.messages.extend(calls.into_iter().map(|call| Message::Tool {
-            call_id: call.id,
-            name: call.name,
-            content: "sun".to_owned(),
-        }));
+        asked
+            .messages
+            .extend(calls.into_iter().map(|call| Message::tool(call.id, call.name, "sun")));
     }
     let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
     assert_eq!(answer.message.text, "It is sunny.", "{}", profile.name());
@@ -71,11 +69,7 @@ async fn without_more_tools_every_provider_sums_up() {
         let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
         let call = answer.message.tool_calls[0].clone();
         asked.messages.push(Message::Assistant(answer.message));
-        asked.messages.push(Message::Tool {
-            call_id: call.id,
-            name: call.name,
-            content: "sun".to_owned(),
-        });
+        asked.messages.push(Message::tool(call.id, call.name, "sun"));
         asked.tool_choice = ToolChoice::None;
         let answer = client.complete(&asked, &CallContext::default()).await.unwrap();
         assert_eq!(answer.message.text, "In all: sun.", "{}", profile.name());

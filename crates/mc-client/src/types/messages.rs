@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::lenient;
+use super::files::{Attachment, FileMeta, FileRef};
+use super::{files, lenient};
 
 /// The kind of author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -50,9 +51,13 @@ pub struct Message {
         deserialize_with = "lenient::optional_text"
     )]
     pub actor_id: Option<String>,
-    /// Attachments, in the backend's terms.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attachments: Option<Value>,
+    /// What is attached: files (feature `files`), or what the backend has, in its own terms.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "files::attachments"
+    )]
+    pub attachments: Vec<Attachment>,
     /// The content as JSON, where it is the typed result of a run (feature `message_data`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
@@ -62,6 +67,13 @@ pub struct Message {
     /// When it was written.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::time")]
     pub created_at: Option<DateTime<Utc>>,
+}
+
+impl Message {
+    /// The attached files, as they were when the message was written.
+    pub fn files(&self) -> impl Iterator<Item = &FileMeta> {
+        self.attachments.iter().filter_map(Attachment::file)
+    }
 }
 
 /// `POST /messages`.
@@ -81,9 +93,9 @@ pub struct CreateMessage {
     /// The id of the author, in the backend's terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<String>,
-    /// Attachments, in the backend's terms.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attachments: Option<Value>,
+    /// The files to attach, in this order (feature `files`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "files::named")]
+    pub attachments: Vec<FileRef>,
     /// The content as JSON, which the backend keeps with the message (feature `message_data`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,

@@ -48,7 +48,7 @@ impl Input {
         let output = body.get("forwardedProps").and_then(|props| props.get("output")).cloned();
         let mut history = turns.unwrap_or_default();
         let message = match history.pop() {
-            Some(Message::User { content }) => content,
+            Some(Message::User { content, .. }) => content,
             Some(_) | None if !resume.is_empty() => String::new(),
             Some(_) | None => {
                 fields.problem("messages", "the last one must be the user's");

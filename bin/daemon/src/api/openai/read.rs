@@ -69,6 +69,7 @@ pub(super) fn read(
         limits: limits(body)?,
         detached: header::detaches(headers)?,
         output: output(body)?,
+        ..ProtocolRequest::default()
     };
     Ok((protocol_request, streams.then_some(Streamed { with_usage })))
 }
@@ -138,7 +139,7 @@ fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), Api
     }
     let n = earlier.len();
     match read_turn(n, last)? {
-        Message::User { content } if !content.trim().is_empty() => Ok((content, history)),
+        Message::User { content, .. } if !content.trim().is_empty() => Ok((content, history)),
         Message::User { .. } => Err(invalid(&format!("messages.{n}.content"), "must not be empty")),
         Message::System { .. } | Message::Assistant(_) | Message::Tool { .. } => {
             Err(invalid(&format!("messages.{n}.role"), "the last message must be the user's"))

@@ -37,7 +37,7 @@ fn the_oldest_turns_are_left_out_as_whole_turns() {
     assert!(fitted.tokens <= 1_000, "{fitted:?}");
     assert!(fitted.left_out >= 31 && fitted.left_out.is_multiple_of(2), "{fitted:?}");
     assert_eq!(fitted.messages[0], messages[0]);
-    let Message::User { content } = &fitted.messages[1] else { panic!("{fitted:?}") };
+    let Message::User { content, .. } = &fitted.messages[1] else { panic!("{fitted:?}") };
     assert!(content.contains(&format!("{} earlier messages", fitted.left_out)), "{content}");
     assert_eq!(fitted.messages[2], messages[1 + fitted.left_out]);
     assert_eq!(fitted.messages.last(), messages.last());
@@ -66,11 +66,7 @@ fn old_tool_results_go_when_there_is_no_history_left_and_the_newest_stay() {
             tool_calls: vec![call],
             ..AssistantMessage::default()
         }));
-        messages.push(Message::Tool {
-            call_id: n.to_string(),
-            name: "f".into(),
-            content: text(400),
-        });
+        messages.push(Message::tool(n.to_string(), "f", text(400)));
     }
     let fitted = fit(&messages, 1..1, 0, 1_000);
     assert_eq!((fitted.left_out, fitted.results_left_out), (0, 2));
@@ -104,7 +100,7 @@ fn system_messages_of_the_history_stay_in_front_of_what_is_left() {
     assert!(fitted.tokens <= 1_000 && fitted.left_out >= 31, "{fitted:?}");
     assert_eq!(fitted.messages[..3], [&messages[0], &messages[1], &messages[4]].map(Clone::clone));
     assert!(
-        matches!(&fitted.messages[3], Message::User { content } if content.contains("left out"))
+        matches!(&fitted.messages[3], Message::User { content, .. } if content.contains("left out"))
     );
     assert_eq!(fitted.messages.len(), 4 + 40 - fitted.left_out + 1);
 }

@@ -102,7 +102,7 @@ fn calls_of_a_cut_answer_are_not_made_and_the_model_hears_of_it() {
         run.on_completion(cut(text));
         let Next::Ask { messages, tool_choice } = run.next() else { panic!("{run:?}") };
         assert_eq!(tool_choice, ToolChoice::Auto);
-        let Some(Message::User { content }) = messages.last() else { panic!("{messages:?}") };
+        let Some(Message::User { content, .. }) = messages.last() else { panic!("{messages:?}") };
         assert!(content.contains("77 tokens") && content.contains("cut off"), "{content}");
         assert_eq!(messages.len(), 3 + usize::from(!text.is_empty()));
         run.on_completion(answer("short", &[], FinishReason::Stop));

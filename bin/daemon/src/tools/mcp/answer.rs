@@ -1,18 +1,26 @@
 //! Converts the result of an MCP tool into a reply.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mc_client::files::name_problem;
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::{Value, json};
 
-use crate::tools::reply::ToolReply;
+use crate::run::attachments::name_for;
+use crate::tools::reply::{ToolFile, ToolReply};
 
 /// How many values of structured content are looked for in the text, and in how much of it.
 const MAX_COMPARED: usize = 256;
 const MAX_COMPARED_BYTES: usize = 256 * 1024;
 
-/// Joins the parts of a result; parts that a model cannot read are replaced by a note. Structured content
-/// follows where it says more than the text. `clean` leaves out the server's secrets.
+/// The most files of one result.
+const MAX_FILES: usize = 8;
+
+/// Joins the parts of a result. Its pictures, sounds and other files come beside the text, where a note says
+/// so. Structured content follows where it says more than the text. `clean` leaves out the server's secrets.
 pub(super) fn of_result(result: CallToolResult, clean: impl Fn(&str) -> String) -> ToolReply {
-    let parts: Vec<String> = result.content.iter().map(part).collect();
+    let mut files = Vec::new();
+    let parts: Vec<String> = result.content.iter().map(|block| part(block, &mut files)).collect();
     let mut text = parts.join("\n\n");
     // Servers repeat structured content as text for clients that do not know it: all of it, or a summary.
     if let Some(structured) = result.structured_content.filter(|value| !says(&text, value)) {
@@ -27,6 +35,9 @@ pub(super) fn of_result(result: CallToolResult, clean: impl Fn(&str) -> String) 
     if result.is_error == Some(true) {
         let said = if text.is_empty() { "the tool failed".to_owned() } else { text };
         return ToolReply::Rejected(json!({ "error": said }));
+    }
+    if !files.is_empty() {
+        return ToolReply::Files { text, files };
     }
     if text.is_empty() {
         ToolReply::Data(json!({ "ok": true }).to_string())
@@ -95,16 +106,17 @@ fn leaves(value: &Value, out: &mut Vec<String>) -> bool {
     }
 }
 
-fn part(block: &ContentBlock) -> String {
+fn part(block: &ContentBlock, files: &mut Vec<ToolFile>) -> String {
     match block {
         ContentBlock::Text(text) => text.text.clone(),
-        ContentBlock::Image(image) => unreadable("image", &image.mime_type, image.data.len()),
-        ContentBlock::Audio(audio) => unreadable("audio", &audio.mime_type, audio.data.len()),
+        ContentBlock::Image(image) => file("image", None, &image.mime_type, &image.data, files),
+        ContentBlock::Audio(audio) => file("audio", None, &audio.mime_type, &audio.data, files),
         ContentBlock::Resource(resource) => match &resource.resource {
             ResourceContents::TextResourceContents { uri, text, .. } => format!("[{uri}]\n{text}"),
             ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {
                 let kind = mime_type.as_deref().unwrap_or("binary");
-                format!("[{uri}] {}", unreadable("resource", kind, blob.len()))
+                let name = uri.rsplit('/').next().filter(|name| name_problem(name).is_none());
+                format!("[{uri}] {}", file("resource", name, kind, blob, files))
             }
             _ => "[a resource of an unknown kind; left out]".to_owned(),
         },
@@ -115,9 +127,25 @@ fn part(block: &ContentBlock) -> String {
     }
 }
 
-/// A note in place of binary data. `length` counts characters of base64.
-fn unreadable(what: &str, kind: &str, length: usize) -> String {
-    format!("[{what}, {kind}, about {} bytes; left out]", length / 4 * 3)
+/// Adds a file, and gives the note in its place.
+fn file(
+    what: &str,
+    name: Option<&str>,
+    declared: &str,
+    base64: &str,
+    files: &mut Vec<ToolFile>,
+) -> String {
+    let bytes = STANDARD.decode(base64).ok().filter(|_| files.len() < MAX_FILES);
+    let Some(bytes) = bytes else {
+        // `length` counts characters of base64.
+        let size = base64.len() / 4 * 3;
+        return format!("[{what}, {declared}, about {size} bytes; left out]");
+    };
+    let media_type = media_type::of(Some(declared), name.unwrap_or_default(), &bytes);
+    let name = name.map_or_else(|| name_for(&media_type, files.len() + 1), str::to_owned);
+    let note = format!("[{what} {name}, {media_type}, {} bytes]", bytes.len());
+    files.push(ToolFile { name, media_type, bytes: bytes.into() });
+    note
 }
 
 #[cfg(test)]
@@ -132,15 +160,21 @@ mod tests {
     fn texts_are_joined_and_the_rest_is_named() {
         let reply = read(json!({ "content": [
             { "type": "text", "text": "one" },
-            { "type": "image", "data": "AAAAAAAA", "mimeType": "image/png" },
+            { "type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png" },
+            { "type": "image", "data": "?", "mimeType": "image/png" },
             { "type": "resource", "resource": { "uri": "a://b", "text": "two" } },
+            { "type": "resource", "resource": { "uri": "a://x/d.pdf", "blob": "JVBERi0xLjc=", "mimeType": "application/pdf" } },
             { "type": "resource_link", "uri": "a://c", "name": "c" },
         ] }));
-        let ToolReply::Data(text) = reply else { panic!("{reply:?}") };
+        let ToolReply::Files { text, files } = reply else { panic!("{reply:?}") };
         assert_eq!(
             text,
-            "one\n\n[image, image/png, about 6 bytes; left out]\n\n[a://b]\ntwo\n\n{\"resource\":\"a://c\",\"name\":\"c\"}"
+            "one\n\n[image image-1.png, image/png, 8 bytes]\n\n[image, image/png, about 0 bytes; left out]\n\n\
+             [a://b]\ntwo\n\n[a://x/d.pdf] [resource d.pdf, application/pdf, 8 bytes]\n\n\
+             {\"resource\":\"a://c\",\"name\":\"c\"}"
         );
+        let named: Vec<_> = files.iter().map(|file| (&*file.name, &*file.media_type)).collect();
+        assert_eq!(named, [("image-1.png", "image/png"), ("d.pdf", "application/pdf")]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. Those of the audit log are only added to.
-const TABLES: [(&str, &str); 23] = [
+const TABLES: [(&str, &str); 25] = [
     ("_sqlx_migrations", "SELECT"),
     ("audit", "SELECT, INSERT"),
     ("audit_reasons", "SELECT, INSERT"),
@@ -14,6 +14,8 @@ const TABLES: [(&str, &str); 23] = [
     ("budgets", ALL),
     ("documents", ALL),
     ("events", ALL),
+    ("file_parts", ALL),
+    ("files", ALL),
     ("heartbeats", ALL),
     ("idempotency", ALL),
     ("messages", ALL),

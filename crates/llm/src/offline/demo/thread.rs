@@ -21,10 +21,10 @@ impl<'a> Thread<'a> {
                 Message::Assistant(turn) if !turn.text.is_empty() => {
                     thread.replies.push(&turn.text)
                 }
-                Message::User { content } if content.starts_with(OTHER_AGENT) => {
+                Message::User { content, .. } if content.starts_with(OTHER_AGENT) => {
                     thread.replies.push(content);
                 }
-                Message::User { content } => thread.asked.push(content),
+                Message::User { content, .. } => thread.asked.push(content),
                 Message::Assistant(_) | Message::System { .. } | Message::Tool { .. } => {}
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn messages(provider: Provider, messages: &[Message], has_tools: bool
             // a user turn.
             Message::System { content } if content.trim().is_empty() => {}
             Message::System { content } => turns.push("user", text(&system_note(content))),
-            Message::User { content } => turns.push("user", text(content)),
+            Message::User { content, .. } => turns.push("user", text(content)),
             Message::Assistant(turn) => turns.assistant(assistant(provider, turn, &mut ids)),
             Message::Tool { call_id, content, .. } => {
                 let content = if content.trim().is_empty() { EMPTY } else { content };

@@ -265,7 +265,7 @@ fn calls(text: &str, calls: Vec<ToolCall>) -> Message {
 }
 
 fn result(id: &str, name: &str, content: &str) -> Message {
-    Message::Tool { call_id: id.into(), name: name.into(), content: content.into() }
+    Message::tool(id, name, content)
 }
 
 /// Checks the protocol's rules for the order of turns and blocks.

@@ -199,12 +199,12 @@ impl Writer<'_> {
                 object.text("role", "system");
                 object.text("content", content);
             }
-            Message::User { content } => {
+            Message::User { content, .. } => {
                 object.text("role", "user");
                 object.text("content", content);
             }
             Message::Assistant(turn) => self.assistant(turn, &mut object),
-            Message::Tool { call_id, name, content } => {
+            Message::Tool { call_id, name, content, .. } => {
                 object.text("role", "tool");
                 object.text("tool_call_id", &self.id(call_id));
                 object.text("content", content);

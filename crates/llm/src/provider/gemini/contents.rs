@@ -35,7 +35,7 @@ pub(super) fn contents(model: &ModelRef, messages: &[Message], has_tools: bool) 
         match message {
             Message::System { content } if content.trim().is_empty() => {}
             Message::System { content } => turns.push(Turn::User, text(&system_note(content))),
-            Message::User { content } => turns.push(Turn::User, text(content)),
+            Message::User { content, .. } => turns.push(Turn::User, text(content)),
             Message::Assistant(turn) => {
                 given.extend(turn.tool_calls.iter().map(given_id));
                 turns.model(model_parts(model, turn));

@@ -45,7 +45,7 @@ fn read(events: &[Value]) -> Result<Answer, Failure> {
 }
 
 fn result(call: &ToolCall) -> Message {
-    Message::Tool { call_id: call.id.clone(), name: call.name.clone(), content: "7".into() }
+    Message::tool(&call.id, &call.name, "7")
 }
 
 #[test]
@@ -287,11 +287,8 @@ fn message() -> impl Strategy<Value = Message> {
         (text(), prop::collection::vec(call, 0..3)).prop_map(|(text, tool_calls)| {
             Message::Assistant(AssistantMessage { text, tool_calls, thoughts: None })
         }),
-        (id(), "[fg]", text()).prop_map(|(call_id, name, content)| Message::Tool {
-            call_id,
-            name,
-            content
-        }),
+        (id(), "[fg]", text())
+            .prop_map(|(call_id, name, content)| Message::tool(call_id, name, content)),
     ]
 }
 

@@ -17,7 +17,7 @@ pub(super) fn calls(ids: &[&str]) -> Message {
 }
 
 pub(super) fn result(id: &str, content: &str) -> Message {
-    Message::Tool { call_id: id.to_owned(), name: "f".to_owned(), content: content.to_owned() }
+    Message::tool(id, "f", content)
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn wrong(messages: &[Message], order: Order) -> Option<String> {
     for (at, message) in messages.iter().enumerate() {
         let (next, text) = match message {
             Message::System { content } => ("system", content),
-            Message::User { content } => ("user", content),
+            Message::User { content, .. } => ("user", content),
             Message::Assistant(turn) => ("assistant", &turn.text),
             Message::Tool { content, .. } => ("tool", content),
         };

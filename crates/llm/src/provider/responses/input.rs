@@ -25,7 +25,7 @@ pub(super) fn input(provider: Provider, messages: &[Message], has_tools: bool) -
             Message::System { content } => {
                 input.push(json!({ "role": "system", "content": content }));
             }
-            Message::User { content } => {
+            Message::User { content, .. } => {
                 let content = if content.trim().is_empty() { EMPTY } else { content };
                 input.push(json!({ "role": "user", "content": content }));
             }

@@ -246,7 +246,7 @@ fn sealed_thoughts_go_back_in_front_of_what_they_led_to() {
     ];
     let stored = serde_json::to_string(&whole(&output).message).unwrap();
     let turn: AssistantMessage = serde_json::from_str(&stored).unwrap();
-    let result = Message::Tool { call_id: "c".into(), name: "f".into(), content: "7".into() };
+    let result = Message::tool("c", "f", "7");
     let turns = [Message::user("Go"), Message::Assistant(turn), result];
     assert_eq!(
         input(Provider::OpenAi, &turns, true),
@@ -359,8 +359,7 @@ fn every_call_has_one_output_and_an_id_that_fits() {
     let calls = |calls: Vec<ToolCall>| {
         Message::Assistant(AssistantMessage { tool_calls: calls, ..AssistantMessage::default() })
     };
-    let result =
-        |id: &str| Message::Tool { call_id: id.into(), name: "f".into(), content: id.into() };
+    let result = |id: &str| Message::tool(id, "f", id);
     let turns = [
         Message::system(" "),
         Message::user(""),

@@ -177,7 +177,7 @@ pub(in crate::provider) fn speaks_of_tools(messages: &[Message]) -> bool {
     messages.iter().any(|message| {
         let text = match message {
             Message::System { content }
-            | Message::User { content }
+            | Message::User { content, .. }
             | Message::Tool { content, .. } => content,
             Message::Assistant(turn) => &turn.text,
         };

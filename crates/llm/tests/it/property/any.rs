@@ -176,14 +176,11 @@ pub(super) fn messages() -> impl Strategy<Value = Vec<Message>> {
             Message::Assistant(AssistantMessage { text, tool_calls, thoughts })
         },
     );
-    let tool = (id(), name(), text()).prop_map(|(call_id, name, content)| Message::Tool {
-        call_id,
-        name,
-        content,
-    });
+    let tool = (id(), name(), text())
+        .prop_map(|(call_id, name, content)| Message::tool(call_id, name, content));
     let message = prop_oneof![
         1 => text().prop_map(|content| Message::System { content }),
-        3 => text().prop_map(|content| Message::User { content }),
+        3 => text().prop_map(Message::user),
         3 => assistant,
         2 => tool,
     ];

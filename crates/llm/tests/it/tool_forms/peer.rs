@@ -246,11 +246,8 @@ fn with_history(client: &LlmClient, tools: &[ToolSpec], history: &[Call]) -> Llm
         tool_calls: calls.collect(),
         ..AssistantMessage::default()
     }));
-    let results = history.iter().enumerate().map(|(n, (name, _))| Message::Tool {
-        call_id: id(n),
-        name: name.clone(),
-        content: "done".to_owned(),
-    });
+    let results =
+        history.iter().enumerate().map(|(n, (name, _))| Message::tool(id(n), name.clone(), "done"));
     request.messages.extend(results);
     request
 }

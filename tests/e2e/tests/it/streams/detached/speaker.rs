@@ -101,7 +101,7 @@ async fn speak(State(speaker): State<Speaker>, body: String) -> Response {
     let all = (events.into_iter(), upto, speaker.pace);
     let body = futures::stream::unfold(all, |(mut events, mut upto, pace)| async move {
         let (needs, event) = events.next()?;
-        let _never_closed = upto.wait_for(|upto| *upto >= needs).await;
+        drop(upto.wait_for(|upto| *upto >= needs).await);
         sleep(pace).await;
         Some((Ok::<_, std::io::Error>(event), (events, upto, pace)))
     });

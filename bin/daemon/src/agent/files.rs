@@ -1,0 +1,71 @@
+//! The files of a run: those that come with its message (`resolve`), those of the thread (`history`) and those
+//! of tools' results. The journal holds their hashes; their bytes are fetched from the backend when a model
+//! is to get them (`load`), by whichever instance. What became of each is told in the answer (`report`).
+
+mod history;
+mod load;
+mod report;
+mod resolve;
+mod tool_files;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use mc_client::steps::KnownFile;
+
+pub(crate) use self::report::{attachments_of, saved_of};
+pub(crate) use self::resolve::{Bring, resolve};
+use crate::run::attachments::used;
+
+/// What a run knows of its files.
+#[derive(Default)]
+pub(super) struct RunFiles(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// The files that came with the message.
+    attachments: Vec<KnownFile>,
+    /// The bytes that are here, by hash.
+    bytes: HashMap<String, Bytes>,
+    /// What no model gets although it would read it, and why, by hash.
+    withheld: BTreeMap<String, &'static str>,
+    /// How models got files, by hash.
+    uses: BTreeMap<String, String>,
+    /// The files that the agent has made, with their content.
+    saved: Vec<(KnownFile, Bytes)>,
+    /// The bytes of tools' files that models got.
+    of_tools: usize,
+}
+
+impl RunFiles {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes which files came with the message.
+    pub(super) fn set_attachments(&self, files: Vec<KnownFile>) {
+        self.inner().attachments = files;
+    }
+
+    /// The files that the agent has made.
+    pub(super) fn saved(&self) -> Vec<KnownFile> {
+        self.inner().saved.iter().map(|(file, _)| file.clone()).collect()
+    }
+
+    /// Notes how a turn of the model got files.
+    pub(super) fn note(&self, uses: &BTreeMap<String, String>) {
+        let mut inner = self.inner();
+        for (hash, used) in uses {
+            add_use(&mut inner.uses, hash, used);
+        }
+    }
+}
+
+/// Notes a use, unless a better one is known.
+fn add_use(uses: &mut BTreeMap<String, String>, hash: &str, used: &str) {
+    let is_better = uses.get(hash).is_none_or(|known| used::rank(known) < used::rank(used));
+    if is_better {
+        uses.insert(hash.to_owned(), used.to_owned());
+    }
+}

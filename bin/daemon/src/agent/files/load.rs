@@ -1,0 +1,163 @@
+//! The bytes of files, as a model gets them.
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use llm::Media;
+use llm::error::LlmErrorKind;
+use llm::request::Message;
+use mc_client::error::McError;
+use mc_client::steps::KnownFile;
+use wombat_core::untrusted::break_control_tokens;
+
+use crate::agent::context::RunContext;
+use crate::run::attachments::{stored, used};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::file_text::text_of;
+use crate::run::state_machine::RunState;
+
+/// How many files are fetched at the same time.
+const PARALLEL: usize = 4;
+
+/// What is said of a file that a provider did not take.
+const REFUSED: &str = "the model could not be shown its content";
+
+/// The least of a text that is given, characters, however little room there is.
+const LEAST_CHARS: usize = 200;
+
+impl RunContext<'_> {
+    /// The newest turn of the conversation, with the files that came with it.
+    pub(in crate::agent) async fn with_attachments(
+        &self,
+        newest: String,
+        attachments: &[KnownFile],
+    ) -> Result<Message, RunError> {
+        self.files.set_attachments(attachments.to_vec());
+        let max_chars = self.text_room(attachments);
+        let is_first = |(at, file): &(usize, &KnownFile)| {
+            !attachments[..*at].iter().any(|before| before.sha256 == file.sha256)
+        };
+        let load: Vec<_> = attachments
+            .iter()
+            .enumerate()
+            .map(|(at, file)| async move {
+                if is_first(&(at, file)) {
+                    self.media(file, max_chars).await
+                } else {
+                    Ok(stand_in(file, "the same content as in a file before"))
+                }
+            })
+            .collect();
+        let media = stream::iter(load).buffered(PARALLEL).try_collect().await?;
+        Ok(Message::user_with(newest, media))
+    }
+
+    /// How many characters of the text of each of these files a model gets: together they leave half of the
+    /// room for the prompt to everything else.
+    fn text_room(&self, files: &[KnownFile]) -> usize {
+        let most = self.run.app.settings.tool_result_max_chars;
+        let texts = files.iter().filter(|file| media_type::is_text(&file.media_type)).count();
+        // Half of the room; a token is about four characters, but of some languages two.
+        let room = self.prompt_room().and_then(|tokens| usize::try_from(tokens).ok());
+        let share = room.map_or(most, |characters| characters / texts.max(1));
+        most.min(share).max(LEAST_CHARS)
+    }
+
+    /// A file as a model gets it, or what stands in its place.
+    pub(super) async fn media(
+        &self,
+        file: &KnownFile,
+        max_chars: usize,
+    ) -> Result<Media, RunError> {
+        let Some(bytes) = self.bytes(file).await? else {
+            let why = "its content is no longer available: the file was deleted, or was sent for an \
+                       earlier attempt only";
+            return Ok(self.withheld(file, used::GONE, why));
+        };
+        let media_type = media_type::of(Some(&file.media_type), &file.name, &bytes);
+        let is_text = media_type::is_text(&media_type);
+        let text = if is_text { text_of(&bytes, max_chars) } else { None };
+        let media = Media::new(break_control_tokens(&file.name), media_type, bytes);
+        Ok(match text {
+            Some(text) => {
+                let source = format!("file {}", file.name);
+                media.with_text(self.run.fence().fence(&source, &text))
+            }
+            None => media,
+        })
+    }
+
+    /// What stands in the place of a file that no model gets.
+    pub(super) fn withheld(&self, file: &KnownFile, why: &'static str, said: &str) -> Media {
+        self.files.inner().withheld.insert(file.sha256.clone(), why);
+        stand_in(file, said)
+    }
+
+    /// After a provider has refused the conversation: names files in the place of what models got of them,
+    /// first pictures and documents, then texts. Whether there was anything.
+    pub(in crate::agent) fn withhold_files(&self, error: &RunError, state: &mut RunState) -> bool {
+        let is_too_long = matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::ContextTooLong, _));
+        let all = [|media: &Media| media.bytes().is_some() && media.kind().is_some(), |media: &Media| {
+            media.bytes().is_some()
+        }];
+        let which = if is_too_long { &all[..] } else { &all[..1] };
+        which.iter().any(|is_it| {
+            state.replace_media(|media| {
+                if !is_it(media) {
+                    return None;
+                }
+                let file = KnownFile {
+                    file_id: None,
+                    name: media.name().to_owned(),
+                    media_type: media.media_type().to_owned(),
+                    size: media.size(),
+                    sha256: media.sha256().to_owned(),
+                };
+                Some(self.withheld(&file, used::NAMED, REFUSED))
+            })
+        })
+    }
+
+    /// The bytes of a file: from the request, or from the backend. `None` where they are no longer to be
+    /// had.
+    async fn bytes(&self, file: &KnownFile) -> Result<Option<Bytes>, RunError> {
+        if let Some(bytes) = self.files.inner().bytes.get(&file.sha256) {
+            return Ok(Some(bytes.clone()));
+        }
+        let attached = &self.run.request.attachments;
+        let given = attached.iter().find(|attached| attached.file.sha256 == file.sha256);
+        let bytes = match given.and_then(|attached| attached.bytes.clone()) {
+            Some(bytes) => Some(bytes),
+            None => self.fetch(file).await?,
+        };
+        let mut inner = self.files.inner();
+        if let Some(bytes) = &bytes {
+            inner.withheld.remove(&file.sha256);
+            inner.bytes.insert(file.sha256.clone(), bytes.clone());
+        }
+        Ok(bytes)
+    }
+
+    /// Fetches a file from the backend. One that has other bytes by now is not the one that was meant.
+    async fn fetch(&self, file: &KnownFile) -> Result<Option<Bytes>, RunError> {
+        let stored = stored(file).filter(|_| self.capabilities.has("files"));
+        let Some(stored) = stored else { return Ok(None) };
+        let Ok(most) = usize::try_from(stored.size) else { return Ok(None) };
+        match self.client.file_bytes(&stored, most).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_file_not_found() || error.is_not_found() => Ok(None),
+            Err(error @ McError::BadAnswer { .. }) => {
+                tracing::warn!(%error, "a file of the backend is not what it was; it is left out");
+                Ok(None)
+            }
+            Err(error) => Err(RunError::backend(&error)),
+        }
+    }
+}
+
+/// What a model reads in the place of a file.
+pub(super) fn stand_in(file: &KnownFile, said: &str) -> Media {
+    let KnownFile { name, media_type, size, sha256, .. } = file;
+    let name = break_control_tokens(name);
+    let line = format!("[file {name}: {media_type}, {size} bytes; {said}]");
+    Media::gone(name, media_type.clone(), *size, sha256.clone()).with_text(line)
+}
