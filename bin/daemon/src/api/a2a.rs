@@ -3,6 +3,7 @@
 //! The protocol's task, and its context, is a task of the backend; its message is one run, whose key
 //! is the message's id. Every instance serves every task.
 
+mod answering;
 mod card;
 mod fault;
 mod methods;
@@ -28,7 +29,7 @@ use service::trace::TraceId;
 use self::fault::{Fault, Kind};
 use self::open_tasks::OpenTasks;
 use super::error::ApiError;
-use super::extract::JsonObject;
+use super::extract::BodyWithFiles;
 use super::protocol_request::{known_role, roles};
 use super::sse::{self, Event};
 use crate::state::App;
@@ -109,6 +110,8 @@ struct Incoming {
     open_tasks: OpenTasks,
     role: String,
     headers: HeaderMap,
+    /// How long the body was.
+    bytes: usize,
 }
 
 /// The result of a request: one object, or a stream of them.
@@ -123,10 +126,10 @@ async fn rpc(
     Extension(open_tasks): Extension<OpenTasks>,
     Path(role): Path<String>,
     headers: HeaderMap,
-    body: Result<JsonObject, ApiError>,
+    body: Result<BodyWithFiles, ApiError>,
 ) -> Response {
-    let JsonObject(mut body) = match body {
-        Ok(body) => body,
+    let (mut body, bytes) = match body {
+        Ok(BodyWithFiles { object, bytes, .. }) => (object, bytes),
         Err(error) => {
             let status = error.status;
             return Fault::from(error).rpc_response(&Value::Null, status);
@@ -148,7 +151,7 @@ async fn rpc(
             return fault.rpc_response(&id, StatusCode::OK);
         }
     };
-    let incoming = Incoming { app, trace, open_tasks, role, headers };
+    let incoming = Incoming { app, trace, open_tasks, role, headers, bytes };
     let wrapped =
         |id: &Value, result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
     match incoming.perform(&method, params).await {
@@ -167,13 +170,14 @@ async fn rest(
     Extension(open_tasks): Extension<OpenTasks>,
     Path((role, path)): Path<(String, String)>,
     parts: Parts,
-    body: Result<JsonObject, ApiError>,
+    body: Result<BodyWithFiles, ApiError>,
 ) -> Response {
     let query = match Query::<Map<String, Value>>::try_from_uri(&parts.uri) {
         Ok(Query(query)) => query,
         Err(rejection) => return Fault::new(Kind::Params, rejection.body_text()).rest_response(),
     };
-    let incoming = Incoming { app, trace, open_tasks, role, headers: parts.headers };
+    let bytes = body.as_ref().map_or(0, |body| body.bytes);
+    let incoming = Incoming { app, trace, open_tasks, role, headers: parts.headers, bytes };
     match incoming.rest(&parts.method, &path, query, body).await {
         Ok(Reply::One(result)) => json_response(StatusCode::OK, &result),
         Ok(Reply::Many(events)) => {

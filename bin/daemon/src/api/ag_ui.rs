@@ -12,6 +12,7 @@ use futures::{StreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
+use mc_client::tool_requests::ToolRequestKind;
 use serde_json::{Value, json};
 use service::trace::TraceId;
 use wombat_core::session::SessionKey;
@@ -20,7 +21,7 @@ use self::encoder::Encoder;
 use self::input::Input;
 use super::cancelling::Of;
 use super::error::ApiError;
-use super::extract::{JsonObject, Segment};
+use super::extract::{BodyWithFiles, Segment};
 use super::header::{self, RESUME_HEADER, TASK_HEADER, USER_HEADER};
 use super::protocol_request::{ProtocolRequest, known_role};
 use super::run_stream::RunStream;
@@ -61,14 +62,14 @@ async fn run(
     Extension(trace): Extension<TraceId>,
     headers: HeaderMap,
     role: Result<Segment, ApiError>,
-    body: Result<JsonObject, ApiError>,
+    body: Result<BodyWithFiles, ApiError>,
 ) -> Response {
-    let (Segment(role), JsonObject(mut body)) = match (role, body) {
+    let (Segment(role), body) = match (role, body) {
         (Ok(role), Ok(body)) => (role, body),
         (Err(error), _) | (_, Err(error)) => return error_response(&error),
     };
     // From here on an error is an event of the protocol.
-    match begin(app, trace, &headers, role, &mut body).await {
+    match Box::pin(begin(app, trace, &headers, role, body)).await {
         Ok(response) => response,
         Err(error) => events(vec![run_error(&error)]),
     }
@@ -79,9 +80,10 @@ async fn begin(
     trace: TraceId,
     headers: &HeaderMap,
     role: String,
-    body: &mut serde_json::Map<String, Value>,
+    body: BodyWithFiles,
 ) -> Result<Response, ApiError> {
-    let input = Input::read(body)?;
+    let BodyWithFiles { object: mut body, bytes, .. } = body;
+    let input = Input::read(&body)?;
     let user = header::text(headers, USER_HEADER).unwrap_or_default();
     // They are needed no more, but for a snapshot.
     let messages = match body.remove("messages") {
@@ -101,6 +103,8 @@ async fn begin(
         output: input.output,
         resume: header::text(headers, RESUME_HEADER),
         detached: header::detaches(headers)?,
+        attachments: input.files.given(&app.settings.files),
+        body_bytes: bytes,
         ..ProtocolRequest::default()
     };
     let client = backend(&app, &trace, &protocol_request)?;
@@ -125,6 +129,14 @@ async fn begin(
             return Ok(events(encoder.cancelled()));
         }
         header::agrees(headers, RESUME_HEADER, "resume", Some(&asked.run_key))?;
+        for entry in &input.resume {
+            // The payload answers questions; what a person has to approve it does not decide.
+            let Some(payload) = &entry.payload else { continue };
+            let asked = client.tool_request(&entry.interrupt_id).await;
+            if asked.is_ok_and(|asked| asked.kind == ToolRequestKind::Question) {
+                protocol_request.answers.insert(entry.interrupt_id.clone(), payload.clone());
+            }
+        }
         protocol_request.resume = Some(asked.run_key);
     }
     match header::text(headers, TASK_HEADER) {

@@ -19,7 +19,7 @@ use service::trace::TraceId;
 use self::calls::{CallerId, Calls};
 use self::rpc::{Fault, answered, failed};
 use super::error::ApiError;
-use super::extract::JsonObject;
+use super::extract::BodyWithFiles;
 use super::header::{self as header_of, MCP_REVISION, MCP_SESSION, USER_HEADER};
 use crate::state::App;
 
@@ -62,6 +62,8 @@ struct Incoming<'a> {
     headers: &'a HeaderMap,
     id: Value,
     params: Map<String, Value>,
+    /// How long the body was.
+    bytes: usize,
 }
 
 async fn message(
@@ -69,10 +71,10 @@ async fn message(
     Extension(trace): Extension<TraceId>,
     Extension(calls): Extension<Calls>,
     headers: HeaderMap,
-    body: Result<JsonObject, ApiError>,
+    body: Result<BodyWithFiles, ApiError>,
 ) -> Response {
-    let JsonObject(mut body) = match body {
-        Ok(body) => body,
+    let (mut body, bytes) = match body {
+        Ok(BodyWithFiles { object, bytes, .. }) => (object, bytes),
         Err(error) => return error_response(&error),
     };
     let id = body.remove("id");
@@ -100,7 +102,7 @@ async fn message(
         }
         return StatusCode::ACCEPTED.into_response();
     };
-    let incoming = Incoming { app, trace, calls, headers: &headers, id: id.clone(), params };
+    let incoming = Incoming { app, trace, calls, headers: &headers, id: id.clone(), params, bytes };
     match incoming.answer(method).await {
         Ok(response) => response,
         Err(fault) => Json(failed(&id, &fault)).into_response(),

@@ -23,6 +23,7 @@ mod mcp;
 mod openai;
 mod options;
 mod output;
+mod parts;
 mod protocol_request;
 mod resume;
 mod run_stream;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use service::trace::TraceId;
 
 use super::error::ApiError;
-use super::extract::{JsonObject, Segment};
+use super::extract::{BodyWithFiles, Segment};
 use super::protocol_request::{known_role, roles};
 use super::run_stream::RunStream;
 use super::sse::{self, Event};
@@ -135,7 +135,7 @@ async fn completions(
     State(app): State<App>,
     Extension(trace): Extension<TraceId>,
     headers: HeaderMap,
-    body: Result<JsonObject, ApiError>,
+    body: Result<BodyWithFiles, ApiError>,
 ) -> Response {
     match complete(app, trace, &headers, body).await {
         Ok(response) => response,
@@ -147,10 +147,12 @@ async fn complete(
     app: App,
     trace: TraceId,
     headers: &HeaderMap,
-    body: Result<JsonObject, ApiError>,
+    body: Result<BodyWithFiles, ApiError>,
 ) -> Result<Response, ApiError> {
-    let JsonObject(body) = body?;
-    let (protocol_request, wanted) = read(&body, headers)?;
+    let body = body?;
+    let (mut protocol_request, wanted) = read(&app.settings.files, &body.object, headers)?;
+    protocol_request.body_bytes = body.bytes;
+    drop(body);
     let mut encoder = Encoder::new(&protocol_request.role, wanted);
     let request = protocol_request.validate(&app, &trace).await.map_err(as_format_error)?;
     encoder.holds_text = request.output.is_some();

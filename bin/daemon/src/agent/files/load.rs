@@ -96,9 +96,10 @@ impl RunContext<'_> {
     /// first pictures and documents, then texts. Whether there was anything.
     pub(in crate::agent) fn withhold_files(&self, error: &RunError, state: &mut RunState) -> bool {
         let is_too_long = matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::ContextTooLong, _));
-        let all = [|media: &Media| media.bytes().is_some() && media.kind().is_some(), |media: &Media| {
-            media.bytes().is_some()
-        }];
+        let all = [
+            |media: &Media| media.bytes().is_some() && media.kind().is_some(),
+            |media: &Media| media.bytes().is_some(),
+        ];
         let which = if is_too_long { &all[..] } else { &all[..1] };
         which.iter().any(|is_it| {
             state.replace_media(|media| {

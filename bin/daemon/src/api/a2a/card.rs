@@ -27,7 +27,7 @@ pub(super) fn of(app: &App, address: &Address, role: &Role) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "supportedInterfaces": [interface("JSONRPC"), interface("HTTP+JSON")],
         "capabilities": { "streaming": true, "pushNotifications": true, "extendedAgentCard": false },
-        "defaultInputModes": ["text/plain"],
+        "defaultInputModes": ["text/plain", "application/json", "image/*", "application/pdf", "*/*"],
         // JSON where an output is asked for, or the role has one.
         "defaultOutputModes": ["text/plain", "application/json"],
         "securitySchemes": {

@@ -12,7 +12,7 @@ use wombat_core::session::SessionKey;
 
 use super::super::cancelling::Of;
 use super::super::error::ApiError;
-use super::super::extract::JsonObject;
+use super::super::extract::BodyWithFiles;
 use super::super::header::{self, A2A_VERSION, USER_HEADER};
 use super::super::protocol_request::{ProtocolRequest, known_role};
 use super::super::run_stream::RunStream;
@@ -20,7 +20,7 @@ use super::fault::{Fault, Kind};
 use super::open_tasks::{OpenTask, OpenTasks};
 use super::params::id_of;
 use super::runs::{self, Found};
-use super::{Incoming, Reply, VERSION, push, send_message, stored};
+use super::{Incoming, Reply, VERSION, answering, push, send_message, stored};
 use crate::agent::detach::can_detach;
 use crate::run::error::RunError;
 use crate::run::handle::Stop;
@@ -33,7 +33,7 @@ impl Incoming {
         method: &Method,
         path: &str,
         mut query: Map<String, Value>,
-        body: Result<JsonObject, ApiError>,
+        body: Result<BodyWithFiles, ApiError>,
     ) -> Result<Reply, Fault> {
         let parts: Vec<_> = path.split('/').collect();
         let (name, id) = match (method.as_str(), parts.as_slice()) {
@@ -66,9 +66,9 @@ impl Incoming {
                 let why = format!("there is no {method} {path}");
                 return Err(Fault::new(Kind::Method, why));
             }
-            "SendMessage" | "SendStreamingMessage" => body?.0,
+            "SendMessage" | "SendStreamingMessage" => body?.object,
             "CreateTaskPushNotificationConfig" => {
-                let mut config = body?.0;
+                let mut config = body?.object;
                 config.insert("taskId".to_owned(), json!(parts[1]));
                 config
             }
@@ -142,6 +142,8 @@ impl Incoming {
         // A task belongs to no connection, where the backend can keep its run.
         let capabilities = self.app.backend.capabilities(&self.trace.traceparent()).await;
         asked.request.detached = capabilities.is_ok_and(|capabilities| can_detach(&capabilities));
+        asked.request.body_bytes = self.bytes;
+        answering::answer(&self.caller()?, &mut asked).await?;
         let user = asked.request.user.clone();
         let push = match &asked.push {
             Some(config) => Some(push::read(&self.caller()?, config).await?),

@@ -3,7 +3,9 @@
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::super::attachments::GivenFile;
 use super::super::header::{self, RESUME_HEADER, TASK_HEADER, USER_HEADER};
+use super::super::parts::{from_url, inline};
 use super::super::protocol_request::ProtocolRequest;
 use super::fault::{Fault, Kind};
 use crate::run::request::KeySpace;
@@ -18,6 +20,8 @@ pub(super) struct SendMessage {
     pub(super) takes_json_only: bool,
     /// Where the client wants to hear how the task's runs end, as it said so.
     pub(super) push: Option<Map<String, Value>>,
+    /// What the message says where it is the answer to a question: its data, or else its text.
+    pub(super) answer: Value,
 }
 
 fn invalid(path: &str, why: &str) -> Fault {
@@ -75,10 +79,15 @@ pub(super) fn read(
     let resume = text(given, "resume_run_key")?;
     header::agrees(headers, RESUME_HEADER, "resume_run_key", resume.as_deref())?;
     let resume = resume.or_else(|| header::text(headers, RESUME_HEADER));
-    let content = text_of_parts(message)?;
-    if content.trim().is_empty() && resume.is_none() {
-        return Err(invalid("message.parts", "must contain text"));
+    let Parts { text: content, files, data } = read_parts(message)?;
+    if content.trim().is_empty() && files.is_empty() && resume.is_none() {
+        return Err(invalid("message.parts", "must contain text, data or files"));
     }
+    let answers = object(given, "answers")?.cloned().unwrap_or_default();
+    let answer = match (data, text_part(message)) {
+        (Some(data), false) => data,
+        _ => Value::String(content.clone()),
+    };
     let task_id = task_id.or(context_id);
     header::agrees(headers, TASK_HEADER, "message.taskId", task_id.as_deref())?;
     let task_id = task_id.or_else(|| header::text(headers, TASK_HEADER));
@@ -99,12 +108,14 @@ pub(super) fn read(
         task_id,
         key: Some(key),
         resume,
+        answers,
+        attachments: files,
         output: given.get("output").cloned(),
         ..ProtocolRequest::default()
     };
     let at_once = configuration.get("returnImmediately");
     let returns_at_once = at_once.and_then(Value::as_bool).unwrap_or(false);
-    Ok(SendMessage { request, returns_at_once, takes_json_only, push })
+    Ok(SendMessage { request, returns_at_once, takes_json_only, push, answer })
 }
 
 /// The fault of a client that takes nothing that the agents answer with.
@@ -125,22 +136,53 @@ fn accepts_text(configuration: &Map<String, Value>) -> Result<bool, Fault> {
     if modes().any(|mode| mode == "application/json") { Ok(false) } else { Err(not_accepted()) }
 }
 
-/// The text of all parts; JSON data becomes text.
-fn text_of_parts(message: &Map<String, Value>) -> Result<String, Fault> {
+/// The parts of a message.
+struct Parts {
+    /// The text of all parts; JSON data becomes text.
+    text: String,
+    files: Vec<GivenFile>,
+    /// The first data.
+    data: Option<Value>,
+}
+
+/// Whether a message says something in words.
+fn text_part(message: &Map<String, Value>) -> bool {
+    let parts = message.get("parts").and_then(Value::as_array);
+    let is_text = |part: &Value| part["text"].as_str().is_some_and(|text| !text.trim().is_empty());
+    parts.into_iter().flatten().any(is_text)
+}
+
+fn read_parts(message: &Map<String, Value>) -> Result<Parts, Fault> {
     let parts = message.get("parts").and_then(Value::as_array);
     let parts = parts.ok_or_else(|| invalid("message.parts", "are required"))?;
-    let mut words = Vec::with_capacity(parts.len());
+    let (mut words, mut files, mut first) = (Vec::with_capacity(parts.len()), Vec::new(), None);
     for (n, part) in parts.iter().enumerate() {
-        match (part.get("text"), part.get("data")) {
-            (Some(Value::String(text)), _) => words.push(text.clone()),
-            (None, Some(data)) => words.push(data.to_string()),
+        let place = format!("message.parts.{n}");
+        let own =
+            |name: &str| part[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        match (part.get("text"), part.get("data"), part.get("raw"), part.get("url")) {
+            (Some(Value::String(text)), ..) => words.push(text.clone()),
+            (None, Some(data), ..) => {
+                words.push(data.to_string());
+                first.get_or_insert_with(|| data.clone());
+            }
+            (None, None, Some(Value::String(raw)), _) => {
+                let (media_type, name) = (own("mediaType"), own("filename"));
+                files.push(inline(place, media_type, raw.clone(), name, n + 1));
+            }
+            (None, None, None, Some(url)) => {
+                let file = from_url(place.clone(), url.as_str(), own("filename"), n + 1);
+                files.push(
+                    file.map_err(|why| Fault::new(Kind::ContentType, format!("{place}: {why}")))?,
+                );
+            }
             _ => {
-                let why = format!("message.parts.{n}: only text and data are supported");
+                let why = format!("{place}: only text, data and files (raw) can be read");
                 return Err(Fault::new(Kind::ContentType, why));
             }
         }
     }
-    Ok(words.join("\n\n"))
+    Ok(Parts { text: words.join("\n\n"), files, data: first })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Encodes a run's updates as AG-UI events. A step is a turn of the model with its tool calls.
 
+use daemon_api::{RequestKind, ToolRequest};
 use serde_json::{Map, Value, json};
 
 use super::super::run_stream::RunUpdate;
@@ -198,19 +199,8 @@ impl Encoder {
             None => {}
         }
         out.push(self.snapshot(own));
-        let interrupts: Vec<_> = answer
-            .tool_requests()
-            .iter()
-            .map(|asked| {
-                json!({
-                    "id": asked.id, "reason": "tool_approval",
-                    "message": format!("A person has to approve {}.", asked.tool),
-                    "metadata": {
-                        "tool": asked.tool, "arguments": asked.arguments, "run_key": answer.run_key,
-                    },
-                })
-            })
-            .collect();
+        let interrupts: Vec<_> =
+            answer.tool_requests().iter().map(|asked| interrupt(asked, &answer.run_key)).collect();
         let outcome = if interrupts.is_empty() {
             json!({ "type": "success", "pendingToolCallIds": [] })
         } else {
@@ -219,4 +209,21 @@ impl Encoder {
         let result = serde_json::to_value(answer).unwrap_or_default();
         out.push(self.finished(&result, outcome));
     }
+}
+
+/// What a run waits for: a person's approval, or the answer to a question, which the client may give.
+fn interrupt(asked: &ToolRequest, run_key: &str) -> Value {
+    let metadata = json!({ "tool": asked.tool, "arguments": asked.arguments, "run_key": run_key });
+    let Some(question) = asked.question.as_ref().filter(|_| asked.kind == RequestKind::Question)
+    else {
+        return json!({ "id": asked.id, "reason": "tool_approval", "metadata": metadata,
+            "message": format!("A person has to approve {}.", asked.tool) });
+    };
+    let schema = asked.parameters.clone().unwrap_or_else(|| json!({ "type": "string" }));
+    let mut interrupt = json!({ "id": asked.id, "reason": "input_required", "message": question,
+        "responseSchema": schema, "metadata": metadata });
+    if let Some(expires_at) = &asked.expires_at {
+        interrupt["expiresAt"] = json!(expires_at);
+    }
+    interrupt
 }

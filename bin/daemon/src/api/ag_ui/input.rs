@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::super::error::ApiError;
 use super::super::fields::Fields;
+use super::super::parts::{self, ConversationFiles};
 
 /// A client's input.
 pub(super) struct Input {
@@ -21,6 +22,8 @@ pub(super) struct Input {
     pub(super) resume: Vec<Resume>,
     /// `output` of `forwardedProps`, as in `send`.
     pub(super) output: Option<Value>,
+    /// The files of the conversation.
+    pub(super) files: ConversationFiles,
 }
 
 /// A client's decision about an interrupt.
@@ -28,6 +31,8 @@ pub(super) struct Resume {
     pub(super) interrupt_id: String,
     /// Whether the interrupt, and with it the run, is cancelled.
     pub(super) is_cancelled: bool,
+    /// The answer, where the interrupt is a question.
+    pub(super) payload: Option<Value>,
 }
 
 impl Input {
@@ -42,7 +47,9 @@ impl Input {
         if fields.array("messages").is_none() {
             fields.problem("messages", "is required");
         }
-        let turns = fields.array("messages").map(|turns| read_turns(turns, &mut fields));
+        let mut files = ConversationFiles::default();
+        let turns =
+            fields.array("messages").map(|turns| read_turns(turns, &mut fields, &mut files));
         let context = fields.array("context").and_then(|all| read_context(all, &mut fields));
         let state = body.get("state").and_then(Value::as_object).cloned().unwrap_or_default();
         let output = body.get("forwardedProps").and_then(|props| props.get("output")).cloned();
@@ -58,7 +65,7 @@ impl Input {
         if !problems.is_empty() {
             return Err(ApiError::fields("invalid_payload", problems));
         }
-        Ok(Self { thread_id, run_id, message, history, context, state, resume, output })
+        Ok(Self { thread_id, run_id, message, history, context, state, resume, output, files })
     }
 }
 
@@ -68,7 +75,8 @@ fn read_resume(all: &[Value], fields: &mut Fields<'_>) -> Vec<Resume> {
         let is_cancelled = entry["status"] == "cancelled";
         match entry["interruptId"].as_str() {
             Some(id) if is_cancelled || entry["status"] == "resolved" => {
-                entries.push(Resume { interrupt_id: id.to_owned(), is_cancelled });
+                let payload = entry.get("payload").filter(|payload| !payload.is_null()).cloned();
+                entries.push(Resume { interrupt_id: id.to_owned(), is_cancelled, payload });
             }
             Some(_) => {
                 fields.problem(&format!("resume.{n}.status"), "must be resolved or cancelled");
@@ -81,24 +89,35 @@ fn read_resume(all: &[Value], fields: &mut Fields<'_>) -> Vec<Resume> {
 
 /// The conversation. Tool results, activities and reasoning are the client's records of earlier runs
 /// and are skipped.
-fn read_turns(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
+fn read_turns(
+    turns: &[Value],
+    fields: &mut Fields<'_>,
+    files: &mut ConversationFiles,
+) -> Vec<Message> {
+    let newest = turns.iter().rposition(|turn| turn["role"] == "user");
     let mut history = Vec::with_capacity(turns.len());
     for (n, turn) in turns.iter().enumerate() {
         let role = turn["role"].as_str().unwrap_or_default();
         if matches!(role, "tool" | "activity" | "reasoning") {
             continue;
         }
-        let content = match read_content(&turn["content"]) {
-            Ok(content) => content,
+        let read = parts::content(&format!("messages.{n}.content"), &turn["content"]);
+        let (content, own) = match read {
+            Ok(read) => read,
             // A turn with tool calls only.
             Err(_) if role == "assistant" && turn["content"].is_null() => continue,
-            Err(why) => {
-                fields.problem(&format!("messages.{n}.content"), why);
+            Err((place, why)) => {
+                fields.problem(&place, &why);
                 continue;
             }
         };
+        let content = if newest == Some(n) { content } else { parts::named(content, &own) };
+        let has_files = role == "user" && !own.is_empty();
+        if role == "user" {
+            files.add(own);
+        }
         match role {
-            "user" if content.trim().is_empty() => {
+            "user" if content.trim().is_empty() && !has_files => {
                 fields.problem(&format!("messages.{n}.content"), "must not be empty");
             }
             "user" => history.push(Message::user(content)),
@@ -109,23 +128,6 @@ fn read_turns(turns: &[Value], fields: &mut Fields<'_>) -> Vec<Message> {
         }
     }
     history
-}
-
-/// Text, or parts that are all text.
-fn read_content(content: &Value) -> Result<String, &'static str> {
-    match content {
-        Value::String(text) => Ok(text.clone()),
-        Value::Array(parts) => parts
-            .iter()
-            .map(|part| match (part["type"].as_str(), part["text"].as_str()) {
-                (Some("text"), Some(text)) => Ok(text),
-                _ => Err("only parts of type text can be read"),
-            })
-            .collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            Err("must be a string, or an array of text parts")
-        }
-    }
 }
 
 /// The application's context, a line for each entry.

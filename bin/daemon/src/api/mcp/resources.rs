@@ -1,5 +1,7 @@
 //! The resources: tasks, threads and documents of the caller's user.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mc_client::client::AgentClient;
 use mc_client::client::TaskQuery;
 use mc_client::error::McError;
@@ -14,6 +16,8 @@ use super::rpc::{Fault, RESOURCE_NOT_FOUND};
 use crate::run::error::RunError;
 
 const SCHEME: &str = "mission-control://";
+/// The largest file that is read.
+const MAX_FILE: usize = 20 * 1024 * 1024;
 /// The page size of tasks, and the number of messages of a thread.
 const PAGE: u32 = 50;
 /// The cursor of the documents, which follow the last page of tasks.
@@ -30,6 +34,7 @@ pub(super) fn templates() -> Value {
         template("tasks/{id}", "task", "application/json"),
         template("tasks/{id}/messages", "thread of a task", "application/json"),
         template("documents/{id}", "document", "text/markdown"),
+        template("files/{id}", "file", "application/octet-stream"),
     ] })
 }
 
@@ -132,6 +137,12 @@ pub(super) async fn read(incoming: &Incoming<'_>) -> Result<Value, Fault> {
     let client = backend(incoming)?;
     let path = uri.strip_prefix(SCHEME).ok_or_else(none)?;
     let parts: Vec<_> = path.split('/').collect();
+    if let ["files", id] = parts.as_slice() {
+        return match is_uri_safe(id) && has(incoming, "files").await? {
+            true => file(&client, uri, id).await?.ok_or_else(none),
+            false => Err(none()),
+        };
+    }
     let found = match parts.as_slice() {
         ["tasks", id] if is_uri_safe(id) => client.get_task(id).await.map(|task| json!(task)),
         ["tasks", id, "messages"] if is_uri_safe(id) => {
@@ -153,4 +164,32 @@ pub(super) async fn read(incoming: &Incoming<'_>) -> Result<Value, Fault> {
         other => ("application/json", other.to_string()),
     };
     Ok(json!({ "contents": [{ "uri": uri, "mimeType": kind, "text": text }] }))
+}
+
+/// The address of a file.
+pub(super) fn file_uri(id: &str) -> String {
+    format!("{SCHEME}files/{id}")
+}
+
+/// A file's contents: text where it is text.
+async fn file(client: &AgentClient, uri: &str, id: &str) -> Result<Option<Value>, Fault> {
+    let read = async {
+        let meta = client.file_meta(id).await?;
+        let bytes = client.file_bytes(&meta, MAX_FILE).await?;
+        Ok::<_, McError>((meta, bytes))
+    };
+    let (meta, bytes) = match read.await {
+        Ok(found) => found,
+        Err(error) if error.is_not_found() || error.is_file_not_found() => return Ok(None),
+        Err(error) => return Err(backend_fault(&error)),
+    };
+    let kind = &*meta.media_type;
+    let is_text =
+        kind.starts_with("text/") || ["application/json", "image/svg+xml"].contains(&kind);
+    let text = std::str::from_utf8(&bytes).ok().filter(|_| is_text);
+    let content = match text {
+        Some(text) => json!({ "uri": uri, "mimeType": kind, "text": text }),
+        None => json!({ "uri": uri, "mimeType": kind, "blob": STANDARD.encode(&bytes) }),
+    };
+    Ok(Some(json!({ "contents": [content] })))
 }

@@ -1,7 +1,10 @@
 //! The tools: a call of `ask_{role}` is a run of that role.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use daemon_api::FileReport;
 use futures::{StreamExt as _, stream};
 use http::HeaderMap;
 use http::header::ACCEPT;
@@ -13,8 +16,10 @@ use super::super::header::{self, KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HE
 use super::super::protocol_request::{ProtocolRequest, roles};
 use super::super::run_stream::{RunStream, RunUpdate};
 use super::super::sse::{self, Event};
+use super::super::{answers, attachments};
 use super::Incoming;
 use super::calls::{CallEntry, Running};
+use super::resources;
 use super::rpc::{Fault, answered, failed};
 use crate::run::answer::RunAnswer;
 use crate::run::events::RunEvent;
@@ -36,8 +41,28 @@ const ARGUMENTS: [(&str, &str); 5] = [
     ("resume_run_key", "Takes up a run that waited for a person's approval."),
 ];
 
+/// The arguments that are no texts.
+fn objects() -> [(&'static str, Value); 2] {
+    let text = json!({ "type": "string" });
+    let file = json!({ "type": "object", "properties": {
+        "file_id": text, "name": text, "media_type": text, "data": text } });
+    [
+        (
+            "answers",
+            json!({ "type": "object", "description": "Answers to the questions of the run that \
+                resume_run_key names, by their ids." }),
+        ),
+        (
+            "attachments",
+            json!({ "type": "array", "items": file, "description": "Files for the agent: each by \
+                file_id, or with name, media_type and data in base64." }),
+        ),
+    ]
+}
+
 /// Errors of the request itself; any other failure is a tool result that the caller's model reads.
-const BAD_INPUT: [&str; 2] = ["invalid_payload", "unknown_role"];
+const BAD_INPUT: [&str; 4] =
+    ["invalid_payload", "unknown_role", "payload_too_large", "answer_mismatch"];
 
 /// `tools/list`.
 ///
@@ -48,6 +73,8 @@ pub(super) fn list(app: &App) -> Result<Value, Fault> {
         .iter()
         .map(|(name, what)| ((*name).to_owned(), json!({ "type": "string", "description": what })))
         .collect();
+    let mut properties = properties;
+    properties.extend(objects().map(|(name, form)| (name.to_owned(), form)));
     let roles = roles(app).map_err(|error| Fault::from(&error))?;
     let tools: Vec<_> = roles
         .iter()
@@ -79,7 +106,8 @@ fn is_published(output: &OutputSpec) -> bool {
 
 /// `tools/call`; as an event stream where the caller asks for progress and accepts one.
 pub(super) async fn call(incoming: Incoming<'_>) -> Result<Response, Fault> {
-    let protocol_request = read(&incoming)?;
+    let mut incoming = incoming;
+    let protocol_request = read(&mut incoming)?;
     let entry = incoming.calls.begin(incoming.caller(), &incoming.id);
     let token = incoming.params.get("_meta").map(|meta| meta["progressToken"].clone());
     let token = token.filter(|token| !token.is_null() && accepts_events(incoming.headers));
@@ -121,7 +149,14 @@ fn accepts_events(headers: &HeaderMap) -> bool {
     accepted.into_iter().any(|accept| accept.contains("text/event-stream"))
 }
 
-fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
+fn read(incoming: &mut Incoming<'_>) -> Result<ProtocolRequest, Fault> {
+    let mut problems = BTreeMap::new();
+    let arguments = incoming.params.get_mut("arguments").and_then(Value::as_object_mut);
+    // Its base64 is not kept.
+    let attachments = arguments.map(|given| attachments::take(given, &mut problems));
+    if !problems.is_empty() {
+        return Err(Fault::from(&ApiError::fields("invalid_payload", problems)));
+    }
     let name = incoming.params.get("name").and_then(Value::as_str).unwrap_or_default();
     let role = name
         .strip_prefix(PREFIX)
@@ -152,8 +187,14 @@ fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
         let agrees = header::agrees(incoming.headers, name, field, value.as_deref());
         agrees.map_err(|error| Fault::from(&error))?;
     }
-    if message.is_none() && resume.is_none() {
+    let attachments = attachments.unwrap_or_default();
+    if message.is_none() && resume.is_none() && attachments.is_empty() {
         return Err(Fault::params("message: is required"));
+    }
+    let mut problems = BTreeMap::new();
+    let answers = answers::read(given, resume.is_some(), &mut problems);
+    if !problems.is_empty() {
+        return Err(Fault::from(&ApiError::fields("invalid_payload", problems)));
     }
     Ok(ProtocolRequest {
         user: incoming.user(),
@@ -165,6 +206,9 @@ fn read(incoming: &Incoming<'_>) -> Result<ProtocolRequest, Fault> {
         key_space: KeySpace::Mcp,
         key: key.or_else(|| header::text(incoming.headers, KEY_HEADER)),
         resume,
+        answers,
+        attachments,
+        body_bytes: incoming.bytes,
         detached: header::detaches(incoming.headers).map_err(|error| Fault::from(&error))?,
         ..ProtocolRequest::default()
     })
@@ -216,7 +260,8 @@ impl Form {
 
     fn success(self, answer: &RunAnswer) -> Value {
         let text = answer.display_text();
-        let content = json!([{ "type": "text", "text": text }]);
+        let mut content = vec![json!({ "type": "text", "text": text })];
+        content.extend(answer.files.iter().filter_map(link));
         if !self.is_typed {
             return json!({ "content": content, "structuredContent": answer });
         }
@@ -271,4 +316,13 @@ fn progress_message(event: &RunEvent) -> String {
         RunEvent::ToolResult { name, ok: true, .. } => format!("{name} is done"),
         RunEvent::ToolResult { name, ok: false, .. } => format!("{name} has failed"),
     }
+}
+
+/// A file that the agent has made, as a resource that the client may read.
+fn link(file: &FileReport) -> Option<Value> {
+    let uri = resources::file_uri(&file.file_id);
+    Some(
+        json!({ "type": "resource_link", "uri": uri, "name": file.name, "mimeType": file.media_type,
+        "size": file.size }),
+    )
 }

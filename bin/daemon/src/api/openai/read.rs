@@ -4,12 +4,15 @@ use http::HeaderMap;
 use llm::request::Message;
 use serde_json::{Map, Value, json};
 
+use super::super::attachments::GivenFile;
 use super::super::error::ApiError;
 use super::super::header::{
     self, KEY_HEADER, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, USER_HEADER,
 };
+use super::super::parts::{self, ConversationFiles};
 use super::super::protocol_request::ProtocolRequest;
 use crate::run::request::KeySpace;
+use crate::settings::Files;
 
 /// Fields that are rejected: the agent decides these things itself.
 const UNSUPPORTED: [(&str, &str); 5] = [
@@ -29,6 +32,7 @@ pub(super) struct Streamed {
 
 /// Reads the body field by field; the first problem is reported.
 pub(super) fn read(
+    limits_of_files: &Files,
     body: &Map<String, Value>,
     headers: &HeaderMap,
 ) -> Result<(ProtocolRequest, Option<Streamed>), ApiError> {
@@ -51,7 +55,7 @@ pub(super) fn read(
     };
     let options = body.get("stream_options").unwrap_or(&Value::Null);
     let with_usage = options["include_usage"] == true;
-    let (message, history) = conversation(body)?;
+    let (message, history, files) = conversation(body)?;
     let protocol_request = ProtocolRequest {
         user,
         user_field: "user",
@@ -69,6 +73,7 @@ pub(super) fn read(
         limits: limits(body)?,
         detached: header::detaches(headers)?,
         output: output(body)?,
+        attachments: files.given(limits_of_files),
         ..ProtocolRequest::default()
     };
     Ok((protocol_request, streams.then_some(Streamed { with_usage })))
@@ -126,20 +131,30 @@ fn limits(body: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
     Ok(limits)
 }
 
-/// The user's newest message, and the turns before it.
-fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), ApiError> {
+/// The user's newest message, the turns before it, and their files.
+fn conversation(
+    body: &Map<String, Value>,
+) -> Result<(String, Vec<Message>, ConversationFiles), ApiError> {
     let turns = body.get("messages").and_then(Value::as_array);
     let turns = turns.ok_or_else(|| invalid("messages", "must be an array"))?;
     let Some((last, earlier)) = turns.split_last() else {
         return Err(invalid("messages", "must not be empty"));
     };
-    let mut history = Vec::with_capacity(earlier.len());
+    let (mut history, mut files) =
+        (Vec::with_capacity(earlier.len()), ConversationFiles::default());
     for (n, turn) in earlier.iter().enumerate() {
-        history.push(read_turn(n, turn)?);
+        let (turn, own) = read_turn(n, turn, true)?;
+        history.push(turn);
+        files.add(own);
     }
     let n = earlier.len();
-    match read_turn(n, last)? {
-        Message::User { content, .. } if !content.trim().is_empty() => Ok((content, history)),
+    let (last, own) = read_turn(n, last, false)?;
+    let has_files = !own.is_empty();
+    files.add(own);
+    match last {
+        Message::User { content, .. } if has_files || !content.trim().is_empty() => {
+            Ok((content, history, files))
+        }
         Message::User { .. } => Err(invalid(&format!("messages.{n}.content"), "must not be empty")),
         Message::System { .. } | Message::Assistant(_) | Message::Tool { .. } => {
             Err(invalid(&format!("messages.{n}.role"), "the last message must be the user's"))
@@ -147,34 +162,20 @@ fn conversation(body: &Map<String, Value>) -> Result<(String, Vec<Message>), Api
     }
 }
 
-fn read_turn(n: usize, turn: &Value) -> Result<Message, ApiError> {
-    let content =
-        content(&turn["content"]).map_err(|why| invalid(&format!("messages.{n}.content"), why))?;
+/// A turn and its files, which one of the past names.
+fn read_turn(n: usize, turn: &Value, is_past: bool) -> Result<(Message, Vec<GivenFile>), ApiError> {
+    let place = format!("messages.{n}.content");
+    let (content, files) =
+        parts::content(&place, &turn["content"]).map_err(|(place, why)| invalid(&place, &why))?;
+    let content = if is_past { parts::named(content, &files) } else { content };
     match turn["role"].as_str() {
-        Some("user") => Ok(Message::user(content)),
-        Some("assistant") => Ok(Message::assistant(content)),
-        Some("system" | "developer") => Ok(Message::system(content)),
+        Some("user") => Ok((Message::user(content), files)),
+        Some("assistant") => Ok((Message::assistant(content), Vec::new())),
+        Some("system" | "developer") => Ok((Message::system(content), Vec::new())),
         Some(_) | None => Err(invalid(
             &format!("messages.{n}.role"),
             "must be user, assistant, system or developer; the agent's tools run in the daemon",
         )),
-    }
-}
-
-/// A string, or an array of text parts.
-fn content(content: &Value) -> Result<String, &'static str> {
-    match content {
-        Value::String(text) => Ok(text.clone()),
-        Value::Array(parts) => parts
-            .iter()
-            .map(|part| match (&part["type"], &part["text"]) {
-                (Value::String(kind), Value::String(text)) if kind == "text" => Ok(text.as_str()),
-                _ => Err("only parts of type text can be read"),
-            })
-            .collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            Err("must be a string, or an array of text parts")
-        }
     }
 }
 
