@@ -13,8 +13,6 @@ const MAX_PLAIN_NAME: usize = 80;
 pub enum Given {
     /// A file that the backend has.
     Stored {
-        /// The field that names it, for errors.
-        place: String,
         /// Its id.
         file_id: String,
     },
