@@ -368,8 +368,8 @@ fn is_forbidden_call(error: &RunError) -> bool {
 
 /// Whether a provider may have refused a prompt for its files: a broken picture, or more pages than fit.
 fn is_about_files(error: &RunError) -> bool {
-    use LlmErrorKind::{ContextTooLong, InvalidRequest};
-    matches!(error.kind, RunErrorKind::Llm(ContextTooLong | InvalidRequest, _))
+    use LlmErrorKind::{ContextTooLong, InvalidRequest, Rejected};
+    matches!(error.kind, RunErrorKind::Llm(ContextTooLong | InvalidRequest | Rejected, _))
 }
 
 /// The reply of a run whose model did not sum up what it had done.

@@ -29,7 +29,7 @@ impl RunContext<'_> {
     ) -> Result<(Vec<Message>, Option<Typed>), RunError> {
         let journal = &self.journal;
         if !journal.is_enabled() {
-            let recorded = self.new_request(earlier);
+            let recorded = self.new_request(earlier, String::new());
             let typed = self.typed(recorded.output.as_ref()).await?;
             return Ok((Box::pin(self.messages(recorded, None)).await?, typed));
         }
@@ -37,7 +37,7 @@ impl RunContext<'_> {
             Some(recorded) => recorded,
             None => {
                 self.run.check_model(&self.model)?;
-                self.new_request(earlier)
+                self.new_request(earlier, self.run.fingerprint().to_owned())
             }
         };
         let typed = self.typed(recorded.output.as_ref()).await?;
@@ -98,7 +98,7 @@ impl RunContext<'_> {
         let stored = store::message(&self.client, request, self.run.run_key, &self.task_id).await;
         match stored {
             Ok(message) => Ok(Some(message.id)),
-            // The message was stored without the files that are gone, unless there is no end of it.
+            // It is not the task that there is none of.
             Err(error) if error.is_file_not_found() => Err(RunError::backend(&error)),
             Err(error) if error.is_not_found() => {
                 Err(RunError::new(RunErrorKind::TaskNotFound).caused_by(error))
@@ -108,7 +108,7 @@ impl RunContext<'_> {
     }
 
     /// Step 0 of a new journal.
-    fn new_request(&self, earlier: Earlier) -> RecordedRequest {
+    fn new_request(&self, earlier: Earlier, fingerprint: String) -> RecordedRequest {
         let Earlier { turns, files, mut attachments } = earlier;
         attachments.extend(self.run.request.attachments.iter().map(|own| own.file.clone()));
         RecordedRequest {
@@ -120,7 +120,7 @@ impl RunContext<'_> {
             metadata: self.run.request.metadata.clone(),
             limits: self.run.request.limits.to_json(),
             workspace_digest: self.snapshot.digest().to_owned(),
-            fingerprint: self.run.fingerprint().to_owned(),
+            fingerprint,
             task: self.run.request.task.to_json(),
             task_id: self.task_id.clone(),
             output: self.run.request.output.as_deref().cloned(),

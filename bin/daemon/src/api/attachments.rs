@@ -129,7 +129,7 @@ fn one(file: GivenFile, problems: &mut BTreeMap<String, String>) -> Option<Given
         } else if file_id.len() > MAX_ID_BYTES || file_id.contains(char::is_control) {
             problem(".file_id", "is no id of a file");
         } else {
-            return Some(Given::Stored { place, file_id });
+            return Some(Given::Stored { file_id });
         }
         return None;
     }
@@ -211,8 +211,12 @@ mod tests {
             media_type: media_type.to_owned(),
             bytes: Bytes::from_static(b"hi"),
         };
-        let stored = Given::Stored { place: "attachments.0".to_owned(), file_id: "f1".to_owned() };
-        let expected = [stored, inline("a.txt", "text/plain"), inline("b.txt", "text/plain")];
+        let stored = Given::Stored { file_id: "f1".to_owned() };
+        let expected = [
+            stored,
+            inline("a.txt", "text/plain"),
+            inline("b.txt", "text/plain"),
+        ];
         assert_eq!((given.unwrap(), problems), (expected.to_vec(), BTreeMap::new()));
     }
 

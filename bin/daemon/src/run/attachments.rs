@@ -5,13 +5,14 @@ use daemon_api::{AttachmentReport, FileReport};
 pub use mc_client::steps::KnownFile;
 use mc_client::types::FileMeta;
 
+/// The longest name that a tool may give a file, bytes.
+const MAX_PLAIN_NAME: usize = 80;
+
 /// A file as a request gives it; name, type and base64 have been checked.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Given {
     /// A file that the backend has.
     Stored {
-        /// The field that names it, for errors.
-        place: String,
         /// Its id.
         file_id: String,
     },
@@ -90,6 +91,13 @@ pub fn report(file: &KnownFile, used: &str) -> AttachmentReport {
 pub fn saved(file: &KnownFile) -> Option<FileReport> {
     let FileMeta { file_id, name, media_type, size, sha256 } = stored(file)?;
     Some(FileReport { file_id, name, media_type, size, sha256 })
+}
+
+/// A name that others gave a file, where it is one and no sentence: a model reads it.
+pub fn plain_name(name: &str) -> Option<&str> {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let is_it = !name.is_empty() && name.len() <= MAX_PLAIN_NAME && name.chars().all(is_plain);
+    is_it.then_some(name)
 }
 
 /// A name for a file that has none: `image-1.png`. `n` counts from 1.

@@ -4,7 +4,6 @@
 //! endpoint; the model never chooses host, headers or token.
 
 use http::header::CONTENT_DISPOSITION;
-use mc_client::files::name_problem;
 use mc_client::raw::{RawBody, RawRequest, RawResponse};
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -14,7 +13,7 @@ use super::context::ToolContext;
 use super::reply::{ToolFile, ToolReply, is_clear};
 use super::specs::MISSION_CONTROL;
 use super::{method_override, refusal};
-use crate::run::attachments::name_for;
+use crate::run::attachments::{name_for, plain_name};
 
 /// How many bytes of an answer are read; the text for the model is cut further.
 pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -184,7 +183,7 @@ fn file_name(disposition: &str) -> Option<&str> {
     let is_name = |parameter: &str| parameter.to_ascii_lowercase().starts_with("filename=");
     let name = parameters.filter(|parameter| is_name(parameter)).next()?.split_once('=')?.1;
     let name = name.trim().trim_matches('"');
-    name_problem(name).is_none().then_some(name)
+    plain_name(name)
 }
 
 #[cfg(test)]

@@ -97,12 +97,14 @@ async fn files_have_room_beside_the_limit_of_bodies() {
     let (status, answer) = world.daemon.send(&with(json!([zeros]))).await;
     assert_eq!(status, 200, "{answer}");
     // PHP writes each slash of base64 with a backslash before it.
-    let slashes = with(json!([inline("a.bin", "application/octet-stream", &[255; 20_000])]));
-    let escaped = slashes.to_string().replace('/', "\\/");
+    let bytes: Vec<u8> = (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let slashes = with(json!([inline("a.bin", "application/octet-stream", &bytes)])).to_string();
+    let escaped = slashes.replace('/', "\\/");
+    assert!(escaped.len() > slashes.len() + 100);
     let post = world.daemon.http.post(format!("{}/api/agents/send", world.daemon.url));
     let post = post.header("content-type", "application/json").body(escaped);
     let response = post.send().await.unwrap();
-    assert!([200, 413].contains(&response.status().as_u16()), "{response:?}");
+    assert_eq!(response.status(), 200);
     // What is no file has no more room than before.
     for more in [json!({ "message": "x".repeat(5_000) }), json!({ "other": "x".repeat(5_000) })] {
         let (status, answer) = world.daemon.send(&message(more)).await;
@@ -173,7 +175,7 @@ async fn a_file_that_the_provider_refuses_fails_no_run() {
     assert_eq!(status, 200, "{answer}");
     assert_eq!(used(&answer), ["named", "text"]);
     let asked = asked(&world).await;
-    assert!(asked.contains("could not be shown") && asked.contains("hi there"), "{asked}");
+    assert!(asked.contains("cat.png") && asked.contains("hi there"), "{asked}");
     assert!(!asked.contains(&base64(PNG)), "{asked}");
     // Without files it is the failure that it is.
     let world = World::new().await;

@@ -18,6 +18,7 @@ mod example;
 mod express_example;
 mod fastapi;
 mod features;
+mod files;
 mod frameworks;
 mod health;
 mod heartbeat;

@@ -101,7 +101,7 @@ struct Files {
 impl Files {
     async fn find(&self, given: Given) -> Result<Attached, RunError> {
         match given {
-            Given::Stored { file_id, .. } => self.look_up(file_id).await,
+            Given::Stored { file_id } => self.look_up(file_id).await,
             Given::Inline { name, media_type, bytes } => {
                 let file = self.keep(name, media_type, &bytes).await?;
                 let is_there = file.file_id.is_some();

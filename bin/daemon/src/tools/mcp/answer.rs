@@ -2,11 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mc_client::files::name_problem;
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::{Value, json};
 
-use crate::run::attachments::name_for;
+use crate::run::attachments::{name_for, plain_name};
 use crate::tools::reply::{ToolFile, ToolReply};
 
 /// How many values of structured content are looked for in the text, and in how much of it.
@@ -115,7 +114,7 @@ fn part(block: &ContentBlock, files: &mut Vec<ToolFile>) -> String {
             ResourceContents::TextResourceContents { uri, text, .. } => format!("[{uri}]\n{text}"),
             ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {
                 let kind = mime_type.as_deref().unwrap_or("binary");
-                let name = uri.rsplit('/').next().filter(|name| name_problem(name).is_none());
+                let name = uri.rsplit('/').next().and_then(plain_name);
                 format!("[{uri}] {}", file("resource", name, kind, blob, files))
             }
             _ => "[a resource of an unknown kind; left out]".to_owned(),

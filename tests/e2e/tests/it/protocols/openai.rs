@@ -60,7 +60,7 @@ async fn round(program: &Path, script_name: &str) {
         ("no_user", "user"),
         ("no_messages", "messages"),
         ("own_tools", "tools"),
-        ("an_image", "messages.0.content"),
+        ("an_image", "messages.0.content.0"),
         ("no_question", "messages.0.role"),
     ] {
         assert_eq!(bad[what]["kind"], "BadRequestError", "{what}: {bad}");
