@@ -94,8 +94,17 @@ fn step(step: &RunStep) -> Value {
     told.insert("kind".to_owned(), json!(step.kind));
     let payload = &step.payload;
     let names: &[&str] = match step.kind.as_str() {
-        "tool" => &["name", "arguments", "ok", "error", "duration_ms", "tool_request_id",
-            "requested_arguments", "decided_by", "rule_id"],
+        "tool" => &[
+            "name",
+            "arguments",
+            "ok",
+            "error",
+            "duration_ms",
+            "tool_request_id",
+            "requested_arguments",
+            "decided_by",
+            "rule_id",
+        ],
         "llm" | "llm_rejected" => &["duration_ms", "errors"],
         _ => &[],
     };
