@@ -126,7 +126,13 @@ impl Webhooks {
         let event = event(request, handle, outcome).to_string();
         // The same key gives the same id, so that a receiver can recognise a repetition.
         let id = request.key.as_ref().map_or(handle.run_id.as_str(), |key| key.as_str());
-        Some(Delivery { webhook, id: format!("msg_{id}"), event })
+        let mut id = format!("msg_{id}");
+        // A run that waits ends once more.
+        if let Some(asked) = outcome.as_ref().ok().and_then(|answer| answer.tool_requests().first())
+        {
+            id.extend(["_", &asked.id]);
+        }
+        Some(Delivery { webhook, id, event })
     }
 
     async fn deliver(&self, delivery: &Delivery, mut tell: Option<oneshot::Sender<()>>) {
