@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 use http::{HeaderMap, StatusCode};
+use mc_client::idempotency::sha256_hex;
 use reqwest::Url;
 use retry::{Backoff, retry_after};
 use secrecy::SecretString;
