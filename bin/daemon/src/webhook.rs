@@ -128,10 +128,11 @@ impl Webhooks {
         // The same key gives the same id, so that a receiver can recognise a repetition.
         let id = request.key.as_ref().map_or(handle.run_id.as_str(), |key| key.as_str());
         let mut id = format!("msg_{id}");
-        // A run that waits ends once more.
-        if let Some(asked) = outcome.as_ref().ok().and_then(|answer| answer.tool_requests().first())
-        {
-            id.extend(["_", &asked.id]);
+        // A run that waits ends once more, and may wait for other requests before.
+        let asked = outcome.as_ref().map_or(&[][..], |answer| answer.tool_requests());
+        if !asked.is_empty() {
+            let ids: Vec<_> = asked.iter().map(|request| request.id.as_str()).collect();
+            id.extend(["_", &sha256_hex(&ids)[..16]]);
         }
         Some(Delivery { webhook, id, event })
     }
