@@ -70,6 +70,8 @@ async fn every_error_has_the_one_shape() {
     let world = World::with(&[("WOMBAT_MAX_BODY_BYTES", "2000")], json!({})).await;
     let url = |path: &str| format!("{}{path}", world.daemon.url);
     let http = &world.daemon.http;
+    // The backend keeps no journal.
+    let of_run = format!("/api/agents/runs/{}?session_key=user:u1:scout", "a".repeat(64));
     let send = || http.post(url("/api/agents/send")).header("content-type", "application/json");
     for (request, status, code) in [
         (http.get(url("/nowhere")), 404, "not_found"),
@@ -80,6 +82,8 @@ async fn every_error_has_the_one_shape() {
         (send().body(" ".repeat(2001)), 413, "payload_too_large"),
         (http.delete(url("/api/agents/runs/none")), 404, "run_not_found"),
         (http.delete(url("/api/agents/runs/%FF")), 400, "invalid_payload"),
+        (http.get(url(&of_run)), 400, "feature_missing"),
+        (http.delete(url(&of_run)), 400, "feature_missing"),
         (http.get(url("/health?deep=1&deep=1")), 400, "invalid_payload"),
         (http.get(url("/context?role=a&role=b")), 400, "invalid_payload"),
     ] {

@@ -146,6 +146,10 @@ async fn refused(suite: &mut Suite<'_>) {
                 person.get(&path).await?.ok()?;
                 person.post(&path, body.clone()).await?.fails(403)?;
             }
+            run.agent.put(&run.path, json!({ "status": "failed" })).await?.ok()?;
+            run.tell(run.id(2), json!([chunk("b")])).await?.fails_with(409, "run_finished")?;
+            // One that has failed may go on.
+            run.agent.put(&run.path, json!({ "status": "running" })).await?.ok()?;
             run.agent.put(&run.path, json!({ "status": "completed" })).await?.ok()?;
             run.tell(run.id(2), json!([chunk("b")])).await?.fails_with(409, "run_finished")?;
             let told = run.told("").await?;
