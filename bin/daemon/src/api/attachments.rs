@@ -212,11 +212,7 @@ mod tests {
             bytes: Bytes::from_static(b"hi"),
         };
         let stored = Given::Stored { file_id: "f1".to_owned() };
-        let expected = [
-            stored,
-            inline("a.txt", "text/plain"),
-            inline("b.txt", "text/plain"),
-        ];
+        let expected = [stored, inline("a.txt", "text/plain"), inline("b.txt", "text/plain")];
         assert_eq!((given.unwrap(), problems), (expected.to_vec(), BTreeMap::new()));
     }
 

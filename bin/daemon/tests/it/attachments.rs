@@ -97,7 +97,8 @@ async fn files_have_room_beside_the_limit_of_bodies() {
     let (status, answer) = world.daemon.send(&with(json!([zeros]))).await;
     assert_eq!(status, 200, "{answer}");
     // PHP writes each slash of base64 with a backslash before it.
-    let bytes: Vec<u8> = (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let bytes: Vec<u8> =
+        (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let slashes = with(json!([inline("a.bin", "application/octet-stream", &bytes)])).to_string();
     let escaped = slashes.replace('/', "\\/");
     assert!(escaped.len() > slashes.len() + 100);

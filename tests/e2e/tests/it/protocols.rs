@@ -2,6 +2,8 @@
 
 mod a2a;
 mod ag_ui;
+mod asking;
+mod files;
 mod mcp_server;
 mod openai;
 mod push;

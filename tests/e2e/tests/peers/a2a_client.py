@@ -149,6 +149,35 @@ async def bad():
     return {name: await one for name, one in found.items()}
 
 
+async def answering():
+    """The agent asks: a word that fits nothing, then the answer, twice."""
+    to = await client()
+    [first] = await ask(to, question("Paint it."))
+    task = first["task"]["id"]
+    misfit = await failure(ask(to, question("green", task_id=task)))
+    [answer] = await ask(to, question(" RED ", task_id=task, message_id="a1"))
+    [again] = await ask(to, question(" RED ", task_id=task, message_id="a1"))
+    stored = MessageToDict(await to.get_task(t.GetTaskRequest(id=task)))
+    return {
+        "first": first["task"],
+        "misfit": misfit,
+        "answer": answer["task"],
+        "again": again["task"],
+        "history": [turn["parts"][0]["text"] for turn in stored["history"]],
+    }
+
+
+async def files():
+    to = await client()
+    request = question("Look.")
+    request.message.parts.append(t.Part(raw=bytes.fromhex(OWN["png"]), filename="cat.png", media_type="image/png"))
+    request.message.parts.append(t.Part(raw=b"Some words.", filename="a.txt", media_type="text/plain"))
+    [answer] = await ask(to, request)
+    far = question("Look.")
+    far.message.parts.append(t.Part(url="https://example.com/cat.png", media_type="image/png"))
+    return {"attachments": answer["task"]["metadata"]["attachments"], "far": await failure(ask(to, far))}
+
+
 async def push():
     """Notifications of a task: asked for with the message, or before it for a task that is there."""
     to, task = await client(polling=True), OWN.get("task_id")
@@ -233,5 +262,5 @@ async def cancel():
     }
 
 
-PARTS = [card, whole, typed, stream, bad, tasks, cancel, push, read_pushed]
+PARTS = [card, whole, typed, stream, bad, tasks, cancel, answering, files, push, read_pushed]
 print(json.dumps(asyncio.run({part.__name__: part for part in PARTS}[sys.argv[1]]())))

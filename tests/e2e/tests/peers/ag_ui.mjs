@@ -56,6 +56,22 @@ const parts = {
     const seen = await play(made, { runId: own.run, forwardedProps: { output: own.output } });
     return { ...seen, messages: made.messages };
   },
+  async files() {
+    const file = { type: "binary", mimeType: "text/plain", filename: "a.txt", data: btoa("Some words.") };
+    const seen = [];
+    for (const image of [
+      { type: "binary", mimeType: "image/png", filename: "cat.png", data: own.png },
+      { type: "binary", mimeType: "image/png", url: "https://example.com/cat.png" },
+    ]) {
+      const content = [{ type: "text", text: "Look." }, image, file];
+      const made = agent({ thread: "Files", messages: [{ ...question, content }] });
+      const subscriber = { onRunFinishedEvent: ({ event }) => void (made.told = event.result) };
+      const run = await play(made, {});
+      await made.runAgent({}, subscriber).catch(() => {});
+      seen.push({ error: run.error, attachments: made.told?.attachments });
+    }
+    return seen;
+  },
   async bad() {
     const image = [{ type: "binary", mimeType: "image/png", url: "data:," }];
     return {

@@ -101,6 +101,32 @@ const parts = {
       strangers_task: await failure(() => stranger.readResource({ uri: task })),
     };
   },
+  async answering(client) {
+    const first = await ask(client, {});
+    const { run_key, tool_requests, status } = first.structuredContent;
+    const [{ id, kind }] = tool_requests;
+    const go_on = (answers) => client.callTool({ name: "ask_scout", arguments: { resume_run_key: run_key, answers } });
+    return {
+      status, kind, text: first.content[0].text,
+      misfit: await failure(() => go_on({ [id]: "green" })),
+      answer: (await go_on({ [id]: "red" })).content[0].text,
+    };
+  },
+  async files(client) {
+    const attachments = [
+      { name: "cat.png", media_type: "image/png", data: own.png },
+      { name: "a.txt", media_type: "text/plain", data: btoa("Some words.") },
+    ];
+    const result = await ask(client, { attachments });
+    const [link] = result.content.filter((block) => block.type === "resource_link");
+    const stranger = await connect(process.env.DAEMON_KEY, "bob");
+    return {
+      attachments: result.structuredContent.attachments,
+      link,
+      read: (await client.readResource({ uri: link.uri })).contents[0],
+      strangers: await failure(() => stranger.readResource({ uri: link.uri })),
+    };
+  },
   async cancel(client) {
     const leaving = new AbortController();
     const asked = failure(() => ask(client, {}, { signal: leaving.signal }));

@@ -97,6 +97,25 @@ const parts = {
       never: await failure(() => ask({ response_format })),
     };
   },
+  async files() {
+    const look = (url) => {
+      const word = { type: "file", file: { filename: "a.txt", file_data: "data:text/plain;base64,U29tZSB3b3Jkcy4=" } };
+      const content = [{ type: "text", text: "Look." }, { type: "image_url", image_url: { url } }, word];
+      return [{ role: "user", content }, { role: "assistant", content: "A cat." }, { role: "user", content: "And what more?" }];
+    };
+    const near = look(`data:image/png;base64,${own.png}`);
+    const first = await ask({ messages: near.slice(0, 1) });
+    const later = await ask({ messages: near });
+    return {
+      first: first.wombat.attachments,
+      later: later.wombat.attachments,
+      far: await failure(() => ask({ messages: look("https://example.com/cat.png").slice(0, 1) })),
+    };
+  },
+  async asking() {
+    const { status, tool_requests } = (await ask({}, { headers: session })).wombat;
+    return { status, asked: tool_requests };
+  },
   async leave() {
     const stream = await ask({ stream: true });
     for await (const _ of stream) {

@@ -118,5 +118,26 @@ def typed():
     }
 
 
-PARTS = [models, whole, stream, bad, failures, leave, typed]
+def files():
+    def look(image):
+        word = {"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain;base64,U29tZSB3b3Jkcy4="}}
+        picture = {"type": "image_url", "image_url": {"url": image}}
+        turn = {"role": "user", "content": [{"type": "text", "text": "Look."}, picture, word]}
+        return [turn, {"role": "assistant", "content": "A cat."}, {"role": "user", "content": "And what more?"}]
+
+    near = look(f"data:image/png;base64,{OWN['png']}")
+    first, later = ask(messages=near[:1]), ask(messages=near)
+    return {
+        "first": first.model_extra["wombat"]["attachments"],
+        "later": later.model_extra["wombat"]["attachments"],
+        "far": failure(lambda: ask(messages=look("https://example.com/cat.png")[:1])),
+    }
+
+
+def asking():
+    beside = ask(extra_headers=SESSION).model_extra["wombat"]
+    return {"status": beside["status"], "asked": beside["tool_requests"]}
+
+
+PARTS = [models, whole, stream, bad, failures, leave, typed, files, asking]
 print(json.dumps({part.__name__: part for part in PARTS}[sys.argv[1]]()))

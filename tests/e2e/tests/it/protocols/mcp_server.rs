@@ -58,7 +58,7 @@ async fn the_official_client_does_a_whole_round() {
 
     let resources = part("resources", json!({})).await;
     assert_eq!(resources["names"], json!(["Conversation 7", "One", "Report"]), "{resources}");
-    assert_eq!(resources["templates"], 3);
+    assert_eq!(resources["templates"], 4);
     assert_eq!(resources["task"], "Conversation 7");
     let thread = ["Do it.", "It is done.", "Do it.", "The report is there."];
     assert_eq!(resources["thread"], json!(thread));
