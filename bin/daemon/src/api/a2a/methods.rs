@@ -250,7 +250,7 @@ pub(super) struct Caller {
     traceparent: String,
     pub(super) client: AgentClient,
     open_tasks: OpenTasks,
-    session: SessionKey,
+    pub(super) session: SessionKey,
     user: String,
     pub(super) role: String,
 }
