@@ -37,12 +37,13 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 21] = [
+const FEATURES: [&str; 22] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
     "message_data",
     "user_messages",
+    "agent_mentions",
     "tasks_update",
     "documents_list",
     "notifications",

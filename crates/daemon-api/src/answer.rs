@@ -12,6 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::handing_on::{RefusedMention, RunOfRole};
 use crate::or_default;
 
 /// The answer of `send`, and with a few fields less of `stream`.
@@ -90,6 +91,10 @@ pub struct RunAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<ToolRequest>>))]
     pub tool_requests: Option<Cow<'a, [ToolRequest]>>,
+    /// The roles that the agent mentioned and that were not notified; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<RefusedMention>>))]
+    pub mentions_refused: Option<Cow<'a, [RefusedMention]>>,
 }
 
 /// Reads a field that is there, also where it is `null`.
@@ -241,6 +246,9 @@ pub struct Step {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub duration_ms: u64,
+    /// The run that the call was handed on to (`ask_agent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<RunOfRole>,
 }
 
 /// A tool call that waits for a person's approval.
@@ -259,6 +267,9 @@ pub struct ToolRequest {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub arguments: Value,
+    /// The run that asks, where that is one below this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<RunOfRole>,
 }
 
 #[cfg(test)]

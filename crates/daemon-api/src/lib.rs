@@ -10,6 +10,7 @@
 mod answer;
 mod error;
 mod event;
+mod handing_on;
 mod info;
 pub mod metadata;
 mod request;
@@ -18,6 +19,7 @@ mod run;
 pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
 pub use error::{ErrorBody, FieldProblems};
 pub use event::StreamEvent;
+pub use handing_on::{ChildRun, RefusedMention, RunOfRole};
 pub use info::{
     AgentInfo, Agents, Compatibility, ListedTool, MayCall, Pages, RoleTools, RunningTools,
     ToolInfo, ToolLists, ToolVerdict,

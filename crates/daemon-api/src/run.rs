@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::answer::ToolRequest;
+use crate::handing_on::ChildRun;
 
 /// The body of 202, the answer of `POST /api/agents/runs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,4 +55,10 @@ pub struct RunReport {
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_requests: Option<Vec<ToolRequest>>,
+    /// The runs that it asked for (`ask_agent`), in the order of the calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children: Option<Vec<ChildRun>>,
+    /// The run that asked for this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_run_key: Option<String>,
 }

@@ -15,10 +15,12 @@ pub mod error;
 pub mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod handing_on;
 pub mod idempotency;
 pub mod jcs;
 pub mod journal_mac;
 pub mod leases;
+pub mod mentions;
 mod messages;
 mod notifications;
 pub mod orphans;

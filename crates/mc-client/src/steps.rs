@@ -7,6 +7,7 @@ use model_turn::{Completion, Cost};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use crate::handing_on::{ChildCall, ChildReport, Parent, RefusedMention};
 pub use crate::journal_mac::{CALLING, TOOL};
 
 /// The kind of step 0, the request.
@@ -49,6 +50,9 @@ pub struct RequestStep<M, O = Value> {
     /// Set for a run that goes on without its caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detached: Option<Detached>,
+    /// Set for a run that another run asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
 }
 
 fn none<O>() -> Option<O> {
@@ -160,6 +164,15 @@ pub struct ToolStep {
     /// The approval request that a person decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_request_id: Option<String>,
+    /// The run that the call was handed on to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<ChildReport>,
+    /// The roles that the call has notified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentioned: Vec<String>,
+    /// The roles that it names and that were not notified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions_refused: Vec<RefusedMention>,
     /// The id of the event of the call, in a run that has readers elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_event: Option<i64>,
@@ -169,13 +182,17 @@ pub struct ToolStep {
 }
 
 /// Written before approved calls are made whose servers may not recognise a repetition: where such a
-/// call has no result, nobody knows whether it was made. [`CALLING`].
+/// call has no result, nobody knows whether it was made. Also before a run hands a call on: it names the
+/// child, which may write nothing before that. [`CALLING`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallingStep {
     /// The places of their results in the journal.
     pub calls: Vec<u32>,
     /// The run that makes them, on one instance.
     pub run_id: String,
+    /// The runs that calls are handed on to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ChildCall>,
 }
 
 /// Where a tool that calls an endpoint has its method and path among the arguments.

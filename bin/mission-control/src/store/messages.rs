@@ -1,19 +1,22 @@
 //! Messages, and the notifications that `@role` mentions in them create.
 
+use std::collections::HashSet;
+
 use mc_client::types::{CreateMessage, CreateNotification, Message, Page};
+use serde_json::{Map, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::error::StoreError;
 use super::notifications::Extras;
 use super::paging::{page, rows_for};
-use super::{Scope, Store, events, json_of, new_id, notifications, now, tasks, time};
+use super::{Scope, Store, events, json_of, new_id, notifications, now, session_of, tasks, time};
 use crate::mentions::mentioned_roles;
 
 /// Who wrote a message.
 #[derive(Debug, Clone, Copy)]
 pub enum Author<'a> {
-    /// An agent of this role.
+    /// An agent of this role: the roles that it names are notified.
     Agent(&'a str),
     /// A person: each `@role` in the text notifies that role's session.
     Person,
@@ -67,16 +70,26 @@ pub async fn insert(
     .await?;
     let made = message(&row);
     events::record(tx, user_id, "message.created", "message_id", &made).await?;
-    if matches!(author, Author::Person) {
-        for role in mentioned_roles(&new.content) {
-            let notification = CreateNotification {
-                user_id: user_id.to_owned(),
-                session_key: format!("user:{user_id}:{role}"),
-                content: new.content.clone(),
-                task_id: Some(new.task_id.clone()),
-                idempotency_key: None,
-            };
-            notifications::insert(tx, &notification, Extras::default()).await?;
+    let named = match author {
+        Author::Person => mentioned_roles(&new.content),
+        // What an agent names is checked by the daemon, which knows the roles and what they may.
+        Author::Agent(_) => new.mentions.clone().unwrap_or_default(),
+        Author::Told => Vec::new(),
+    };
+    let chain = new.chain.as_ref().filter(|_| matches!(author, Author::Agent(_)));
+    let mut notified = HashSet::new();
+    for role in named {
+        let notification = CreateNotification {
+            user_id: user_id.to_owned(),
+            session_key: session_of(user_id, &role),
+            content: new.content.clone(),
+            task_id: Some(new.task_id.clone()),
+            idempotency_key: None,
+        };
+        let metadata = chain.map(|chain| Map::from_iter([("chain".to_owned(), json!(chain))]));
+        if notified.insert(role) {
+            let extras = Extras { run_key: None, metadata };
+            notifications::insert(tx, &notification, extras).await?;
         }
     }
     Ok(made)

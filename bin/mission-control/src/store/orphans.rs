@@ -12,7 +12,7 @@ use sqlx::{AnyConnection, Row};
 use super::error::StoreError;
 use super::run_rows::run;
 use super::sql::count;
-use super::{Store, runs, stamp};
+use super::{Store, children, runs, stamp};
 
 /// For how long a run and the lease of its session must have been quiet.
 const QUIET: Duration = Duration::seconds(5);
@@ -172,5 +172,6 @@ async fn end(
         );
     }
     let (user_id, role): (&str, &str) = (row.get("user_id"), row.get("role"));
-    runs::end(tx, user_id, role, row.get("seq"), status, extra).await
+    runs::end(tx, user_id, role, row.get("seq"), status, extra).await?;
+    children::follow(tx, user_id, &known.run_key, status, false).await
 }

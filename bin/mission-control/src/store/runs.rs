@@ -8,7 +8,9 @@ use sqlx::{AnyConnection, Row};
 use super::audit::{Act, Actor, By};
 use super::error::{Conflict, StoreError};
 use super::run_rows::{Found, find, find_of, is_known, note, run, step};
-use super::{Scope, Store, audit, events, leases, now, session_role, tasks, tool_requests};
+use super::{
+    Scope, Store, audit, children, events, leases, now, session_role, tasks, tool_requests,
+};
 
 /// The most bytes that the steps of a run have, which are read in one answer.
 const MAX_JOURNAL: usize = 64 * 1024 * 1024;
@@ -162,7 +164,8 @@ impl Store {
         run_key: &str,
         put: &PutRun,
     ) -> Result<RunNote, StoreError> {
-        let mut tx = self.write(scope).await?;
+        let parent = put.parent_run_key.as_deref();
+        let mut tx = self.write_of_run(scope, run_key, parent).await?;
         let user_id = scope.user_id;
         let session = put.session_key.as_deref();
         let role = scope.role.or_else(|| session_role(user_id, session?)).or(scope.own_role());
@@ -218,6 +221,9 @@ impl Store {
                 record_cancel(&mut tx, scope, role, &put).await?;
             }
             tool_requests::cancel_pending(&mut tx, scope, role, run_key).await?;
+        }
+        if put.status != known.status {
+            children::follow(&mut tx, user_id, run_key, status, false).await?;
         }
         tx.commit().await?;
         Ok(note(&put))
@@ -343,6 +349,7 @@ impl Store {
         if status == RunStatus::Cancelled {
             tool_requests::cancel_pending(&mut tx, scope, &role, run_key).await?;
         }
+        children::follow(&mut tx, user_id, run_key, status, true).await?;
         tx.commit().await?;
         Ok(note(&asked))
     }
