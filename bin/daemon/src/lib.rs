@@ -15,7 +15,6 @@ pub mod metrics;
 mod model_task;
 pub mod protocols;
 pub mod run;
-mod schema;
 pub mod sessions;
 pub mod settings;
 pub mod state;
@@ -25,6 +24,7 @@ pub mod webhook;
 
 use std::time::Duration;
 
+use schemas as schema;
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};

@@ -259,6 +259,10 @@ fn event(request: &RunRequest, handle: &RunHandle, outcome: &Outcome) -> Value {
         Ok(answer) => {
             event["response"] = json!(answer.response);
             event["message_id"] = json!(answer.message_id());
+            event["status"] = json!(answer.ending.status());
+            if !answer.tool_requests().is_empty() {
+                event["tool_requests"] = json!(answer.tool_requests());
+            }
         }
         Err(error) => {
             event["error"] = json!(error.message());

@@ -14,12 +14,14 @@ use serde_json::Value;
 
 use crate::handing_on::{RefusedMention, RunOfRole};
 use crate::or_default;
+use crate::tool_request::ToolRequest;
 
 /// The answer of `send`, and with a few fields less of `stream`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunAnswer<'a> {
-    /// `ok`, or `awaiting_approval` where tool calls wait for a person's approval.
+    /// `ok`; `awaiting_approval` where tool calls wait for a person's approval, or `awaiting_answer` where only
+    /// questions wait.
     #[serde(default = "RunStatus::unknown")]
     #[cfg_attr(feature = "openapi", schema(required, value_type = String))]
     pub status: RunStatus,
@@ -87,7 +89,7 @@ pub struct RunAnswer<'a> {
     /// waits for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_key: Option<Cow<'a, str>>,
-    /// The tool calls that wait for approval.
+    /// The tool calls that wait for approval, and the questions that wait for an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<ToolRequest>>))]
     pub tool_requests: Option<Cow<'a, [ToolRequest]>>,
@@ -113,6 +115,8 @@ pub enum RunStatus {
     Ok,
     /// Tool calls await a person's approval; the run can be resumed.
     AwaitingApproval,
+    /// Questions await a person's answer; the run can be resumed.
+    AwaitingAnswer,
     /// A status that this version does not know.
     #[serde(untagged)]
     Other(String),
@@ -123,6 +127,11 @@ impl RunStatus {
     fn unknown() -> Self {
         Self::Other(String::new())
     }
+
+    /// Whether the run waits for a person.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Self::AwaitingApproval | Self::AwaitingAnswer)
+    }
 }
 
 impl fmt::Display for RunStatus {
@@ -130,6 +139,7 @@ impl fmt::Display for RunStatus {
         f.write_str(match self {
             Self::Ok => "ok",
             Self::AwaitingApproval => "awaiting_approval",
+            Self::AwaitingAnswer => "awaiting_answer",
             Self::Other(text) => text,
         })
     }
@@ -228,10 +238,13 @@ pub struct Step {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub name: String,
-    /// Its arguments.
+    /// Its arguments; those that a person gave it, where it was approved with others.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub arguments: Value,
+    /// The arguments that the model asked for, where a person gave it others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_arguments: Option<Value>,
     /// Whether the call succeeded.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
@@ -249,27 +262,16 @@ pub struct Step {
     /// The run that the call was handed on to (`ask_agent`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<RunOfRole>,
-}
-
-/// A tool call that waits for a person's approval.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ToolRequestReport))]
-pub struct ToolRequest {
-    /// The backend's id of the request.
-    #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required))]
-    pub id: String,
-    /// The tool.
-    #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required))]
-    pub tool: String,
-    /// The arguments of the call.
-    #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(required))]
-    pub arguments: Value,
-    /// The run that asks, where that is one below this one.
+    /// The request that a person decided, or the question that one answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked_by: Option<RunOfRole>,
+    pub tool_request_id: Option<String>,
+    /// Who decided it: `type` (`person`, `agent` or `system`) and `id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub decided_by: Option<Value>,
+    /// The standing rule by which it was made without asking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_id: Option<String>,
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ mod info;
 pub mod metadata;
 mod request;
 mod run;
+mod tool_request;
 
-pub use answer::{Cost, RunAnswer, RunStatus, Step, ToolRequest, Usage};
+pub use answer::{Cost, RunAnswer, RunStatus, Step, Usage};
 pub use error::{ErrorBody, FieldProblems};
 pub use event::StreamEvent;
 pub use handing_on::{ChildRun, RefusedMention, RunOfRole};
@@ -26,6 +27,7 @@ pub use info::{
 };
 pub use request::{Limits, Output, SendRequest, Turn, TurnRole};
 pub use run::{Accepted, RunReport};
+pub use tool_request::{RequestKind, ToolRequest};
 
 /// Reads `null` as the default.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

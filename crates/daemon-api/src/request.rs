@@ -42,6 +42,9 @@ pub struct SendRequest<'a> {
     /// Resumes a journaled run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume_run_key: Option<Cow<'a, str>>,
+    /// Answers to questions of the run that is resumed, by the ids of their requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Map<String, Value>>,
     /// Limits of the run, below the daemon's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::answer::ToolRequest;
 use crate::handing_on::ChildRun;
+use crate::tool_request::ToolRequest;
 
 /// The body of 202, the answer of `POST /api/agents/runs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

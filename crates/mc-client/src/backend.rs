@@ -33,6 +33,11 @@ impl Address {
         let base = Url::parse(text).ok().filter(|url| !url.cannot_be_a_base()).map(Arc::new);
         Self { text: text.into(), base }
     }
+
+    /// Its path; empty where it is not a URL.
+    pub(crate) fn path(&self) -> &str {
+        self.base.as_ref().map_or("", |base| base.path())
+    }
 }
 
 impl Backend {

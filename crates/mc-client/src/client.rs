@@ -66,6 +66,11 @@ pub struct AgentClient {
 }
 
 impl AgentClient {
+    /// The path of the address of the application's own endpoints, before each of theirs.
+    pub fn application_path(&self) -> &str {
+        self.caller.backend.application.path()
+    }
+
     /// Sends this `traceparent` with every call.
     #[must_use]
     pub fn with_trace(mut self, traceparent: &str) -> Self {

@@ -136,8 +136,11 @@ pub struct ToolStep {
     pub call_id: String,
     /// The tool.
     pub name: String,
-    /// The arguments.
+    /// The arguments: those that a person gave it, where it was approved with others.
     pub arguments: Value,
+    /// The arguments that the model asked for, where a person gave it others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_arguments: Option<Value>,
     /// The position among equal calls of the run, from 1.
     pub nth: u32,
     /// Whether the call succeeded.
@@ -161,7 +164,7 @@ pub struct ToolStep {
     pub error: Option<String>,
     /// How long it took, milliseconds.
     pub duration_ms: u64,
-    /// The approval request that a person decided.
+    /// The approval request that a person decided, or the question that one answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_request_id: Option<String>,
     /// The run that the call was handed on to.
@@ -173,6 +176,12 @@ pub struct ToolStep {
     /// The roles that it names and that were not notified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions_refused: Vec<RefusedMention>,
+    /// Who decided it, as the backend tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<Value>,
+    /// The standing rule by which it was made without asking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_id: Option<String>,
     /// The id of the event of the call, in a run that has readers elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_event: Option<i64>,
@@ -193,6 +202,10 @@ pub struct CallingStep {
     /// The runs that calls are handed on to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<ChildCall>,
+    /// The standing rules by which calls are about to be made, by the places of their results: their uses
+    /// are repeated, not others begun, where the run ends in between.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<u32, String>,
 }
 
 /// Where a tool that calls an endpoint has its method and path among the arguments.

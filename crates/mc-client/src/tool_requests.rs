@@ -1,4 +1,7 @@
-//! Tool calls that need approval (feature `tool_requests`).
+//! What an agent asks a person: tool calls that need approval (feature `tool_requests`), and questions
+//! (feature `decisions`).
+
+mod decision;
 
 use chrono::{DateTime, Utc};
 use http::Method;
@@ -12,6 +15,44 @@ use crate::error::McError;
 use crate::types::Page;
 use crate::url::{path, with_query};
 
+use self::decision::given;
+pub use self::decision::{
+    AskedBy, DEFAULT_TTL_SECS, Decide, DecidedBy, Edited, MAX_ANSWER_SCHEMA, MAX_OPTION,
+    MAX_QUESTION, MAX_TTL_SECS, OPTIONS, Question,
+};
+
+/// What a person is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolRequestKind {
+    /// Whether a tool may be called.
+    #[default]
+    Approval,
+    /// A question that the agent needs an answer to (feature `decisions`).
+    Question,
+}
+
+impl ToolRequestKind {
+    /// The kind as it is transmitted.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Question => "question",
+        }
+    }
+
+    fn is_approval(&self) -> bool {
+        *self == Self::Approval
+    }
+}
+
+impl std::str::FromStr for ToolRequestKind {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Approval, Self::Question].into_iter().find(|kind| kind.as_str() == text).ok_or(())
+    }
+}
+
 /// The status of a tool request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -24,11 +65,22 @@ pub enum ToolRequestStatus {
     Denied,
     /// Its run was cancelled; no decision is needed any more.
     Cancelled,
+    /// A question that has its answer.
+    Answered,
+    /// A question that nobody has answered in time.
+    Expired,
 }
 
 impl ToolRequestStatus {
     /// All statuses.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Approved, Self::Denied, Self::Cancelled];
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Approved,
+        Self::Denied,
+        Self::Cancelled,
+        Self::Answered,
+        Self::Expired,
+    ];
 
     /// The status as it is transmitted.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +89,8 @@ impl ToolRequestStatus {
             Self::Approved => "approved",
             Self::Denied => "denied",
             Self::Cancelled => "cancelled",
+            Self::Answered => "answered",
+            Self::Expired => "expired",
         }
     }
 }
@@ -64,15 +118,33 @@ pub struct CreateToolRequest {
     /// Why the agent wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What is asked. The arguments of a question are a [`Question`].
+    #[serde(default, skip_serializing_if = "ToolRequestKind::is_approval")]
+    pub kind: ToolRequestKind,
+    /// The JSON Schema of the tool's arguments (feature `decisions`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Value>,
+    /// The run that asks, where it is below the one that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<AskedBy>,
+    /// For how long a question waits, in seconds: 604800 unless it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_secs: Option<u64>,
+    /// Until when a question waits, instead of `ttl_secs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
     /// Makes the call safe to repeat.
     pub idempotency_key: String,
 }
 
-/// A tool call that needs, or needed, approval.
+/// A tool call that needs, or needed, approval; or a question.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ToolRequest {
     /// The backend's id.
     pub id: String,
+    /// What is asked.
+    #[serde(default)]
+    pub kind: ToolRequestKind,
     /// One of [`ToolRequestStatus`], or a backend's own.
     pub status: String,
     /// The task that the run works on.
@@ -102,12 +174,45 @@ pub struct ToolRequest {
     /// When it was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_at: Option<DateTime<Utc>>,
+    /// The JSON Schema of the tool's arguments, or of the answer to a question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Value>,
+    /// What is to be called instead, where a person has changed the arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<Edited>,
+    /// The answer to a question: any JSON, `null` too.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Value>,
+    /// Who decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<DecidedBy>,
+    /// The run that asks, where it is below the one that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<AskedBy>,
+    /// Until when a question waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The rule that was made with the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_id: Option<String>,
 }
 
 impl ToolRequest {
     /// Its status, if that is one of the contract's.
     pub fn known_status(&self) -> Option<ToolRequestStatus> {
         self.status.parse().ok()
+    }
+
+    /// The question that it is.
+    pub fn question(&self) -> Option<Question> {
+        let arguments = Value::Object(self.arguments.clone());
+        let is_question = self.kind == ToolRequestKind::Question;
+        is_question.then(|| serde_json::from_value(arguments).ok()).flatten()
+    }
+
+    /// The arguments of the call to make: the person's, where they have changed them.
+    pub fn final_arguments(&self) -> &Map<String, Value> {
+        self.edited.as_ref().map_or(&self.arguments, |edited| &edited.arguments)
     }
 }
 
@@ -168,6 +273,26 @@ impl AgentClient {
     pub async fn tool_request(&self, id: &str) -> Result<ToolRequest, McError> {
         self.caller.fetch(Call::get(&path(&["tool-requests", id]))).await
     }
+
+    /// Answers a question of this agent's own session, with what its person has said. Safe to repeat.
+    pub async fn answer_question(
+        &self,
+        id: &str,
+        answer: &Value,
+        key: &str,
+    ) -> Result<ToolRequest, McError> {
+        let decision = Decide { answer: Some(answer.clone()), ..Decide::default() };
+        self.caller.fetch(decide_call(id, &decision, Some(key))?).await
+    }
+}
+
+fn decide_call(id: &str, decision: &Decide, key: Option<&str>) -> Result<Call, McError> {
+    let path = path(&["tool-requests", id, "decision"]);
+    let call = Call::new(Method::POST, &path).json(decision)?;
+    match key {
+        Some(key) => Ok(call.header(IDEMPOTENCY_KEY, key)?.repeatable()),
+        None => Ok(call),
+    }
 }
 
 impl InternalClient {
@@ -177,6 +302,16 @@ impl InternalClient {
         query: &ToolRequestQuery,
     ) -> Result<Page<ToolRequest>, McError> {
         self.caller.fetch(query.call()).await
+    }
+
+    /// Decides as that user (feature `decisions`). With a key the call is safe to repeat.
+    pub async fn decide(
+        &self,
+        id: &str,
+        decision: &Decide,
+        key: Option<&str>,
+    ) -> Result<ToolRequest, McError> {
+        self.caller.fetch(decide_call(id, decision, key)?).await
     }
 
     /// Decides as that user. With a key the call is safe to repeat; without one a second decision is

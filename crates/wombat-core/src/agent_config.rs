@@ -14,7 +14,9 @@ use crate::json_lines::{Step, line_at, steps};
 use crate::session::Role;
 
 pub use self::output::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, OutputSpec};
-pub use crate::permissions::{NamedTool, Permission, ToolCall, ToolLists, ToolPermissions};
+pub use crate::permissions::{
+    ENABLED_TOOLS, NamedTool, Permission, ToolCall, ToolLists, ToolPermissions,
+};
 
 /// Which of the configured models a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ mod fold;
 mod markdown;
 mod path;
 mod pattern;
+mod reserved;
 mod segment;
 
 pub use fold::folded_text;
@@ -12,6 +13,7 @@ pub(crate) use markdown::{broken_endpoints_in_markdown, near_endpoints_in_markdo
 pub use path::{NormalPath, PathError};
 pub(crate) use pattern::FoldedPattern;
 pub use pattern::{EndpointError, EndpointPattern, METHODS};
+pub use reserved::{declares_reserved, is_reserved};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! Tool permissions of a role: names of tools and endpoints that are allowed, denied, or need
 //! approval.
 
+mod enabled;
 mod pattern;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -9,6 +12,7 @@ use self::pattern::{ToolPattern, allowed_id, glob};
 use crate::endpoint::{EndpointPattern, FoldedPattern, NormalPath};
 use crate::operations::{Operation, Operations, Reached};
 
+pub use self::enabled::ENABLED_TOOLS;
 pub use self::pattern::NamedTool;
 
 /// The decision on a call.
@@ -37,6 +41,9 @@ pub struct ToolLists {
     /// What is known to honour idempotency keys, so that a call of it may be repeated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idempotent: Vec<String>,
+    /// Which of [`ENABLED_TOOLS`] the role has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enable: Vec<String>,
 }
 
 impl ToolLists {
@@ -68,6 +75,7 @@ pub struct ToolPermissions {
     deny: Vec<ToolPattern>,
     approval: Vec<ToolPattern>,
     idempotent: Vec<ToolPattern>,
+    enabled: BTreeSet<&'static str>,
 }
 
 /// A call, as rules see it.
@@ -95,6 +103,7 @@ impl ToolPermissions {
             deny: read(&lists.deny),
             approval: read(&lists.approval),
             idempotent: read(&lists.idempotent),
+            enabled: enabled::read(&lists.enable, problems),
         }
     }
 
@@ -181,6 +190,9 @@ impl ToolPermissions {
 
     fn allows(&self, call: ToolCall<'_>) -> bool {
         let Some(allow) = &self.allow else { return true };
+        if self.enables(call.tool) {
+            return true;
+        }
         let is_named = |name: &str| {
             allow.iter().any(|pattern| matches!(pattern, ToolPattern::Name(p) if glob(p, name)))
         };
@@ -236,7 +248,7 @@ impl ToolPermissions {
     /// Whether some call of a tool can be allowed, so that it is worth offering.
     pub fn could_allow(&self, tool: &NamedTool<'_>) -> bool {
         !self.deny.iter().any(|pattern| pattern.denies(tool))
-            && self.may_allow(|pattern| pattern.may_meet(tool))
+            && (self.enables(tool.name) || self.may_allow(|pattern| pattern.may_meet(tool)))
     }
 
     /// Whether some call of a tool that can call all of these endpoints can be allowed.

@@ -143,6 +143,8 @@ async fn create_message(
         attachments: new.attachments,
         // Of feature `message_data`, which this backend does not have.
         data: None,
+        // Of feature `decisions`, neither.
+        tool_request_id: None,
         created_at: Some(Utc::now()),
     };
     Ok(app.store.messages.create(me.user_id(), key, &raw, message)?)

@@ -1,18 +1,25 @@
 //! Calls whose outcome is unknown, and what that means for the next equal one: one approval is one
 //! execution (docs/RUNS.md, "Calls with an unknown outcome").
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use mc_client::idempotency::RunKey;
+use serde_json::{Map, Value};
 use wombat_core::agent_config::AgentProfile;
 
 use super::journal::{CallingStep, ToolStep};
 use crate::run::state_machine::PlannedCall;
-use crate::tools::{CallIdentity, RequestedCall, ToolSet};
+use crate::tools::{ASK_USER, CallIdentity, RequestedCall, ToolSet};
 
-/// The calls of a run whose outcome is unknown, by what they do.
+/// What earlier turns of a run have done that counts for its next calls.
 #[derive(Debug, Default)]
-pub(super) struct Attempts(HashMap<String, Vec<Unclear>>);
+pub(super) struct Attempts {
+    /// The calls whose outcome is unknown, by what they do.
+    unclear: HashMap<String, Vec<Unclear>>,
+    /// How many questions a person was asked.
+    questions: usize,
+}
 
 #[derive(Debug, Clone)]
 struct Unclear {
@@ -22,11 +29,17 @@ struct Unclear {
 }
 
 impl Attempts {
+    /// How many questions a person was asked.
+    pub(super) fn questions(&self) -> usize {
+        self.questions
+    }
+
     /// Takes up the result of a call.
     pub(super) fn add(&mut self, step: &ToolStep) {
+        self.questions += usize::from(was_asked(step));
         // A call that was not made says nothing about an earlier one.
         let Some(key) = &step.key else { return };
-        let unclear = self.0.entry(step.operation.clone()).or_default();
+        let unclear = self.unclear.entry(step.operation.clone()).or_default();
         // A refusal of this call says nothing about the earlier one: a limit or an expired token refuses
         // before the server looks for a repetition.
         if step.ok || step.unclear {
@@ -37,6 +50,11 @@ impl Attempts {
             unclear.push(Unclear { key: key.clone(), was_approved });
         }
     }
+}
+
+/// Whether a call was a question that a person was asked.
+pub(super) fn was_asked(step: &ToolStep) -> bool {
+    step.name == ASK_USER && step.tool_request_id.is_some()
 }
 
 /// The turn of the model that calls belong to.
@@ -60,10 +78,12 @@ enum Doubt {
 }
 
 /// One call that is to be made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Attempt<'a> {
     /// The call.
-    pub(super) planned: &'a PlannedCall,
+    pub(super) planned: Cow<'a, PlannedCall>,
+    /// The arguments that the model asked for, where a person gave it others.
+    pub(super) requested: Option<Value>,
     /// Its place in the journal.
     pub(super) at: u32,
     /// What it does.
@@ -93,7 +113,7 @@ impl<'a> Attempt<'a> {
         let attempt = |(at, planned): (u32, &'a PlannedCall)| {
             let call = &planned.call;
             let identity = tools.identify(profile, call);
-            let unclear = attempts.0.get(&identity.operation).into_iter().flatten();
+            let unclear = attempts.unclear.get(&identity.operation).into_iter().flatten();
             let earlier = unclear.into_iter().find(|earlier| !taken.contains(&earlier.key));
             if let Some(earlier) = earlier {
                 taken.push(earlier.key.clone());
@@ -102,7 +122,8 @@ impl<'a> Attempt<'a> {
             let tool = RequestedCall::of(call).tool;
             let definition = tools.definition(tool);
             Self {
-                planned,
+                planned: Cow::Borrowed(planned),
+                requested: None,
                 at,
                 key: earlier.map_or_else(
                     || run_key.tool_key(&call.name, &call.arguments, planned.nth),
@@ -125,6 +146,52 @@ impl<'a> Attempt<'a> {
         (at..).zip(calls).map(attempt).collect()
     }
 
+    /// The same call with the arguments that a person gave it. They are checked as those of any call when
+    /// it is made; its key is their own.
+    pub(super) fn edited(
+        &self,
+        arguments: Map<String, Value>,
+        request_id: &str,
+        run_key: &RunKey,
+        (tools, profile): (&ToolSet, &AgentProfile),
+        attempts: &Attempts,
+    ) -> Self {
+        let mut planned = self.planned.clone().into_owned();
+        let requested = planned.call.arguments.clone();
+        RequestedCall::replace_arguments(&mut planned.call, Value::Object(arguments));
+        let (call, identity) = (&planned.call, tools.identify(profile, &planned.call));
+        let unclear = attempts.unclear.get(&identity.operation).and_then(|all| all.first());
+        let key = match unclear {
+            Some(earlier) => earlier.key.clone(),
+            // Another call of the run may have the same arguments.
+            None => {
+                format!("{}:{request_id}", run_key.tool_key(&call.name, &call.arguments, planned.nth))
+            }
+        };
+        let (planned, requested) = (Cow::Owned(planned), Some(requested));
+        Self { planned, requested, identity, key, ..self.clone() }
+    }
+
+    /// Whether a standing rule may stand for a person's approval: the call cannot have been made before.
+    pub(super) fn may_go_by_rule(&self) -> bool {
+        matches!(self.doubt, None | Some(Doubt::Interrupted))
+    }
+
+    /// The key of the use of a standing rule for it.
+    pub(super) fn use_key(&self, run_key: &RunKey, rule: &str) -> String {
+        format!("{}:rule:{rule}", self.own_key(run_key))
+    }
+
+    /// The key of its question.
+    pub(super) fn question_key(&self, run_key: &RunKey) -> String {
+        self.own_key(run_key) + ":question"
+    }
+
+    fn own_key(&self, run_key: &RunKey) -> String {
+        let call = &self.planned.call;
+        run_key.tool_key(&call.name, &call.arguments, self.planned.nth)
+    }
+
     /// Whether the call may have taken effect already, so that a person has to decide on it.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doubt.is_some()
@@ -138,9 +205,7 @@ impl<'a> Attempt<'a> {
     /// The key of the request for its approval: another one for each execution, and for each definition
     /// of the tool.
     pub(super) fn approval_key(&self, run_key: &RunKey) -> String {
-        let call = &self.planned.call;
-        let mut key = run_key.tool_key(&call.name, &call.arguments, self.planned.nth);
-        key += ":approval";
+        let mut key = self.own_key(run_key) + ":approval";
         if self.interrupted > 0 {
             key += &format!(":{}", self.interrupted);
         }
@@ -192,9 +257,7 @@ mod tests {
             refused: None,
             error: None,
             duration_ms: 0,
-            tool_request_id: None,
-            first_event: None,
-            last_event: None,
+            ..ToolStep::default()
         }
     }
 
@@ -211,7 +274,7 @@ mod tests {
             let mut attempts = Attempts::default();
             attempts.add(&unclear());
             attempts.add(&next);
-            assert_eq!(attempts.0["pay"].len(), left, "{next:?}");
+            assert_eq!(attempts.unclear["pay"].len(), left, "{next:?}");
         }
     }
 }

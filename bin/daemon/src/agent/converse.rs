@@ -70,8 +70,8 @@ impl RunContext<'_> {
                     let turn = turn.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)));
                     let (done, places) = match turn {
                         Ok(Turn::Done { steps, places }) => (steps, places),
-                        Ok(Turn::AwaitingApproval(tool_requests)) => {
-                            let ending = Ending::AwaitingApproval { tool_requests };
+                        Ok(Turn::Waits(tool_requests)) => {
+                            let ending = Ending::Waits { tool_requests };
                             return Ok(self.answer(ending, said.to_owned(), progress));
                         }
                         Err(error) => {

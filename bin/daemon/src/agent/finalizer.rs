@@ -123,9 +123,13 @@ impl RunFinalizer {
     fn final_status(result: &Result<RunAnswer, RunError>) -> (RunStatus, Value) {
         match result {
             Ok(answer) => match &answer.ending {
-                Ending::AwaitingApproval { tool_requests } => {
+                Ending::Waits { tool_requests } => {
                     let ids: Vec<_> = tool_requests.iter().map(|request| &request.id).collect();
-                    (RunStatus::AwaitingApproval, json!({ "tool_requests": ids }))
+                    let status = match answer.ending.status() {
+                        daemon_api::RunStatus::AwaitingAnswer => RunStatus::AwaitingAnswer,
+                        _ => RunStatus::AwaitingApproval,
+                    };
+                    (status, json!({ "tool_requests": ids }))
                 }
                 Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => {
                     (RunStatus::Completed, json!({ "message_id": answer.message_id() }))

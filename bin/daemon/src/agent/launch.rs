@@ -217,7 +217,7 @@ pub(super) fn settle(
             tools = answer.steps.len(),
             tokens = answer.usage.total_tokens,
             ending = answer.ending.as_str(),
-            pending_approvals = answer.tool_requests().len(),
+            pending_requests = answer.tool_requests().len(),
             "run completed"
         ),
         Err(error) => tracing::warn!(

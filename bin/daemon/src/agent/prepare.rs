@@ -259,6 +259,7 @@ mod tests {
             actor_id: None,
             attachments: None,
             data: None,
+            tool_request_id: None,
             created_at: None,
         }
     }

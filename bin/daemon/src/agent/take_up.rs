@@ -303,7 +303,8 @@ impl Life<'_> {
             Standing::Completed | Standing::Failed => false,
             Standing::Cancelled => return Err(RunError::new(RunErrorKind::Cancelled)),
             Standing::AwaitingApproval | Standing::AwaitingAnswer => {
-                pending(client, &self.key).await?.is_empty()
+                // Once only questions are left, that is written.
+                Standing::waiting_for(&pending(client, &self.key).await?) != Some(standing)
             }
             Standing::Queued | Standing::Running | Standing::Interrupted => true,
         };

@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 use daemon_api::{Step, ToolRequest};
 use futures::StreamExt as _;
 use futures::stream;
+use serde_json::json;
 use service::otel::Side;
 
-use super::approval::Decision;
-use super::attempts::{Attempt, Attempts, TurnOrigin};
+use super::approval::{Decision, Word};
+use super::attempts::{Attempt, Attempts, TurnOrigin, was_asked};
 use super::context::RunContext;
-use super::journal::{CallingStep, ToolStep, millis, report};
+use super::journal::{ToolStep, millis, report};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
-use crate::tools::{RequestedCall, ToolContext, ToolReply};
+use crate::tools::{OwnCall, Question, RequestedCall, ToolContext, ToolReply};
 
 /// How many calls of one turn are made concurrently (docs/RUNS.md).
-const PARALLEL_CALLS: usize = 8;
+pub(super) const PARALLEL_CALLS: usize = 8;
 
 /// The result of the calls of one turn.
 pub(super) enum Turn {
@@ -30,17 +31,30 @@ pub(super) enum Turn {
         /// How many steps of the journal the turn takes.
         places: u32,
     },
-    /// These wait for a person's approval.
-    AwaitingApproval(Vec<ToolRequest>),
+    /// These wait for a person.
+    Waits(Vec<ToolRequest>),
 }
 
 /// What came of one call.
-enum Called {
+pub(super) enum Called {
     Done(Box<ToolStep>),
-    /// A person has to decide; `by_rule` unless only because the call may have taken effect already.
-    Waits {
-        by_rule: bool,
-    },
+    /// It waits for a person.
+    Waits(Need),
+}
+
+/// What a person is needed for.
+pub(super) enum Need {
+    /// To approve the call; `by_rule` unless only because it may have taken effect already.
+    Approval { by_rule: bool },
+    /// To answer this question.
+    Answer(Box<Question>),
+}
+
+impl Need {
+    /// Whether a rule of the role wants a person's approval, for which a standing rule may stand.
+    fn is_by_rule(&self) -> bool {
+        matches!(self, Self::Approval { by_rule: true })
+    }
 }
 
 /// The reports of the calls of one turn that are done, by their places in the journal. They outlive the
@@ -68,14 +82,14 @@ impl RunContext<'_> {
         &self,
         (calls, at): (&[PlannedCall], u32),
         reason: &str,
-        attempts: &Attempts,
+        earlier: &Attempts,
         origin: &TurnOrigin,
         finished: &Finished,
     ) -> Result<Turn, RunError> {
         let after = at.saturating_add(count(calls));
         let callings = self.journal.callings(after)?;
         let (key, tools) = (self.run.run_key, (&*self.tools, &self.profile));
-        let attempts = Attempt::of_turn((calls, at), key, tools, attempts, origin, &callings);
+        let attempts = Attempt::of_turn((calls, at), key, tools, earlier, origin, &callings);
         let mut places = count(calls).saturating_add(count(&callings));
         // The futures are made before they are put into the stream: a closure there would not be
         // `Send` for every lifetime.
@@ -83,71 +97,66 @@ impl RunContext<'_> {
             attempts.iter().map(|attempt| self.call_at(attempt, None, finished)).collect();
         let first: Vec<_> = stream::iter(first).buffered(PARALLEL_CALLS).collect().await;
         let mut steps = Vec::with_capacity(calls.len());
-        let mut waiting = Vec::new();
+        let (mut waiting, mut asked) = (Vec::new(), earlier.questions());
         for (attempt, called) in attempts.iter().zip(first) {
             match called? {
-                Called::Done(step) => steps.push((attempt.at, *step)),
-                Called::Waits { by_rule } => waiting.push((attempt, by_rule)),
+                Called::Done(step) => {
+                    asked += usize::from(was_asked(&step));
+                    steps.push((attempt.at, *step));
+                }
+                Called::Waits(need) => {
+                    asked += usize::from(matches!(need, Need::Answer(_)));
+                    waiting.push((attempt, need, asked));
+                }
             }
         }
         if !waiting.is_empty() {
+            let by_rule = waiting.iter().filter(|(_, need, _)| need.is_by_rule());
+            let by_rule: Vec<_> = by_rule.map(|(attempt, ..)| *attempt).collect();
+            let grants = self.grants(&by_rule, &callings, at.saturating_add(places)).await?;
+            places += grants.places;
+            let (granted, waiting): (Vec<_>, Vec<_>) = waiting
+                .into_iter()
+                .partition(|(attempt, ..)| grants.rules.contains_key(&attempt.at));
+            let granted = granted.into_iter().map(|(attempt, ..)| {
+                let rule_id = grants.rules.get(&attempt.at).cloned();
+                (attempt.clone(), Decision::Approved(Word { rule_id, ..Word::default() }, None))
+            });
+            let granted = granted.collect();
+            steps.extend(self.carry_out(granted, (at, &mut places), finished).await?);
+
             let mut decisions = Vec::with_capacity(waiting.len());
-            for (attempt, by_rule) in &waiting {
-                decisions.push(self.decision(attempt, *by_rule, reason).await?);
+            for (attempt, need, nth) in &waiting {
+                decisions.push(match need {
+                    Need::Approval { by_rule } => self.decision(attempt, *by_rule, reason).await?,
+                    Need::Answer(question) => self.answer_to(attempt, question, *nth).await?,
+                });
             }
             let pending: Vec<_> = decisions.iter().filter_map(Decision::pending).collect();
             if !pending.is_empty() {
-                return Ok(Turn::AwaitingApproval(pending));
+                return Ok(Turn::Waits(pending));
             }
-            let decided: Vec<_> =
-                waiting.into_iter().map(|(attempt, _)| attempt).zip(decisions).collect();
-            places += self.announce(&decided, at.saturating_add(places)).await?;
-            let second: Vec<_> = decided
-                .into_iter()
-                .map(|(attempt, decision)| async {
-                    (attempt.at, self.call_at(attempt, Some(decision), finished).await)
-                })
-                .collect();
-            let second: Vec<_> = stream::iter(second).buffered(PARALLEL_CALLS).collect().await;
-            for (at, called) in second {
-                if let Called::Done(step) = called? {
-                    steps.push((at, *step));
-                }
-            }
+            let decided = waiting.into_iter().zip(decisions);
+            let decided = decided.map(|((attempt, ..), decision)| {
+                (self.as_decided(attempt, &decision, earlier), decision)
+            });
+            let decided = decided.collect();
+            steps.extend(self.carry_out(decided, (at, &mut places), finished).await?);
         }
         steps.sort_by_key(|(at, _)| *at);
         let steps = steps.into_iter().map(|(_, step)| step).collect();
         Ok(Turn::Done { steps, places })
     }
 
-    /// Writes down which approved calls are about to be made, where their servers may not recognise a
-    /// repetition. Returns how many steps that took.
-    async fn announce(
-        &self,
-        decided: &[(&Attempt<'_>, Decision)],
-        at: u32,
-    ) -> Result<u32, RunError> {
-        let is_made = |(attempt, decision): &&(&Attempt<'_>, Decision)| {
-            attempt.is_announced() && matches!(decision, Decision::Approved(_))
-        };
-        let calls: Vec<_> = decided.iter().filter(is_made).map(|(attempt, _)| attempt.at).collect();
-        if calls.is_empty() {
-            return Ok(0);
-        }
-        let step = CallingStep { calls, run_id: self.run.handle.run_id.clone() };
-        self.journal.put_calling(at, &step).await?;
-        Ok(1)
-    }
-
     /// One call: its step from the journal, or made and written there; or it waits for a person, where
     /// no decision is given.
-    async fn call_at(
+    pub(super) async fn call_at(
         &self,
         attempt: &Attempt<'_>,
         decision: Option<Decision>,
         finished: &Finished,
     ) -> Result<Called, RunError> {
-        let (planned, at) = (attempt.planned, attempt.at);
+        let (planned, at) = (&*attempt.planned, attempt.at);
         if let Some(step) = self.journal.tool(at)? {
             finished.add(at, &step);
             // Readers of a detached run have it from the journal.
@@ -157,26 +166,34 @@ impl RunContext<'_> {
             }
             return Ok(Called::Done(Box::new(step)));
         }
-        let (reply, took, tool_request_id) = match decision {
-            Some(Decision::Denied { id, why }) => {
-                (ToolReply::Denied(why), Duration::ZERO, Some(id))
+        let (reply, took, word) = match decision {
+            Some(Decision::Denied(word, why)) => (ToolReply::Denied(why), Duration::ZERO, word),
+            Some(Decision::Answered(word, answer)) => {
+                (ToolReply::Answered(answer), Duration::ZERO, word)
+            }
+            Some(Decision::Refused(why)) => {
+                (ToolReply::NotMade(why), Duration::ZERO, Word::default())
             }
             // Its event was sent when it was found to need approval.
-            Some(Decision::Approved(id)) => {
+            Some(Decision::Approved(word, _)) => {
                 let (reply, took) = self.make_call(attempt, true).await;
-                (reply, took, Some(id))
+                (reply, took, word)
             }
             Some(Decision::Pending(_)) | None => {
                 self.send_call(planned).await;
                 let (reply, took) = self.make_call(attempt, false).await;
-                match &reply {
-                    ToolReply::NeedsApproval(_) if self.can_request_approval() => {
-                        return Ok(Called::Waits { by_rule: true });
+                let can_ask = self.can_request_approval();
+                match reply {
+                    ToolReply::NeedsApproval(_) if can_ask => {
+                        return Ok(Called::Waits(Need::Approval { by_rule: true }));
                     }
-                    ToolReply::InDoubt(_) if self.can_request_approval() => {
-                        return Ok(Called::Waits { by_rule: false });
+                    ToolReply::InDoubt(_) if can_ask => {
+                        return Ok(Called::Waits(Need::Approval { by_rule: false }));
                     }
-                    _ => (reply, took, None),
+                    ToolReply::OfRun(OwnCall::Question(question)) if can_ask => {
+                        return Ok(Called::Waits(Need::Answer(question)));
+                    }
+                    reply => (reply, took, Word::default()),
                 }
             }
         };
@@ -194,13 +211,15 @@ impl RunContext<'_> {
             unclear: reply.is_unclear(),
             operation: attempt.identity.operation.clone(),
             key: reply.is_made().then(|| attempt.key.clone()),
-            content: self.content(&reply, planned),
+            content: self.content_of(&reply, attempt),
             refused,
             error: reply.failure(),
             duration_ms: millis(took),
-            tool_request_id,
-            first_event: None,
-            last_event: None,
+            requested_arguments: attempt.requested.clone(),
+            tool_request_id: word.request_id,
+            decided_by: word.decided_by,
+            rule_id: word.rule_id,
+            ..ToolStep::default()
         };
         let known = self.tools.has(&step.name).then_some(step.name.as_str());
         self.run.app.metrics.tool(known, step.ok, took);
@@ -230,9 +249,21 @@ impl RunContext<'_> {
         reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence())
     }
 
+    /// The same, after a note on the arguments where a person gave the call others.
+    fn content_of(&self, reply: &ToolReply, attempt: &Attempt<'_>) -> String {
+        let content = self.content(reply, &attempt.planned);
+        if attempt.requested.is_none() {
+            return content;
+        }
+        let requested = RequestedCall::of(&attempt.planned.call);
+        let note = json!({ "approved_with_other_arguments": requested.arguments }).to_string();
+        let note = self.run.fence().fence("the user's approval", &note);
+        format!("{note}\n{content}")
+    }
+
     /// Makes a call, within a span of its own; says how long it took.
     async fn make_call(&self, attempt: &Attempt<'_>, approved: bool) -> (ToolReply, Duration) {
-        let planned = attempt.planned;
+        let planned = &*attempt.planned;
         let call = &planned.call;
         let mut span =
             self.run.span.child(Side::Internal, || format!("execute_tool {}", call.name));

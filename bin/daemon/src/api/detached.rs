@@ -24,7 +24,7 @@ use super::extract::{JsonObject, Params, Segment};
 use super::header::{self, SESSION_HEADER};
 use super::send::{SendBody, read};
 use super::{detached_report, detached_stream};
-use crate::agent::detach::{self, Accepted as InJournal, pending};
+use crate::agent::detach::{self, Accepted as InJournal};
 use crate::agent::follow::{Follower, Item};
 use crate::run::answer_json::usage_to_wire;
 use crate::run::error::{RunError, RunErrorKind};
@@ -344,15 +344,4 @@ async fn keep_cancelling(app: App, client: AgentClient, key: RunKey) {
             Ok(_) | Err(_) => {}
         }
     }
-}
-
-/// The requests that a run waits for.
-pub(super) async fn waiting(found: &Found) -> Result<Vec<daemon_api::ToolRequest>, ApiError> {
-    let asked = pending(&found.client, &found.key).await?;
-    let own = |asked: mc_client::tool_requests::ToolRequest| daemon_api::ToolRequest {
-        id: asked.id,
-        tool: asked.tool,
-        arguments: Value::Object(asked.arguments),
-    };
-    Ok(asked.into_iter().map(own).collect())
 }

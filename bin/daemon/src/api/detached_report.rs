@@ -13,8 +13,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use service::trace::TraceId;
 
-use super::detached::{Found, backend, waiting};
+use super::detached::{Found, backend};
 use super::error::ApiError;
+use crate::agent::detach::pending;
+use crate::agent::requests::told;
 use crate::agent::typed::output_of_stored;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::failure::Failure;
@@ -34,19 +36,23 @@ pub(super) async fn of(app: &App, trace: &TraceId, found: Found) -> Result<RunRe
     let mut standing = Standing::of(run);
     let mut tool_requests = None;
     if standing.is_waiting() {
-        let asked = waiting(&found).await?;
-        if asked.is_empty() {
-            standing = Standing::at_work(run);
-        } else {
-            tool_requests = Some(asked);
+        let asked = pending(&found.client, &found.key).await?;
+        // What it waits for may have changed since it was written.
+        standing = Standing::waiting_for(&asked).unwrap_or_else(|| Standing::at_work(run));
+        if !asked.is_empty() {
+            tool_requests = Some(asked.into_iter().map(told).collect::<Vec<_>>());
         }
     }
     let (mut answer, mut error) = (None, None);
     if standing.is_over() {
         match outcome(&found.client, &found.key, run).await {
-            Ok(told) => answer = Some(told),
-            Err(told) => error = Some(error_of(&told)),
+            Ok(body) => answer = Some(body),
+            Err(why) => error = Some(error_of(&why)),
         }
+    }
+    if let (Some(answer), Some(asked)) = (&mut answer, &tool_requests) {
+        answer["status"] = json!(standing.as_str());
+        answer["tool_requests"] = json!(asked);
     }
     let capabilities = app.backend.capabilities(&trace.traceparent()).await;
     let capabilities = capabilities.map_err(|error| backend(&error))?;
@@ -88,7 +94,8 @@ fn step(step: &RunStep) -> Value {
     told.insert("kind".to_owned(), json!(step.kind));
     let payload = &step.payload;
     let names: &[&str] = match step.kind.as_str() {
-        "tool" => &["name", "arguments", "ok", "error", "duration_ms", "tool_request_id"],
+        "tool" => &["name", "arguments", "ok", "error", "duration_ms", "tool_request_id",
+            "requested_arguments", "decided_by", "rule_id"],
         "llm" | "llm_rejected" => &["duration_ms", "errors"],
         _ => &[],
     };
@@ -205,9 +212,10 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
         })
         .collect();
     let answer = RunAnswer {
-        status: match standing.is_waiting() {
-            true => AnswerStatus::AwaitingApproval,
-            false => AnswerStatus::Ok,
+        status: match standing {
+            Standing::AwaitingApproval => AnswerStatus::AwaitingApproval,
+            Standing::AwaitingAnswer => AnswerStatus::AwaitingAnswer,
+            _ => AnswerStatus::Ok,
         },
         run_id: text("run_id").into(),
         task_id: run.task_id.clone().unwrap_or_default().into(),

@@ -3,6 +3,7 @@
 
 mod a2a;
 mod ag_ui;
+mod answers;
 mod backend;
 mod compact;
 mod detached;

@@ -46,6 +46,8 @@ pub(super) struct ProtocolRequest {
     pub key: Option<String>,
     /// The key of a run to resume.
     pub resume: Option<String>,
+    /// Answers to its questions, by the ids of their requests.
+    pub answers: Map<String, Value>,
     /// As in `send`.
     pub metadata: Map<String, Value>,
     /// Whether the run goes on when its caller leaves.
@@ -89,7 +91,8 @@ impl ProtocolRequest {
         };
         let session = SessionKey::new(user, profile.role.clone());
         if let Some(run_key) = self.resume {
-            return resume::request(app, trace, session, &run_key, None, self.detached).await;
+            let (detached, answers) = (self.detached, &self.answers);
+            return resume::request(app, trace, session, &run_key, None, detached, answers).await;
         }
         let output = output::of_run(&profile, &options, given).await?;
         let task = self.task_id.map(TaskTarget::Id).unwrap_or_else(|| {

@@ -9,10 +9,11 @@ use mc_client::idempotency::RunKey;
 use mc_client::journal_mac::JournalFault;
 use mc_client::runs::{PutRun, Run, RunStatus};
 use serde::Deserialize as _;
-use serde_json::Map;
+use serde_json::{Map, Value};
 use service::trace::TraceId;
 use wombat_core::session::SessionKey;
 
+use super::answers;
 use super::error::ApiError;
 use super::options::{read_limits, read_options};
 use crate::agent::audit;
@@ -30,6 +31,7 @@ pub(super) async fn request(
     run_key: &str,
     webhook: Option<Webhook>,
     detached: bool,
+    answers: &Map<String, Value>,
 ) -> Result<RunRequest, ApiError> {
     let none = || ApiError::from(RunError::new(RunErrorKind::RunNotFound));
     let backend = |error| ApiError::from(RunError::backend(&error));
@@ -68,6 +70,10 @@ pub(super) async fn request(
     let (Some(options), true) = (options, problems.is_empty()) else {
         return Err(ApiError::fields("invalid_payload", problems));
     };
+    // What is cancelled stays so, and says so.
+    if run.known_status() != Some(RunStatus::Cancelled) {
+        answers::give(&client, &capabilities, &key, answers).await?;
+    }
     let reads_thread = recorded.detached.as_ref().is_some_and(|detached| detached.reads_thread);
     let webhook = match (webhook, recorded.detached.and_then(|detached| detached.webhook)) {
         (None, Some(url)) => check_again(app, &url).await,

@@ -20,7 +20,7 @@ use super::fields::Fields;
 use super::header::{KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
 use super::options::{read_limits, read_options};
 use super::protocol_request::admitted;
-use super::{detached, header, output, resume, sse};
+use super::{answers, detached, header, output, resume, sse};
 use crate::agent::launch;
 use crate::run::request::{KeySpace, RunRequest, TaskTarget, Webhook};
 use crate::state::App;
@@ -59,6 +59,9 @@ pub(super) struct SendBody {
     idempotency_key: Option<String>,
     /// Resumes a journaled run.
     resume_run_key: Option<String>,
+    /// Answers to questions of the run that is resumed, by the ids of their requests.
+    #[schema(value_type = Option<Object>)]
+    answers: Option<Map<String, Value>>,
     /// `max_steps`, `max_output_tokens`, `max_cost_usd`, `timeout_secs`.
     limits: Option<Value>,
     /// The reply has to be JSON of a schema.
@@ -167,6 +170,7 @@ pub(super) async fn read(
     let limits = read_limits(app, &given_limits, detached, &mut problems);
     let hook = hook.map(|hook| read_webhook(&hook, detached, &mut problems));
     let given = output::read(body.get("output"), &mut problems).await;
+    let answers = answers::read(&body, resume.is_some(), &mut problems);
     let (session, options) = match (session, options, problems.is_empty()) {
         (Ok(session), Some(options), true) => (session, options),
         (_, _, _) => return Err(rejection(problems, bad_session_key)),
@@ -181,7 +185,8 @@ pub(super) async fn read(
     let profile = admitted(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
-        let resumed = resume::request(app, trace, session, &run_key, webhook, detached);
+        let resumed =
+            resume::request(app, trace, session, &run_key, webhook, detached, &answers);
         let request = Box::pin(resumed).await?;
         return Ok((request, wants_stream));
     }

@@ -1,6 +1,6 @@
 //! How a run that worked ends.
 
-use daemon_api::{Step, ToolRequest};
+use daemon_api::{RequestKind, RunStatus, Step, ToolRequest};
 use llm::Cost;
 use llm::event::{FinishReason, Usage};
 use llm::model::ModelRef;
@@ -20,7 +20,7 @@ pub struct RunAnswer {
     pub trace_id: String,
     /// The run's key, by which it is joined, resumed and cancelled.
     pub run_key: String,
-    /// The reply; with [`Ending::AwaitingApproval`], what the model has said so far.
+    /// The reply; with [`Ending::Waits`], what the model has said so far.
     pub response: String,
     /// Tokens of all model calls of the run.
     pub usage: Usage,
@@ -49,9 +49,9 @@ pub enum Ending {
     Replayed(StoredReply),
     /// There was nothing to say, and nothing was stored.
     Silent,
-    /// Tool calls wait for a person's approval; the run can be resumed after.
-    AwaitingApproval {
-        /// The calls that wait; never empty.
+    /// Tool calls wait for a person's approval, or questions for the answer; the run can be resumed after.
+    Waits {
+        /// What waits; never empty.
         tool_requests: Vec<ToolRequest>,
     },
 }
@@ -72,9 +72,28 @@ impl Ending {
             Self::Replied(_) => "ok",
             Self::Replayed(_) => "replayed",
             Self::Silent => "silent",
-            Self::AwaitingApproval { .. } => "awaiting_approval",
+            Self::Waits { tool_requests } if waits_for_approval(tool_requests) => {
+                "awaiting_approval"
+            }
+            Self::Waits { .. } => "awaiting_answer",
         }
     }
+
+    /// The status that an answer with this ending has.
+    pub fn status(&self) -> RunStatus {
+        match self {
+            Self::Replied(_) | Self::Replayed(_) | Self::Silent => RunStatus::Ok,
+            Self::Waits { tool_requests } if waits_for_approval(tool_requests) => {
+                RunStatus::AwaitingApproval
+            }
+            Self::Waits { .. } => RunStatus::AwaitingAnswer,
+        }
+    }
+}
+
+/// Whether a call among these waits for approval, which counts more than a question.
+fn waits_for_approval(requests: &[ToolRequest]) -> bool {
+    requests.iter().any(|request| request.kind != RequestKind::Question)
 }
 
 impl RunAnswer {
@@ -82,7 +101,7 @@ impl RunAnswer {
     pub fn stored(&self) -> Option<&StoredReply> {
         match &self.ending {
             Ending::Replied(stored) | Ending::Replayed(stored) => Some(stored),
-            Ending::Silent | Ending::AwaitingApproval { .. } => None,
+            Ending::Silent | Ending::Waits { .. } => None,
         }
     }
 
@@ -91,31 +110,55 @@ impl RunAnswer {
         self.stored().map(|stored| stored.message_id.as_str())
     }
 
-    /// The tool calls that wait for approval.
+    /// The tool calls that wait for approval, and the questions that wait for an answer.
     pub fn tool_requests(&self) -> &[ToolRequest] {
         match &self.ending {
-            Ending::AwaitingApproval { tool_requests, .. } => tool_requests,
+            Ending::Waits { tool_requests } => tool_requests,
             Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => &[],
         }
     }
 
-    /// The reply as text for a person; where there is none because tool calls wait for approval, a
-    /// sentence that says so.
+    /// The reply as text for a person. Where the run waits, what is asked, and, if there is nothing else to
+    /// say, which tools wait for approval.
     pub fn display_text(&self) -> String {
-        if self.tool_requests().is_empty() || !self.response.is_empty() {
+        let waiting = self.tool_requests();
+        let questions: Vec<&str> =
+            waiting.iter().filter_map(|asked| asked.question.as_deref()).collect();
+        let said = Some(self.response.as_str()).filter(|said| !said.is_empty());
+        if waiting.is_empty() || (said.is_some() && questions.is_empty()) {
             return self.response.clone();
         }
-        self.waiting_text()
+        if questions.is_empty() {
+            return self.waiting_text();
+        }
+        said.into_iter().chain(questions).collect::<Vec<_>>().join("\n\n")
     }
 
-    /// A sentence that names the tools that wait for approval.
+    /// What the run waits for, in words.
     pub fn waiting_text(&self) -> String {
-        let tools: Vec<_> = self.tool_requests().iter().map(|asked| asked.tool.as_str()).collect();
-        waiting_text(&tools)
+        let waiting: Vec<_> = self
+            .tool_requests()
+            .iter()
+            .map(|asked| (asked.tool.as_str(), asked.question.as_deref()))
+            .collect();
+        waiting_text(&waiting)
     }
 }
 
-/// A sentence that names the tools that wait for approval.
-pub fn waiting_text(tools: &[&str]) -> String {
-    format!("Waiting for a person to approve: {}.", tools.join(", "))
+/// What a run waits for, in words: the tools that wait for approval; else the questions.
+pub fn waiting_text(waiting: &[(&str, Option<&str>)]) -> String {
+    let tools: Vec<_> =
+        waiting.iter().filter(|(_, question)| question.is_none()).map(|(tool, _)| *tool).collect();
+    let questions: Vec<_> = waiting.iter().filter_map(|(_, question)| *question).collect();
+    match tools.as_slice() {
+        [] => questions.join("\n\n"),
+        tools => {
+            let mut text = format!("Waiting for a person to approve: {}.", tools.join(", "));
+            for question in questions {
+                text += "\n\n";
+                text += question;
+            }
+            text
+        }
+    }
 }

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use daemon_api::RunStatus;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -16,11 +15,11 @@ impl RunAnswer {
         fn text(text: &str) -> Option<Cow<'_, str>> {
             Some(Cow::Borrowed(text))
         }
-        let is_waiting = matches!(self.ending, Ending::AwaitingApproval { .. });
+        let is_waiting = matches!(self.ending, Ending::Waits { .. });
         let model = self.model.as_ref();
         let plan = self.stored().and_then(|stored| stored.plan_document_id.as_deref());
         daemon_api::RunAnswer {
-            status: if is_waiting { RunStatus::AwaitingApproval } else { RunStatus::Ok },
+            status: self.ending.status(),
             run_id: Cow::Borrowed(&self.run_id),
             task_id: Cow::Borrowed(&self.task_id),
             trace_id: Cow::Borrowed(&self.trace_id),
@@ -111,7 +110,7 @@ pub fn cost_to_wire(cost: &llm::Cost) -> daemon_api::Cost<'_> {
 
 #[cfg(test)]
 mod tests {
-    use daemon_api::{Step, ToolRequest};
+    use daemon_api::{RequestKind, Step, ToolRequest};
     use llm::Cost;
     use llm::event::{FinishReason, Usage};
     use llm::model::{ModelRef, Provider};
@@ -151,8 +150,29 @@ mod tests {
             message_id: "m1".to_owned(),
             plan_document_id: plan.map(str::to_owned),
         };
-        let request = ToolRequest { id: "q".to_owned(), tool: "a".to_owned(), arguments: 1.into() };
-        let waiting = Ending::AwaitingApproval { tool_requests: vec![request] };
+        let request = ToolRequest {
+            id: "q".to_owned(),
+            tool: "a".to_owned(),
+            arguments: 1.into(),
+            ..ToolRequest::default()
+        };
+        let question = ToolRequest {
+            id: "p".to_owned(),
+            kind: RequestKind::Question,
+            tool: "ask_user".to_owned(),
+            arguments: serde_json::json!({ "question": "Which?", "options": ["a", "b"] }),
+            question: Some("Which?".to_owned()),
+            options: Some(vec!["a".to_owned(), "b".to_owned()]),
+            parameters: Some(serde_json::json!({ "enum": ["a", "b"] })),
+            expires_at: Some("2026-01-01T00:00:00.000Z".to_owned()),
+        };
+        let asked = r#"{"id":"p","kind":"question","tool":"ask_user","arguments":{"options":["a","b"],"question":"Which?"},"question":"Which?","options":["a","b"],"parameters":{"enum":["a","b"]},"expires_at":"2026-01-01T00:00:00.000Z"}"#;
+        let waits = |requests: &[&ToolRequest]| Ending::Waits {
+            tool_requests: requests.iter().map(|request| (*request).clone()).collect(),
+        };
+        let call = r#"{"id":"q","kind":"approval","tool":"a","arguments":1}"#;
+        let rest = |all: &[&str]| format!(r#","run_key":"k","tool_requests":[{}]}}"#, all.join(","));
+        let (both, alone) = (rest(&[call, asked]), rest(&[asked]));
         for (ending, status, message_id, rest) in [
             (Ending::Replied(stored(None)), "ok", r#""m1""#, r#","run_key":"k"}"#),
             (
@@ -162,12 +182,9 @@ mod tests {
                 r#","plan_document_id":"p","replayed":true,"run_key":"k"}"#,
             ),
             (Ending::Silent, "ok", "null", r#","silent":true,"run_key":"k"}"#),
-            (
-                waiting,
-                "awaiting_approval",
-                "null",
-                r#","run_key":"k","tool_requests":[{"id":"q","tool":"a","arguments":1}]}"#,
-            ),
+            (waits(&[&request]), "awaiting_approval", "null", &rest(&[call])),
+            (waits(&[&request, &question]), "awaiting_approval", "null", &both),
+            (waits(&[&question]), "awaiting_answer", "null", &alone),
         ] {
             assert_eq!(json(ending), common(status, message_id) + rest);
         }
@@ -200,10 +217,9 @@ mod tests {
             kind: "tool".into(),
             name: "n".to_owned(),
             arguments: serde_json::json!({ "a": 1 }),
-            refused: None,
-            error: None,
             ok: true,
             duration_ms: 4,
+            ..Step::default()
         };
         let answer = RunAnswer {
             ending: Ending::Replied(StoredReply {

@@ -1,6 +1,7 @@
 //! Where a run stands, from what the backend has: the same at every instance.
 
 use mc_client::runs::{Run, RunStatus};
+use mc_client::tool_requests::{ToolRequest, ToolRequestKind};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,17 @@ impl Standing {
     pub fn at_work(run: &Run) -> Self {
         let has_begun = run.steps.iter().any(|step| step.index > 0);
         if run.detached && !has_begun { Self::Queued } else { Self::Running }
+    }
+
+    /// Where a run stands that waits for these requests; `None` when there are none. An approval counts more
+    /// than a question.
+    pub fn waiting_for(pending: &[ToolRequest]) -> Option<Self> {
+        let is_question = |asked: &ToolRequest| asked.kind == ToolRequestKind::Question;
+        match pending {
+            [] => None,
+            all if all.iter().all(is_question) => Some(Self::AwaitingAnswer),
+            _ => Some(Self::AwaitingApproval),
+        }
     }
 
     /// The word for it.

@@ -6,7 +6,7 @@
 use mc_client::raw::{RawBody, RawRequest, RawResponse};
 use serde_json::{Value, json};
 use url::form_urlencoded;
-use wombat_core::endpoint::NormalPath;
+use wombat_core::endpoint::{NormalPath, declares_reserved};
 
 use super::context::ToolContext;
 use super::reply::{ToolReply, is_clear};
@@ -42,7 +42,8 @@ fn prepare(
         NormalPath::parse(raw_path).map_err(|error| format!("path {raw_path:?}: {error}"))?;
     let declared = context.snapshot.endpoints();
     if !declared.iter().any(|endpoint| endpoint.pattern.matches(method, &path)) {
-        let list: Vec<_> = declared.iter().map(|endpoint| endpoint.pattern.to_string()).collect();
+        let callable = declared.iter().filter(|endpoint| !declares_reserved(&endpoint.pattern));
+        let list: Vec<_> = callable.map(|endpoint| endpoint.pattern.to_string()).collect();
         return Err(format!(
             "{method} {} is not declared by any skill; the declared endpoints are: {}",
             path.as_str(),
@@ -51,6 +52,7 @@ fn prepare(
         .into());
     }
     let what = format!("{method} {}", path.as_str());
+    context.refuse_reserved(&what, &path)?;
     let query = query_string(raw_query, &arguments["query"])?;
     let body = arguments.get("body").filter(|body| !body.is_null()).cloned().map(RawBody::Json);
     method_override::refuse(&query, body.as_ref(), |place, field| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mc_client::client::AgentClient;
 use openapi_tools::FieldPlace;
 use wombat_core::agent_config::{AgentProfile, Permission, ToolCall};
-use wombat_core::endpoint::{EndpointPattern, NormalPath};
+use wombat_core::endpoint::{EndpointPattern, NormalPath, is_reserved};
 use wombat_core::workspace::Snapshot;
 
 use super::reply::ToolReply;
@@ -43,6 +43,16 @@ impl ToolContext<'_> {
     pub(super) fn decide(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> Permission {
         let operations = &self.tools.operations().known;
         self.profile.tools.decide(ToolCall { tool, endpoint, operations })
+    }
+
+    /// Refuses a path by which a model would reach what of the contract is not for it.
+    pub(super) fn refuse_reserved(&self, what: &str, path: &NormalPath) -> Result<(), String> {
+        if is_reserved(self.client.application_path(), path) {
+            return Err(format!(
+                "{what} is the control plane's own, and no agent calls it, whatever a skill declares"
+            ));
+        }
+        Ok(())
     }
 
     /// Whether an endpoint declares a field of a request: a skill in its query, or the OpenAPI document.

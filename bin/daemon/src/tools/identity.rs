@@ -69,6 +69,11 @@ impl CallIdentity {
         Self { honours_key: true, ..Self::of_tool(builtin.name(), arguments) }
     }
 
+    /// A call of a tool that roles enable: the daemon's own, too.
+    pub(super) fn of_enabled(name: &str, arguments: &Value) -> Self {
+        Self { honours_key: true, ..Self::of_tool(name, arguments) }
+    }
+
     fn of_call_backend(arguments: &Value) -> Option<Self> {
         let (path, in_path) =
             arguments["path"].as_str().map(|path| path.split_once('?').unwrap_or((path, "")))?;

@@ -5,11 +5,13 @@
 //! their runs. What a call may do is decided here and in the modules below: the model chooses a tool
 //! and its arguments, nothing else.
 
+mod ask_user;
 mod backend_http;
 mod backend_tools;
 mod catalogue;
 mod context;
 mod discovery;
+mod enabled;
 mod hub;
 mod identity;
 mod latest;
@@ -32,7 +34,9 @@ use wombat_core::advice::KnownTools;
 use wombat_core::workspace::Snapshot;
 
 pub use context::ToolContext;
+pub use ask_user::{ASK_USER, Question};
 pub use discovery::{Asker, Found, OpenApiPlace};
+pub use enabled::OwnCall;
 pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
 pub use reply::ToolReply;

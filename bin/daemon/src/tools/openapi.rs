@@ -9,7 +9,7 @@ use mc_client::raw::{RawBody, RawField, RawRequest};
 use openapi_tools::{Body, Candidate, Document, Mount, Operation, Problem};
 use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, NamedTool};
-use wombat_core::endpoint::{EndpointPattern, NormalPath};
+use wombat_core::endpoint::{EndpointPattern, NormalPath, declares_reserved};
 use wombat_core::workspace::Snapshot;
 
 use super::backend_http::{MAX_ANSWER_BYTES, reply, with_key};
@@ -93,7 +93,8 @@ impl NamedOperations {
         };
         let import = document.import(|candidate| {
             endpoint(candidate).is_ok_and(|endpoint| {
-                declared(snapshot, &endpoint) || named(candidate, Some(&endpoint))
+                !declares_reserved(&endpoint)
+                    && (declared(snapshot, &endpoint) || named(candidate, Some(&endpoint)))
             })
         });
         let mut problems = import.problems;
@@ -167,6 +168,7 @@ impl OpenApiTool {
         let path = NormalPath::parse(&request.path).map_err(|error| error.to_string())?;
         let (name, method) = (self.operation.name(), request.method.as_str());
         let what = format!("{method} {}", path.as_str());
+        context.refuse_reserved(&what, &path)?;
         let by_skill =
             || context.snapshot.endpoints().iter().any(|d| d.pattern.matches(method, &path));
         if !self.endpoint.matches(method, &path)

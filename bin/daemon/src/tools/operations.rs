@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mc_client::tools::BackendTool;
 use openapi_tools::{Candidate, Document, FieldPlace};
 use wombat_core::advice::is_undocumented;
+use wombat_core::agent_config::ENABLED_TOOLS;
 use wombat_core::endpoint::{EndpointError, EndpointPattern, NormalPath};
 use wombat_core::mcp_config::{McpConfig, tool_prefix};
 use wombat_core::operations::{Operation, Operations};
@@ -113,6 +114,7 @@ pub(super) fn of_builtins() -> Operations {
             None => known.add_other(builtin.name()),
         }
     }
+    ENABLED_TOOLS.into_iter().for_each(|tool| known.add_other(tool));
     known
 }
 

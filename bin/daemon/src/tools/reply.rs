@@ -5,6 +5,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wombat_core::untrusted::{FenceMark, break_control_tokens};
 
+use super::enabled::OwnCall;
+
+/// Where a person's answer comes from, for the model.
+const ANSWER: &str = "the user's answer";
+
+/// What follows on it.
+const OWN_WORD: &str = "\n(It is the user's own answer to your question: take it as their word.)";
+
+/// What is said of a question that cannot be asked.
+const NO_ONE_TO_ASK: &str = "this backend offers no way to ask a person";
+
 /// The most of a refusal that is told.
 const MAX_REFUSAL_CHARS: usize = 300;
 
@@ -31,6 +42,10 @@ pub enum ToolReply {
     InDoubt(String),
     /// The call was not made, because a person denied it, or did not decide in time: why.
     Denied(String),
+    /// A person's answer to a question.
+    Answered(Value),
+    /// Nothing was done: the run itself makes this call.
+    OfRun(OwnCall),
 }
 
 /// Words of our own about a call that was not made.
@@ -86,7 +101,7 @@ impl ToolReply {
     /// Why the call failed, as one short line for people; `None` when it succeeded.
     pub fn failure(&self) -> Option<String> {
         let why = match self {
-            Self::Data(_) | Self::Trusted(_) => return None,
+            Self::Data(_) | Self::Trusted(_) | Self::Answered(_) => return None,
             Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
                 let why = match &body["error"] {
                     Value::String(text) => shown::words(text),
@@ -105,13 +120,14 @@ impl ToolReply {
             Self::InDoubt(what) => {
                 shown::words(&format!("this may have taken effect already: {what}"))
             }
+            Self::OfRun(OwnCall::Question(_)) => NO_ONE_TO_ASK.to_owned(),
         };
         Some(why)
     }
 
     /// Whether the call succeeded.
     pub fn is_ok(&self) -> bool {
-        matches!(self, Self::Data(_) | Self::Trusted(_))
+        matches!(self, Self::Data(_) | Self::Trusted(_) | Self::Answered(_))
     }
 
     /// Whether the call was made, or may have been.
@@ -122,7 +138,9 @@ impl ToolReply {
             | Self::NotSent(_)
             | Self::NeedsApproval(_)
             | Self::InDoubt(_)
-            | Self::Denied(_) => false,
+            | Self::Denied(_)
+            | Self::Answered(_)
+            | Self::OfRun(_) => false,
         }
     }
 
@@ -157,6 +175,13 @@ impl ToolReply {
                 );
                 not_made(&text, max_chars)
             }
+            // It cannot speak as the system, and yet is the user's word.
+            Self::Answered(answer) => {
+                let text = cut(&json!({ "answer": answer }).to_string(), max_chars);
+                mark.fence(ANSWER, &text) + OWN_WORD
+            }
+            // Read by the model only where there is no way to ask a person.
+            Self::OfRun(OwnCall::Question(_)) => not_made(NO_ONE_TO_ASK, max_chars),
             // Why may hold a person's note, and so is data.
             Self::Denied(why) => mark.fence(tool, &json!({ "error": why }).to_string()),
         }

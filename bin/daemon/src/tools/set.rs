@@ -4,15 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use llm::request::{ToolCall, ToolList};
+use llm::request::{ToolCall, ToolList, ToolSpec};
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
-use wombat_core::agent_config::{AgentProfile, NamedTool, ToolPermissions};
+use wombat_core::agent_config::{
+    AgentProfile, ENABLED_TOOLS, NamedTool, Permission, ToolPermissions,
+};
+use wombat_core::endpoint::declares_reserved;
 use wombat_core::operations::Operation;
 use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
 use super::context::{TOOL_TIMEOUT, ToolContext};
+use super::enabled::{self, EnabledTool};
 use super::identity::{self, CallIdentity};
 use super::nearest::unknown_tool;
 use super::operations::BackendOperations;
@@ -38,13 +42,14 @@ pub struct ToolSet {
 #[derive(Debug)]
 enum Tool {
     Builtin(Builtin, Arc<Schema>),
+    Enabled(&'static EnabledTool, Arc<Schema>),
     External(Arc<ExternalTool>),
 }
 
 impl Tool {
     fn schema(&self) -> &Arc<Schema> {
         match self {
-            Self::Builtin(_, schema) => schema,
+            Self::Builtin(_, schema) | Self::Enabled(_, schema) => schema,
             Self::External(tool) => &tool.schema,
         }
     }
@@ -52,7 +57,7 @@ impl Tool {
     /// The timeout of a call.
     fn timeout(&self) -> Duration {
         match self {
-            Self::Builtin(..) => TOOL_TIMEOUT,
+            Self::Builtin(..) | Self::Enabled(..) => TOOL_TIMEOUT,
             Self::External(tool) => tool.timeout(),
         }
     }
@@ -88,24 +93,20 @@ impl ToolSet {
             {
                 continue;
             }
+            let declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
             let endpoints: Vec<_> =
-                snapshot.endpoints().iter().map(|declared| &declared.pattern).collect();
+                declared.filter(|endpoint| !declares_reserved(endpoint)).collect();
             let spec = builtin.spec(&endpoints);
-            match Schema::compile(&spec.parameters, &mut Budget::default()) {
-                Ok(compiled) => {
-                    tools.insert(
-                        spec.name.clone(),
-                        Tool::Builtin(builtin, Arc::new(compiled.schema)),
-                    );
-                    specs.push(spec);
-                }
-                Err(error) => {
-                    tracing::error!(
-                        tool = spec.name,
-                        error,
-                        "built-in tool skipped: its schema is invalid"
-                    );
-                }
+            if let Some(schema) = own_schema(&spec) {
+                tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));
+                specs.push(spec);
+            }
+        }
+        for tool in enabled::ALL.into_iter().filter(|tool| tool.is_for(&profile.tools, capabilities)) {
+            let spec = tool.spec();
+            if let Some(schema) = own_schema(&spec) {
+                tools.insert(spec.name.clone(), Tool::Enabled(tool, schema));
+                specs.push(spec);
             }
         }
         for tool in catalogue.tools.iter().filter(|tool| tool.is_for(snapshot, profile)) {
@@ -137,6 +138,12 @@ impl ToolSet {
         &self.specs
     }
 
+    /// The JSON Schema of a tool's arguments, as the model sees it.
+    pub fn parameters(&self, name: &str) -> Option<&Value> {
+        let name = if self.tools.contains_key(name) { name } else { self.ids.get(name)? };
+        Some(&self.specs.iter().find(|spec| spec.name == name)?.parameters)
+    }
+
     /// Whether the set has a tool of this name.
     pub fn has(&self, name: &str) -> bool {
         self.tool(name).is_some()
@@ -150,7 +157,7 @@ impl ToolSet {
                 Source::Backend(_) => "backend",
                 Source::Mcp(..) => "mcp",
             },
-            Some(Tool::Builtin(..)) | None => "built-in",
+            Some(Tool::Builtin(..) | Tool::Enabled(..)) | None => "built-in",
         }
     }
 
@@ -159,6 +166,7 @@ impl ToolSet {
         let asked = RequestedCall::of(call);
         let identity = match self.tool(asked.tool) {
             Some(Tool::Builtin(builtin, _)) => CallIdentity::of_builtin(*builtin, asked.arguments),
+            Some(Tool::Enabled(tool, _)) => CallIdentity::of_enabled(tool.name, asked.arguments),
             Some(Tool::External(tool)) => CallIdentity::of_external(tool, asked.arguments),
             None => CallIdentity::of_tool(asked.tool, asked.arguments),
         };
@@ -168,7 +176,7 @@ impl ToolSet {
     /// A hash of a tool's definition, where it is not the daemon's own: it can change while a call waits.
     pub fn definition(&self, name: &str) -> Option<String> {
         match self.tool(name)? {
-            Tool::Builtin(..) => None,
+            Tool::Builtin(..) | Tool::Enabled(..) => None,
             Tool::External(tool) => {
                 Some(tool.definition.get_or_init(|| identity::definition(tool)).clone())
             }
@@ -204,6 +212,9 @@ impl ToolSet {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
         match self.checked(asked.tool, asked.arguments).await {
+            Ok((Tool::Enabled(tool, _), _)) if !tool.approves => {
+                ToolReply::NotMade(format!("{:?} asks a person itself; call it directly", asked.tool))
+            }
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
             Err(why) => ToolReply::NotMade(why),
         }
@@ -211,6 +222,9 @@ impl ToolSet {
 
     /// The rule by which a tool that there is, is not one of this role.
     pub(super) fn why_withheld(&self, name: &str) -> Option<String> {
+        if ENABLED_TOOLS.contains(&name) && !self.rules.enables(name) {
+            return Some("\"enable\" in agent-config.json does not name it".to_owned());
+        }
         let known = &self.operations.known;
         let is_it = |operation: &&Operation| {
             operation.tool == name || operation.id.as_deref() == Some(name)
@@ -245,6 +259,21 @@ impl ToolSet {
     }
 }
 
+/// The compiled schema of a tool of our own.
+fn own_schema(spec: &ToolSpec) -> Option<Arc<Schema>> {
+    match Schema::compile(&spec.parameters, &mut Budget::default()) {
+        Ok(compiled) => Some(Arc::new(compiled.schema)),
+        Err(error) => {
+            tracing::error!(
+                tool = spec.name,
+                error,
+                "built-in tool skipped: its schema is invalid"
+            );
+            None
+        }
+    }
+}
+
 /// Makes a call with validated arguments. Tools with an endpoint check permissions themselves,
 /// because these depend on the final request.
 async fn perform(
@@ -260,6 +289,16 @@ async fn perform(
             return backend_http::call(context, arguments, key).await;
         }
         Tool::Builtin(builtin, _) => *builtin,
+        Tool::Enabled(tool, _) => {
+            let permitted = match context.decide(name, None) {
+                Permission::NeedsApproval if !tool.approves => Ok(()),
+                decision => context.permit(decision, name),
+            };
+            return match permitted {
+                Ok(()) => (tool.call)(context, arguments, key).await,
+                Err(reply) => reply,
+            };
+        }
         Tool::External(tool) => {
             // Some models write `7.0` for an integer, which many servers refuse.
             let arguments: &Value = &openapi_tools::whole_numbers(&tool.spec.parameters, arguments);

@@ -3,7 +3,8 @@
 use llm::request::{TOOL_ARGUMENTS, TOOL_NAME, ToolCall, ToolSpec};
 use mc_client::types::{Capabilities, TaskStatus};
 use serde_json::{Value, json};
-use wombat_core::endpoint::{EndpointPattern, NormalPath, PathError};
+use wombat_core::agent_config::ENABLED_TOOLS;
+use wombat_core::endpoint::{EndpointPattern, NormalPath, PathError, declares_reserved};
 use wombat_core::workspace::SkillEndpoint;
 
 /// The longest description that all providers take, characters.
@@ -43,6 +44,16 @@ impl<'a> RequestedCall<'a> {
             _ => Self { tool: &call.name, arguments, reason: None },
         }
     }
+
+    /// Gives the call itself, or the call inside a `request_tool`, other arguments.
+    pub fn replace_arguments(call: &mut ToolCall, arguments: Value) {
+        let is_inner = !std::ptr::eq(Self::of(call).arguments, &call.arguments);
+        if is_inner {
+            call.arguments["arguments"] = arguments;
+        } else {
+            call.arguments = arguments;
+        }
+    }
 }
 
 /// The built-in tools.
@@ -59,9 +70,12 @@ pub(super) enum Builtin {
     RequestTool,
 }
 
-/// The names of the built-in tools.
-pub fn builtin_names() -> [&'static str; 9] {
-    Builtin::ALL.map(Builtin::name)
+/// The names of the built-in tools, also of those that a role has to enable.
+pub fn builtin_names() -> [&'static str; 13] {
+    let mut names = [""; 13];
+    let all = Builtin::ALL.into_iter().map(Builtin::name).chain(ENABLED_TOOLS);
+    names.iter_mut().zip(all).for_each(|(place, name)| *place = name);
+    names
 }
 
 impl Builtin {
@@ -136,7 +150,9 @@ impl Builtin {
             Self::UpdateTask => capabilities.has("tasks_update"),
             Self::ListNotifications => capabilities.has("notifications"),
             Self::ReadSkill => has_skills,
-            Self::CallBackend => !endpoints.is_empty(),
+            Self::CallBackend => {
+                endpoints.iter().any(|declared| !declares_reserved(&declared.pattern))
+            }
             // The journal keeps the run until the person has decided.
             Self::RequestTool => {
                 capabilities.has("tool_requests") && capabilities.has("run_journal")

@@ -56,6 +56,9 @@ pub struct Message {
     /// The content as JSON, where it is the typed result of a run (feature `message_data`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
+    /// The question that it asks, or answers (feature `decisions`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_request_id: Option<String>,
     /// When it was written.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient::time")]
     pub created_at: Option<DateTime<Utc>>,
@@ -99,6 +102,9 @@ pub struct CreateMessage {
     /// The agents that have notified each other until now; passed on with the deliveries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<Chain>,
+    /// The question that it answers (feature `decisions`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_request_id: Option<String>,
     /// Makes the call safe to repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,

@@ -170,7 +170,7 @@ fn config_remedy(reason: &str) -> &'static str {
     if reason.contains("is not set") {
         "set it in the daemon's environment"
     } else if reason.contains("did you mean") {
-        "correct the key"
+        "correct the name"
     } else if reason.contains("stands twice") {
         "remove one of them"
     } else if reason.contains("at line") {

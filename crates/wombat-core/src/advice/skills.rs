@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Advisor, CONFIG};
 use crate::endpoint::{
-    EndpointPattern, broken_endpoints_in_markdown, endpoints_in_markdown,
+    EndpointPattern, broken_endpoints_in_markdown, declares_reserved, endpoints_in_markdown,
     near_endpoints_in_markdown,
 };
 use crate::loader::{Folder, Read};
@@ -83,6 +83,7 @@ impl Advisor<'_> {
             }
             self.near_endpoints(skill, &text);
         }
+        self.reserved_endpoints(skill, &text);
         if skill.enabled {
             self.unknown_operations(skill, &text);
         }
@@ -105,6 +106,16 @@ impl Advisor<'_> {
             };
             let what = format!("{} declares nothing", near.what);
             self.add(&skill.location, Some(near.line), what, remedy);
+        }
+    }
+
+    /// Endpoints of the contract that are never called for a model.
+    fn reserved_endpoints(&mut self, skill: &SkillReport, text: &str) {
+        for endpoint in skill.endpoints.iter().filter(|endpoint| declares_reserved(endpoint)) {
+            let written = endpoint.to_string();
+            let line = text.lines().position(|line| line.contains(&written)).map(|at| at + 1);
+            let what = format!("{written} is the contract's own, and is never called for a model");
+            self.add(&skill.location, line, what, "remove it; see docs/WORKSPACE.md, Skills");
         }
     }
 

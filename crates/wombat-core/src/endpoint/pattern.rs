@@ -158,6 +158,11 @@ impl FoldedPattern {
         Self { exact: pattern.clone(), method, segments, is_open }
     }
 
+    /// What a server may take each segment for.
+    pub(super) fn forms(&self) -> &[Vec<String>] {
+        &self.segments
+    }
+
     /// The number of segments that all its calls have, if there is one.
     pub(crate) fn length(&self) -> Option<usize> {
         (!self.is_open).then_some(self.segments.len())

@@ -29,5 +29,9 @@ pub(in crate::agent) fn report(step: &ToolStep) -> Step {
         refused: step.refused.clone(),
         error: step.error.clone(),
         duration_ms: step.duration_ms,
+        requested_arguments: step.requested_arguments.clone(),
+        tool_request_id: step.tool_request_id.clone(),
+        decided_by: step.decided_by.clone(),
+        rule_id: step.rule_id.clone(),
     }
 }

@@ -8,6 +8,7 @@ use wombat_core::agent_config::{AgentProfile, NamedTool};
 use wombat_core::workspace::Snapshot;
 
 use super::Tools;
+use crate::tools::enabled;
 use crate::tools::operations::BackendOperations;
 use crate::tools::set::ToolSet;
 use crate::tools::specs::Builtin;
@@ -30,8 +31,10 @@ impl Tools {
             .into_iter()
             .filter(|tool| tool.available(capabilities, has_skills, snapshot.endpoints()))
             .map(|tool| tool.name().to_owned());
+        let enabled = enabled::ALL.into_iter().filter(|tool| tool.is_available(capabilities));
+        let enabled = enabled.map(|tool| tool.name.to_owned());
         let external = built.catalogue.tools.iter().map(|tool| tool.name().to_owned());
-        let listed = builtins.chain(external).map(|name| {
+        let listed = builtins.chain(enabled).chain(external).map(|name| {
             let verdicts = roles.iter().map(|(set, role)| verdict(set, role, snapshot, &name));
             ListedTool { roles: verdicts.collect(), name }
         });

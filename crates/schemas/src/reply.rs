@@ -16,7 +16,7 @@ const COMPILE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Compiles a schema (draft 7, 2019-09 or 2020-12 by its `$schema`, else the newest), on a thread that
 /// serves nobody else. References to other documents are rejected; nothing is fetched.
-pub(crate) async fn compile(schema: &Value) -> Result<Arc<Schema>, String> {
+pub async fn compile(schema: &Value) -> Result<Arc<Schema>, String> {
     if !schema.is_object() {
         return Err("must be a JSON Schema: an object".to_owned());
     }
@@ -39,16 +39,16 @@ pub(crate) async fn compile(schema: &Value) -> Result<Arc<Schema>, String> {
 
 /// A reply, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Checked {
+pub struct Checked {
     /// The JSON, or the whole text where it is none.
-    pub(crate) output: Value,
+    pub output: Value,
     /// What does not fit the schema; empty when all does.
-    pub(crate) errors: Vec<String>,
+    pub errors: Vec<String>,
 }
 
 /// Reads a reply as JSON, and validates it. A key that stands twice is an error: readers would not agree
 /// on what the reply says.
-pub(crate) async fn check(text: &str, schema: &Arc<Schema>) -> Checked {
+pub async fn check(text: &str, schema: &Arc<Schema>) -> Checked {
     let output = match strict_json::parse(unfenced(text).as_bytes()) {
         Ok(output) => output,
         Err(error) => {
@@ -62,7 +62,7 @@ pub(crate) async fn check(text: &str, schema: &Arc<Schema>) -> Checked {
 }
 
 /// The text without the code block that models like to put JSON into.
-pub(crate) fn unfenced(text: &str) -> &str {
+pub fn unfenced(text: &str) -> &str {
     let text = text.trim();
     let Some(rest) = text.strip_prefix("```") else { return text };
     let Some((_, rest)) = rest.split_once('\n') else { return text };

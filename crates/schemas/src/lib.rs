@@ -3,9 +3,12 @@
 //! A schema of a kilobyte can cost hundreds of megabytes (references that are followed, repetitions in a
 //! pattern) and exponential time. Nothing is fetched: a reference leads inside of the schema.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod condition;
 mod limits;
 mod patterns;
-pub(crate) mod reply;
+pub mod reply;
 mod steps;
 
 use std::sync::Arc;
@@ -28,7 +31,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A compiled schema.
 #[derive(Debug)]
-pub(crate) struct Schema {
+pub struct Schema {
     validator: Validator,
     growth: limits::Growth,
     has_patterns: bool,
@@ -36,14 +39,16 @@ pub(crate) struct Schema {
 
 /// A schema, and what is not checked of it: a line for each keyword.
 #[derive(Debug)]
-pub(crate) struct Compiled {
-    pub(crate) schema: Schema,
-    pub(crate) unchecked: Vec<String>,
+pub struct Compiled {
+    /// The schema.
+    pub schema: Schema,
+    /// What is not checked.
+    pub unchecked: Vec<String>,
 }
 
 /// What the schemas of one source may take together.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     schemas: u64,
     pattern_bytes: usize,
     /// How many patterns are tried that cannot be used.
@@ -54,7 +59,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// For one schema that has to be checked in full: the first pattern that cannot be is one too many.
-    pub(crate) fn strict() -> Self {
+    pub fn strict() -> Self {
         Self { bad_patterns: 1, ..Self::default() }
     }
 }
@@ -77,7 +82,7 @@ impl Schema {
     ///
     /// # Errors
     /// A clause that says what is wrong, with the limit where it is one.
-    pub(crate) fn compile(schema: &Value, budget: &mut Budget) -> Result<Compiled, String> {
+    pub fn compile(schema: &Value, budget: &mut Budget) -> Result<Compiled, String> {
         limits::check(schema)?;
         let growth = limits::growth(schema)?;
         budget.schemas = budget.schemas.checked_sub(growth.held()).ok_or(
@@ -98,11 +103,7 @@ impl Schema {
     ///
     /// # Errors
     /// What does not fit, or that validating takes too much work.
-    pub(crate) async fn check(
-        self: &Arc<Self>,
-        instance: &Value,
-        max: usize,
-    ) -> Result<(), Vec<String>> {
+    pub async fn check(self: &Arc<Self>, instance: &Value, max: usize) -> Result<(), Vec<String>> {
         if !self.has_patterns && self.growth.work(instance) <= MAX_IN_PLACE {
             return self.check_here(instance, max);
         }
@@ -114,14 +115,17 @@ impl Schema {
         }
     }
 
+    /// Whether an instance is valid; an error where that takes too much to know. On this thread.
+    fn fits(&self, instance: &Value) -> Result<bool, &'static str> {
+        if self.growth.is_too_deep_for(instance) {
+            return Err("it is nested too deeply for the schema");
+        }
+        steps::within_budget(|| self.validator.is_valid(instance))
+    }
+
     /// Validates on this thread.
     fn check_here(&self, instance: &Value, max: usize) -> Result<(), Vec<String>> {
-        if self.growth.is_too_deep_for(instance) {
-            return Err(vec!["it is nested too deeply for the schema".to_owned()]);
-        }
-        let is_valid = steps::within_budget(|| self.validator.is_valid(instance))
-            .map_err(|why| vec![why.to_owned()])?;
-        if is_valid {
+        if self.fits(instance).map_err(|why| vec![why.to_owned()])? {
             return Ok(());
         }
         if self.growth.work(instance) > MAX_LISTING {

@@ -1,0 +1,136 @@
+//! Standing rules: calls that a person has approved in advance (feature `approval_rules`; docs/RUNS.md,
+//! "Standing rules"). A rule takes the place of an approval, never of what the role may do.
+//!
+//! Which rule a call is about to be made by is written down before the rule is used, so that after a crash
+//! the same use is repeated, under the same key. That no rule fits is written down, too: once a person has
+//! been asked about a call, their word counts and no rule.
+
+use std::collections::BTreeMap;
+
+use chrono::Utc;
+use mc_client::approval_rules::{ApprovalRule, UseRule, parameters_sha256};
+
+use super::approval::arguments_of;
+use super::attempts::Attempt;
+use super::context::RunContext;
+use super::journal::CallingStep;
+use crate::run::error::RunError;
+use crate::schema::condition::Condition;
+use crate::tools::RequestedCall;
+
+/// What is written down in place of a rule's id: a person is asked.
+const NONE: &str = "";
+
+/// Which calls go by a rule.
+#[derive(Debug, Default)]
+pub(super) struct Grants {
+    /// The rules' ids, by the places of the calls' results.
+    pub(super) rules: BTreeMap<u32, String>,
+    /// How many steps of the journal were written.
+    pub(super) places: u32,
+}
+
+impl RunContext<'_> {
+    /// Uses a standing rule for each of these calls that one fits. `next` is the next place in the journal,
+    /// `callings` what was written down earlier.
+    pub(super) async fn grants(
+        &self,
+        waiting: &[&Attempt<'_>],
+        callings: &[CallingStep],
+        next: u32,
+    ) -> Result<Grants, RunError> {
+        let mut grants = Grants::default();
+        if !self.capabilities.has("approval_rules") {
+            return Ok(grants);
+        }
+        let (mut chosen, mut fresh) = (Vec::new(), BTreeMap::new());
+        for attempt in waiting.iter().copied().filter(|attempt| attempt.may_go_by_rule()) {
+            let known = callings.iter().rev().find_map(|step| step.rules.get(&attempt.at));
+            let rule = match known {
+                Some(rule) => rule.clone(),
+                None => {
+                    let rule = self.rule_for(attempt).await.map(|rule| rule.id);
+                    let rule = rule.unwrap_or_else(|| NONE.to_owned());
+                    fresh.insert(attempt.at, rule.clone());
+                    rule
+                }
+            };
+            if rule != NONE {
+                chosen.push((attempt, rule));
+            }
+        }
+        self.note(fresh, next, &mut grants).await?;
+        let mut void = BTreeMap::new();
+        for (attempt, rule) in chosen {
+            if self.use_rule(attempt, &rule).await? {
+                grants.rules.insert(attempt.at, rule);
+            } else {
+                void.insert(attempt.at, NONE.to_owned());
+            }
+        }
+        self.note(void, next, &mut grants).await?;
+        Ok(grants)
+    }
+
+    async fn note(
+        &self,
+        rules: BTreeMap<u32, String>,
+        next: u32,
+        grants: &mut Grants,
+    ) -> Result<(), RunError> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let run_id = self.run.handle.run_id.clone();
+        let step = CallingStep { calls: Vec::new(), run_id, rules };
+        self.journal.put_calling(next.saturating_add(grants.places), &step).await?;
+        grants.places += 1;
+        Ok(())
+    }
+
+    /// The oldest rule that fits a call. Where the backend does not tell, a person is asked.
+    async fn rule_for(&self, attempt: &Attempt<'_>) -> Option<ApprovalRule> {
+        let requested = RequestedCall::of(&attempt.planned.call);
+        let role = self.run.request.session.role().as_str();
+        let own = parameters_sha256(self.tools.parameters(requested.tool)?);
+        let rules = match self.client.approval_rules(role, requested.tool).await {
+            Ok(rules) => rules,
+            Err(error) => {
+                tracing::warn!(%error, "standing rules could not be read; a person is asked");
+                return None;
+            }
+        };
+        let arguments = arguments_of(&requested);
+        let fits = |rule: &ApprovalRule| {
+            let is_same_schema = rule.parameters_sha256.as_ref().is_none_or(|hash| *hash == own);
+            let is_its = rule.role == role && rule.tool == requested.tool;
+            let is_fulfilled = match &rule.when {
+                None => true,
+                Some(when) => {
+                    Condition::parse(when).is_ok_and(|when| when.judge(&arguments).allows())
+                }
+            };
+            is_its && is_same_schema && is_fulfilled && rule.expires_at > Utc::now()
+        };
+        rules.into_iter().find(fits)
+    }
+
+    /// Uses a rule, right before the call. `false` where it is void, or the backend does not say.
+    async fn use_rule(&self, attempt: &Attempt<'_>, rule: &str) -> Result<bool, RunError> {
+        let requested = RequestedCall::of(&attempt.planned.call);
+        let body = UseRule {
+            run_key: self.run.run_key.as_str().to_owned(),
+            arguments: arguments_of(&requested),
+            idempotency_key: attempt.use_key(self.run.run_key, rule),
+            parameters_sha256: self.tools.parameters(requested.tool).map(parameters_sha256),
+        };
+        match self.client.use_approval_rule(rule, &body).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_stale_fence() => Err(RunError::backend(&error)),
+            Err(error) => {
+                tracing::info!(rule_id = rule, %error, "standing rule not used; a person is asked");
+                Ok(false)
+            }
+        }
+    }
+}
