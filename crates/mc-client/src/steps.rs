@@ -193,7 +193,7 @@ pub struct ToolStep {
 /// Written before approved calls are made whose servers may not recognise a repetition: where such a
 /// call has no result, nobody knows whether it was made. Also before a run hands a call on: it names the
 /// child, which may write nothing before that. [`CALLING`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallingStep {
     /// The places of their results in the journal.
     pub calls: Vec<u32>,

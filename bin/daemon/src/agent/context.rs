@@ -10,6 +10,7 @@ use wombat_core::agent_config::AgentProfile;
 use wombat_core::workspace::Snapshot;
 
 use super::driver::RunDriver;
+use super::handing_on::HandedOn;
 use super::journal::Journal;
 use crate::tools::ToolSet;
 
@@ -34,6 +35,8 @@ pub(super) struct RunContext<'a> {
     pub(super) task_id: String,
     /// The run's journal; disabled where the backend has none.
     pub(super) journal: Journal,
+    /// What it hands on to other roles.
+    pub(super) handed_on: HandedOn,
 }
 
 impl RunContext<'_> {

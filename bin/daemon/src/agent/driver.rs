@@ -16,6 +16,7 @@ use wombat_core::workspace::Snapshot;
 use super::context::RunContext;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
+use super::handing_on::HandedOn;
 use super::journal::Journal;
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
@@ -130,6 +131,7 @@ impl RunDriver<'_> {
             tools,
             model,
             task_id,
+            handed_on: HandedOn::of(&journal),
             journal,
         };
         Ok((context, known))
@@ -156,6 +158,7 @@ impl RunDriver<'_> {
             tools,
             model,
             task_id,
+            handed_on: HandedOn::of(&journal),
             journal,
         }
     }

@@ -1,14 +1,15 @@
 //! The end of a conversation: stores the reply and the plan, and builds the answer.
 
-use daemon_api::Step;
+use daemon_api::{RefusedMention, Step};
 use llm::event::FinishReason;
 use llm::model::ModelRef;
 use mc_client::types::Message;
 use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 
 use super::context::RunContext;
+use super::journal::refused;
 use super::refusals::is_same_task;
-use super::store;
+use super::store::{self, Reply};
 use crate::run::answer::{Ending, RunAnswer, StoredReply};
 use crate::run::error::{Produced, RunError, RunErrorKind};
 use crate::run::events::RunEvent;
@@ -26,6 +27,8 @@ pub(super) struct Progress {
     pub(super) context_warning: Option<String>,
     /// What became of the reply where it has to fit a schema.
     pub(super) output: Option<Output>,
+    /// The roles that were mentioned and not notified.
+    pub(super) mentions_refused: Vec<RefusedMention>,
 }
 
 impl RunContext<'_> {
@@ -34,8 +37,13 @@ impl RunContext<'_> {
         &self,
         text: &str,
         finish_reason: FinishReason,
-        progress: Progress,
+        mut progress: Progress,
     ) -> Result<RunAnswer, RunError> {
+        if self.run.request.child.is_some() {
+            // Its reply is a result of the run above, which alone has a message to write.
+            let answer = self.answer(Ending::HandedBack, text.to_owned(), progress);
+            return Ok(RunAnswer { finish_reason: Some(finish_reason), ..answer });
+        }
         // JSON is no acknowledgement.
         let is_heartbeat =
             self.run.request.options.kind == RunKind::Heartbeat && progress.output.is_none();
@@ -55,8 +63,12 @@ impl RunContext<'_> {
         };
         let data = self.data_of(&progress);
         let key = self.run.run_key;
-        let stored =
-            store::reply(&self.client, self.run.request, key, &self.task_id, (&text, data)).await;
+        let mentions = self.mentions_in(&text).await;
+        if let Some(mentions) = &mentions {
+            progress.mentions_refused.extend(refused(&mentions.refused));
+        }
+        let reply = Reply { text: &text, data, mentions: mentions.as_ref() };
+        let stored = store::reply(&self.client, self.run.request, key, &self.task_id, reply).await;
         let stored = stored.map_err(|error| {
             RunError::not_stored(&error, self.produced(&text, &progress.steps, None))
         })?;
@@ -123,6 +135,7 @@ impl RunContext<'_> {
             workspace_digest: self.snapshot.digest().to_owned(),
             context_warning: progress.context_warning,
             output: progress.output,
+            mentions_refused: progress.mentions_refused,
         }
     }
 

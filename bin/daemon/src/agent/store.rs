@@ -11,6 +11,7 @@ use mc_client::types::{
 use serde_json::Value;
 
 use crate::run::request::{Kickoff, RunRequest};
+use crate::tools::Mentions;
 
 /// The most characters of a heartbeat's note. What it says is short; its blanks and marks may not be.
 const MAX_NOTE: usize = 1_000;
@@ -28,18 +29,31 @@ pub(super) struct Stored {
     pub(super) was_there: bool,
 }
 
-/// Stores the reply under the run's key: its text, and its data where the backend keeps that.
+/// A reply to be stored.
+pub(super) struct Reply<'a> {
+    /// Its text.
+    pub(super) text: &'a str,
+    /// Its data, where the backend keeps that.
+    pub(super) data: Option<Value>,
+    /// The roles that it names, where it may name any.
+    pub(super) mentions: Option<&'a Mentions>,
+}
+
+/// Stores the reply under the run's key.
 pub(super) async fn reply(
     client: &AgentClient,
     request: &RunRequest,
     run_key: &RunKey,
     task_id: &str,
-    (text, data): (&str, Option<Value>),
+    Reply { text, data, mentions }: Reply<'_>,
 ) -> Result<Stored, McError> {
+    let chain = mentions.filter(|mentions| !mentions.named.is_empty());
     let message = CreateMessage {
         task_id: task_id.to_owned(),
         content: text.to_owned(),
         data,
+        mentions: mentions.map(|mentions| mentions.named.clone()),
+        chain: chain.map(|mentions| mentions.chain.clone()),
         actor_type: Some(ActorType::Agent),
         agent_role: Some(request.session.role().as_str().to_owned()),
         idempotency_key: Some(run_key.reply_key()),

@@ -23,7 +23,7 @@ use super::error::ApiError;
 use super::extract::{JsonObject, Params, Segment};
 use super::header::{self, SESSION_HEADER};
 use super::send::{SendBody, read};
-use super::{detached_report, detached_stream};
+use super::{children, detached_report, detached_stream};
 use crate::agent::detach::{self, Accepted as InJournal};
 use crate::agent::follow::{Follower, Item};
 use crate::run::answer_json::usage_to_wire;
@@ -316,6 +316,11 @@ pub(super) async fn cancel_run(
         if note.status == RunStatus::Cancelled.as_str() && !here {
             let run = client.run_state(key).await.map_err(|error| backend(&error))?;
             let usage = run.and_then(|run| run.extra.get("usage").cloned());
+            app.runs.tracker().spawn(children::cancel(
+                app.clone(),
+                client.clone(),
+                run_key.clone(),
+            ));
             let nothing = || serde_json::to_value(daemon_api::Usage::default());
             let usage = usage.map_or_else(nothing, Ok).unwrap_or_default();
             return Ok(Cancelled::after(usage));

@@ -5,6 +5,7 @@ mod a2a;
 mod ag_ui;
 mod answers;
 mod backend;
+mod children;
 mod compact;
 mod detached;
 mod detached_report;

@@ -120,6 +120,7 @@ impl ProtocolRequest {
             key,
             resumed: false,
             detached: self.detached,
+            child: None,
             limits,
         })
     }

@@ -185,8 +185,7 @@ pub(super) async fn read(
     let profile = admitted(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
-        let resumed =
-            resume::request(app, trace, session, &run_key, webhook, detached, &answers);
+        let resumed = resume::request(app, trace, session, &run_key, webhook, detached, &answers);
         let request = Box::pin(resumed).await?;
         return Ok((request, wants_stream));
     }
@@ -220,6 +219,7 @@ pub(super) async fn read(
         key,
         resumed: false,
         detached,
+        child: None,
         limits,
     };
     Ok((request, wants_stream))

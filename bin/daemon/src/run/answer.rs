@@ -1,6 +1,6 @@
 //! How a run that worked ends.
 
-use daemon_api::{RequestKind, RunStatus, Step, ToolRequest};
+use daemon_api::{RefusedMention, RequestKind, RunStatus, Step, ToolRequest};
 use llm::Cost;
 use llm::event::{FinishReason, Usage};
 use llm::model::ModelRef;
@@ -38,6 +38,8 @@ pub struct RunAnswer {
     pub context_warning: Option<String>,
     /// What became of the reply where it had to fit a schema.
     pub output: Option<Output>,
+    /// The roles that the agent mentioned and that were not notified.
+    pub mentions_refused: Vec<RefusedMention>,
 }
 
 /// How a run ended that did not fail.
@@ -49,6 +51,8 @@ pub enum Ending {
     Replayed(StoredReply),
     /// There was nothing to say, and nothing was stored.
     Silent,
+    /// The reply goes to the run that asked for it, and no message was stored.
+    HandedBack,
     /// Tool calls wait for a person's approval, or questions for the answer; the run can be resumed after.
     Waits {
         /// What waits; never empty.
@@ -69,7 +73,7 @@ impl Ending {
     /// The ending in one word, for logs and metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Replied(_) => "ok",
+            Self::Replied(_) | Self::HandedBack => "ok",
             Self::Replayed(_) => "replayed",
             Self::Silent => "silent",
             Self::Waits { tool_requests } if waits_for_approval(tool_requests) => {
@@ -82,7 +86,7 @@ impl Ending {
     /// The status that an answer with this ending has.
     pub fn status(&self) -> RunStatus {
         match self {
-            Self::Replied(_) | Self::Replayed(_) | Self::Silent => RunStatus::Ok,
+            Self::Replied(_) | Self::Replayed(_) | Self::Silent | Self::HandedBack => RunStatus::Ok,
             Self::Waits { tool_requests } if waits_for_approval(tool_requests) => {
                 RunStatus::AwaitingApproval
             }
@@ -101,7 +105,7 @@ impl RunAnswer {
     pub fn stored(&self) -> Option<&StoredReply> {
         match &self.ending {
             Ending::Replied(stored) | Ending::Replayed(stored) => Some(stored),
-            Ending::Silent | Ending::Waits { .. } => None,
+            Ending::Silent | Ending::HandedBack | Ending::Waits { .. } => None,
         }
     }
 
@@ -114,7 +118,7 @@ impl RunAnswer {
     pub fn tool_requests(&self) -> &[ToolRequest] {
         match &self.ending {
             Ending::Waits { tool_requests } => tool_requests,
-            Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => &[],
+            Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent | Ending::HandedBack => &[],
         }
     }
 

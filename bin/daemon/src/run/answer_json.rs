@@ -46,6 +46,8 @@ impl RunAnswer {
             silent: matches!(self.ending, Ending::Silent).then_some(true),
             run_key: text(&self.run_key),
             tool_requests: is_waiting.then(|| Cow::Borrowed(self.tool_requests())),
+            mentions_refused: (!self.mentions_refused.is_empty())
+                .then_some(Cow::Borrowed(&self.mentions_refused)),
         }
     }
 }
@@ -134,6 +136,7 @@ mod tests {
             workspace_digest: "d".to_owned(),
             context_warning: None,
             output: None,
+            mentions_refused: Vec::new(),
         };
         serde_json::to_string(&answer).unwrap()
     }
@@ -171,7 +174,8 @@ mod tests {
             tool_requests: requests.iter().map(|request| (*request).clone()).collect(),
         };
         let call = r#"{"id":"q","kind":"approval","tool":"a","arguments":1}"#;
-        let rest = |all: &[&str]| format!(r#","run_key":"k","tool_requests":[{}]}}"#, all.join(","));
+        let rest =
+            |all: &[&str]| format!(r#","run_key":"k","tool_requests":[{}]}}"#, all.join(","));
         let (both, alone) = (rest(&[call, asked]), rest(&[asked]));
         for (ending, status, message_id, rest) in [
             (Ending::Replied(stored(None)), "ok", r#""m1""#, r#","run_key":"k"}"#),

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::answer::RunAnswer;
 use super::error::{RunError, RunErrorKind};
 use super::meter::Meter;
+use super::tree::Tree;
 use super::usage::UsageBook;
 
 /// How many cancelled keys are remembered in memory. A backend with a run journal remembers them all
@@ -59,7 +60,9 @@ pub struct RunHandle {
     /// The run's id.
     pub run_id: String,
     /// What it has used so far.
-    pub meter: Meter,
+    pub meter: Arc<Meter>,
+    /// What it shares with the runs above and below it.
+    pub tree: Arc<Tree>,
     cancel: CancellationToken,
     interrupted: CancellationToken,
     key: Option<RunKey>,
@@ -69,6 +72,16 @@ impl RunHandle {
     /// Stops the run: its backend says that it is cancelled.
     pub fn cancel(&self) {
         self.cancel.cancel();
+    }
+
+    /// Whether somebody has cancelled it.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Whether it has to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.cancel.is_cancelled() || self.interrupted.is_cancelled()
     }
 
     /// Completes when the run has to stop, with the reason.
@@ -90,6 +103,15 @@ pub struct Registration {
     /// Whether the run came to its end, so that its usage is booked exactly.
     settled: bool,
     _slot: OwnedSemaphorePermit,
+}
+
+/// A run below another one: it takes no slot, ends with the run above, and what it uses is a part of what
+/// that one uses. In the table of runs until it is dropped.
+#[derive(Debug)]
+pub struct ChildRegistration {
+    /// The run.
+    pub handle: Arc<RunHandle>,
+    runs: Runs,
 }
 
 /// The result of [`Runs::join`].
@@ -124,9 +146,11 @@ impl Runs {
             let retry_after = Some(std::time::Duration::from_secs(1));
             RunError { retry_after, ..RunError::new(RunErrorKind::Overloaded) }
         })?;
+        let meter = Arc::new(Meter::default());
         let handle = Arc::new(RunHandle {
             run_id: run_id.clone(),
-            meter: Meter::default(),
+            tree: Arc::new(Tree::new(meter.clone())),
+            meter,
             cancel: CancellationToken::new(),
             interrupted: self.inner.interrupted.clone(),
             key,
@@ -140,6 +164,27 @@ impl Runs {
             Ok(())
         })?;
         Ok(Registration { handle, runs: self.clone(), settled: false, _slot: slot })
+    }
+
+    /// Registers a run below another one.
+    pub fn register_child(
+        &self,
+        run_id: String,
+        key: RunKey,
+        above: &RunHandle,
+    ) -> ChildRegistration {
+        let meter = Arc::new(Meter::default());
+        above.meter.adopt(meter.clone());
+        let handle = Arc::new(RunHandle {
+            run_id: run_id.clone(),
+            meter,
+            tree: above.tree.clone(),
+            cancel: above.cancel.child_token(),
+            interrupted: above.interrupted.clone(),
+            key: Some(key),
+        });
+        self.table(|table| table.by_id.insert(run_id, handle.clone()));
+        ChildRegistration { handle, runs: self.clone() }
     }
 
     /// Joins the run with this key, or becomes it.
@@ -243,6 +288,17 @@ impl Registration {
     /// The run came to its end: its usage is exact, and nothing is booked by estimate.
     pub fn settle(&mut self) {
         self.settled = true;
+    }
+}
+
+impl Drop for ChildRegistration {
+    fn drop(&mut self) {
+        self.runs.table(|table| table.by_id.remove(&self.handle.run_id));
+        if let Some(call) = self.handle.meter.read().in_flight {
+            self.runs.inner.book.add_estimates(&call.used());
+            // It is a part of what the run above has used.
+            self.handle.meter.call_failed();
+        }
     }
 }
 

@@ -9,8 +9,10 @@ use mc_client::types::Capabilities;
 use serde_json::Value;
 use wombat_core::agent_config::{NamedTool, ToolPermissions};
 
+use super::ask_agent::{self, Errand};
 use super::ask_user::{self, Question};
 use super::context::ToolContext;
+use super::mention;
 use super::reply::ToolReply;
 
 /// Makes a call: with arguments that fit the schema, after the role's rules have been asked, under this
@@ -34,13 +36,17 @@ pub(super) struct EnabledTool {
 }
 
 /// All of them, in the order in which the model sees them.
-pub(super) const ALL: [&EnabledTool; 1] = [&ask_user::TOOL];
+pub(super) const ALL: [&EnabledTool; 3] = [&ask_user::TOOL, &ask_agent::TOOL, &mention::TOOL];
 
 /// What only the run itself can do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OwnCall {
     /// A person is asked, and the run waits for the answer.
     Question(Box<Question>),
+    /// Another role is asked, and the run waits for its reply.
+    Agent(Box<Errand>),
+    /// Another role is notified.
+    Mention(Box<Errand>),
 }
 
 impl EnabledTool {

@@ -11,7 +11,7 @@ use wombat_core::agent_config::{
     AgentProfile, ENABLED_TOOLS, NamedTool, Permission, ToolPermissions,
 };
 use wombat_core::endpoint::declares_reserved;
-use wombat_core::operations::Operation;
+use wombat_core::operations::{Operation, Operations};
 use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
@@ -102,7 +102,9 @@ impl ToolSet {
                 specs.push(spec);
             }
         }
-        for tool in enabled::ALL.into_iter().filter(|tool| tool.is_for(&profile.tools, capabilities)) {
+        for tool in
+            enabled::ALL.into_iter().filter(|tool| tool.is_for(&profile.tools, capabilities))
+        {
             let spec = tool.spec();
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Enabled(tool, schema));
@@ -126,6 +128,11 @@ impl ToolSet {
     /// The tool of this name, or of this id.
     fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.get(name).or_else(|| self.tools.get(self.ids.get(name)?))
+    }
+
+    /// What is known of the backend's operations, for the role's rules.
+    pub fn known_operations(&self) -> &Operations {
+        &self.operations.known
     }
 
     /// What is known of the backend's operations.
@@ -212,9 +219,10 @@ impl ToolSet {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
         match self.checked(asked.tool, asked.arguments).await {
-            Ok((Tool::Enabled(tool, _), _)) if !tool.approves => {
-                ToolReply::NotMade(format!("{:?} asks a person itself; call it directly", asked.tool))
-            }
+            Ok((Tool::Enabled(tool, _), _)) if !tool.approves => ToolReply::NotMade(format!(
+                "{:?} asks a person itself; call it directly",
+                asked.tool
+            )),
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
             Err(why) => ToolReply::NotMade(why),
         }

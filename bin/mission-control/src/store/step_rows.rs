@@ -126,6 +126,7 @@ fn no_request() -> RequestStep<Value> {
         task_id: String::new(),
         output: None,
         detached: None,
+        parent: None,
     }
 }
 
