@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use daemon_client::{
-    AgentInfo, CallOptions, Compatibility, DaemonClient, DaemonError, ListedTool, RunAnswer,
-    RunStatus, SendRequest, StreamEvent, Turn, TurnRole,
+    AgentInfo, CallOptions, Compatibility, DaemonClient, DaemonError, ListedTool,
+    RequestKind, RunAnswer, SendRequest, StreamEvent, Turn, TurnRole,
 };
 use wombat_core::session::UserId;
 
 use super::error::ChatError;
+use super::questions::{self, Asked};
 use super::screen::{Screen, call_line};
 
 /// A run may wait this long for its session's turn before it begins.
@@ -61,6 +62,8 @@ pub(super) struct Conversation {
     shown: Option<String>,
     /// The key of the run that awaits approval.
     awaiting_approval: Option<String>,
+    /// The questions that it waits for.
+    questions: Vec<Asked>,
 }
 
 impl Conversation {
@@ -82,6 +85,7 @@ impl Conversation {
             backend: None,
             shown: None,
             awaiting_approval: None,
+            questions: Vec::new(),
         };
         conversation.switch_role(role).await?;
         Ok(conversation)
@@ -123,6 +127,7 @@ impl Conversation {
         self.task_id = None;
         self.turns.clear();
         self.awaiting_approval = None;
+        self.questions.clear();
     }
 
     /// Asks a question and prints the answer as it arrives. Dropping the future ends the run.
@@ -143,25 +148,36 @@ impl Conversation {
         self.remember(answer)
     }
 
-    /// Resumes the run that awaits approval, once a person has decided.
-    pub(super) async fn resume(&mut self, screen: &mut Screen<'_>) -> Result<(), ChatError> {
-        let Some(run_key) = &self.awaiting_approval else {
-            let text = "no run of this chat awaits approval";
-            return Err(ChatError::Local(text.to_owned()));
+    /// Resumes the run that waits for a person: once one has decided, or with the answer to its question.
+    pub(super) async fn resume(
+        &mut self,
+        answer: Option<&str>,
+        screen: &mut Screen<'_>,
+    ) -> Result<(), ChatError> {
+        let none = |what: &str| Err(ChatError::Local(format!("no run of this chat awaits {what}")));
+        let Some(run_key) = &self.awaiting_approval else { return none("a person") };
+        let answers = match (answer, self.questions.first()) {
+            (None, _) => None,
+            (Some(_), None) => return none("an answer"),
+            (Some(answer), Some(asked)) => {
+                Some([(asked.id.clone(), asked.read(answer))].into_iter().collect())
+            }
         };
         let request =
-            SendRequest { resume_run_key: Some(run_key.clone().into()), ..self.request() };
+            SendRequest { resume_run_key: Some(run_key.clone().into()), answers, ..self.request() };
         screen.wait("thinking");
         let answer = self.run(&request, screen).await?;
         self.remember(answer)?;
         self.awaiting_approval = None;
+        self.questions.clear();
         Ok(())
     }
 
-    /// Remembers the answer, or the run that awaits approval.
+    /// Remembers the answer, or the run that waits for a person.
     fn remember(&mut self, answer: RunAnswer) -> Result<(), ChatError> {
-        if answer.status == RunStatus::AwaitingApproval {
-            let text = approval_message(&answer);
+        if answer.status.is_waiting() {
+            let text = waiting_message(&answer);
+            self.questions = questions::of(&answer);
             self.awaiting_approval = answer.run_key.map(Cow::into_owned);
             return Err(ChatError::AwaitingApproval(text));
         }
@@ -292,17 +308,25 @@ fn encoded(part: &str) -> String {
         .collect()
 }
 
-/// Which calls await approval, and where a person decides.
-fn approval_message(answer: &RunAnswer) -> String {
-    let calls = answer.tool_requests.iter().flat_map(|calls| calls.iter());
-    let calls: Vec<_> = calls
-        .map(|call| format!("{} [{}]", call_line(&call.tool, &call.arguments), call.id))
-        .collect();
-    format!(
-        "waits for a person's decision: {}; decide in the backend (the reference backend's page shows \
-         it under “Waiting for your decision”)",
-        calls.join(", ")
-    )
+/// What the run waits for, and where a person decides.
+fn waiting_message(answer: &RunAnswer) -> String {
+    let requests = answer.tool_requests.iter().flat_map(|requests| requests.iter());
+    let (asked, calls): (Vec<_>, Vec<_>) =
+        requests.partition(|request| request.kind == RequestKind::Question);
+    let mut texts = Vec::new();
+    if !calls.is_empty() {
+        let calls: Vec<_> = calls
+            .into_iter()
+            .map(|call| format!("{} [{}]", call_line(&call.tool, &call.arguments), call.id))
+            .collect();
+        texts.push(format!(
+            "waits for a person's decision: {}; decide in the backend (the reference backend's page shows \
+             it under “Waiting for your decision”)",
+            calls.join(", ")
+        ));
+    }
+    texts.extend(asked.into_iter().map(questions::told));
+    texts.join("\n")
 }
 
 #[cfg(test)]

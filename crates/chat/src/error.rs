@@ -68,7 +68,7 @@ pub(super) enum ChatError {
         /// Its sentence.
         error: String,
     },
-    /// The run awaits a person's approval.
+    /// The run awaits a person's approval, or an answer.
     #[error("{0}")]
     AwaitingApproval(String),
     /// The stream ended before the answer did.

@@ -9,6 +9,7 @@ mod conversation;
 mod error;
 mod history;
 mod prompt;
+mod questions;
 mod screen;
 mod settings;
 

@@ -19,6 +19,7 @@ const HELP: &str = "\
 /role NAME    switch to another role
 /new [TITLE]  start over, under a new task or the one with this title
 /tools        list the tools and which roles may call them
+/answer TEXT  answer the agent's question
 /resume       resume the run that awaits approval
 /quit         leave; so does Ctrl-D
 Ctrl-C stops an answer. A line that begins with // is sent with one slash.";
@@ -35,7 +36,8 @@ enum Command {
     Role(String),
     New(Option<String>),
     Tools,
-    Resume,
+    /// With the answer to the agent's question, if it waits for one.
+    Resume(Option<String>),
     Quit,
     Unknown(String),
 }
@@ -56,7 +58,8 @@ impl Command {
             ("new", "") => Self::New(None),
             ("new", title) => Self::New(Some(title.to_owned())),
             ("tools", "") => Self::Tools,
-            ("resume", "") => Self::Resume,
+            ("resume", "") => Self::Resume(None),
+            ("answer", answer) if !answer.is_empty() => Self::Resume(Some(answer.to_owned())),
             ("quit" | "exit", "") => Self::Quit,
             (_, _) => Self::Unknown(line.to_owned()),
         }
@@ -127,8 +130,8 @@ fn execute(
             }
             stopped(asked, screen)?;
         }
-        Command::Resume => {
-            let resumed = until_interrupt(runtime, chat.resume(screen));
+        Command::Resume(answer) => {
+            let resumed = until_interrupt(runtime, chat.resume(answer.as_deref(), screen));
             stopped(resumed, screen)?;
         }
         Command::Help => screen.note(HELP)?,
@@ -242,7 +245,8 @@ mod tests {
             ("/new", Command::New(None)),
             ("/new Trip to Rome", Command::New(Some(text("Trip to Rome")))),
             ("/tools", Command::Tools),
-            ("/resume", Command::Resume),
+            ("/resume", Command::Resume(None)),
+            ("/answer two of them", Command::Resume(Some("two of them".to_owned()))),
             ("/quit", Command::Quit),
             ("/quit now", Command::Unknown(text("/quit now"))),
         ] {

@@ -158,8 +158,11 @@ impl<'w> Screen<'w> {
         }
         self.said.clear();
         self.turn = (None, 0);
-        let waits = done.status == RunStatus::AwaitingApproval;
-        self.end_with(if waits { "awaiting approval" } else { "no result" })?;
+        self.end_with(match done.status {
+            RunStatus::AwaitingApproval => "awaiting approval",
+            RunStatus::AwaitingAnswer => "awaiting an answer",
+            RunStatus::Ok | RunStatus::Other(_) => "no result",
+        })?;
         if let Some(warning) = &done.context_warning {
             self.note(&one_line(warning, 300))?;
         }

@@ -13,7 +13,7 @@ mod stream;
 pub use client::{CallOptions, DaemonClient, InvalidKey, key_header};
 pub use daemon_api::{
     AgentInfo, Compatibility, Cost, ErrorBody, Limits, ListedTool, MayCall, Output, Pages,
-    RunStatus, SendRequest, Step, ToolLists, ToolRequest, ToolVerdict, Turn, TurnRole, Usage,
+    RequestKind, RunStatus, SendRequest, Step, ToolLists, ToolRequest, ToolVerdict, Turn, TurnRole, Usage,
     metadata,
 };
 pub use error::DaemonError;

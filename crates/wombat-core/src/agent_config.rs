@@ -15,7 +15,7 @@ use crate::session::Role;
 
 pub use self::output::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, OutputSpec};
 pub use crate::permissions::{
-    ENABLED_TOOLS, NamedTool, Permission, ToolCall, ToolLists, ToolPermissions,
+    ApprovalEntry, ENABLED_TOOLS, NamedTool, Permission, ToolCall, ToolLists, ToolPermissions,
 };
 
 /// Which of the configured models a run uses.
@@ -151,6 +151,7 @@ impl AgentConfig {
                 let about = |pattern: &&&str| what.contains(&format!("{:?}", pattern.trim()));
                 let at = patterns.iter().find(about);
                 let at = at.and_then(|text_of| line_from(text, line.unwrap_or(0), text_of));
+                let at = at.or_else(|| line_of_condition(text, place, &what));
                 let at = at.or_else(|| {
                     let path = [place[0], place[1], Step::Key("output")];
                     line_at(text, &path).filter(|_| what.starts_with("output"))
@@ -252,7 +253,19 @@ fn read_entry(
 fn patterns(entry: &Value) -> impl Iterator<Item = &str> {
     let lists =
         entry.get("tools").and_then(Value::as_object).into_iter().flat_map(|lists| lists.values());
-    lists.filter_map(Value::as_array).flatten().filter_map(Value::as_str)
+    let items = lists.filter_map(Value::as_array).flatten();
+    items.filter_map(|item| item.as_str().or_else(|| item.get("tool")?.as_str()))
+}
+
+/// The line of what a problem with a condition is about: `tools.approval[1].when: amount: …`.
+fn line_of_condition(text: &str, agent: [Step<'_>; 2], what: &str) -> Option<usize> {
+    let (at, rest) = what.strip_prefix("tools.approval[")?.split_once("].when: ")?;
+    let entry = [Step::Key("tools"), Step::Key("approval"), Step::Index(at.parse().ok()?)];
+    let path: Vec<Step<'_>> = agent.into_iter().chain(entry).chain([Step::Key("when")]).collect();
+    // The longest name that there is; where there is none, the condition's own line is meant.
+    let names = rest.match_indices(": ").map(|(end, _)| Step::Key(&rest[..end]));
+    let lines = names.map(|name| line_at(text, &[&path[..], &[name]].concat()));
+    lines.flatten().max().or_else(|| line_at(text, &path))
 }
 
 /// The first line at or after line `from` (from 1; 0 for the beginning) that has a word in quotes.

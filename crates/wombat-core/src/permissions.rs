@@ -1,17 +1,21 @@
 //! Tool permissions of a role: names of tools and endpoints that are allowed, denied, or need
 //! approval.
 
+mod approval;
 mod enabled;
 mod pattern;
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 
+use self::approval::Approval;
 use self::pattern::{ToolPattern, allowed_id, glob};
 use crate::endpoint::{EndpointPattern, FoldedPattern, NormalPath};
 use crate::operations::{Operation, Operations, Reached};
 
+pub use self::approval::ApprovalEntry;
 pub use self::enabled::ENABLED_TOOLS;
 pub use self::pattern::NamedTool;
 
@@ -37,7 +41,7 @@ pub struct ToolLists {
     pub deny: Vec<String>,
     /// What needs approval.
     #[serde(default)]
-    pub approval: Vec<String>,
+    pub approval: Vec<ApprovalEntry>,
     /// What is known to honour idempotency keys, so that a call of it may be repeated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idempotent: Vec<String>,
@@ -73,7 +77,7 @@ pub struct ToolPermissions {
     /// `None` allows everything.
     allow: Option<Vec<ToolPattern>>,
     deny: Vec<ToolPattern>,
-    approval: Vec<ToolPattern>,
+    approval: Vec<Approval>,
     idempotent: Vec<ToolPattern>,
     enabled: BTreeSet<&'static str>,
 }
@@ -85,6 +89,8 @@ pub struct ToolCall<'a> {
     pub tool: &'a str,
     /// The method and path of a call of the backend.
     pub endpoint: Option<(&'a str, &'a NormalPath)>,
+    /// The tool's arguments, for conditions on them.
+    pub arguments: Option<&'a Map<String, Value>>,
     /// What else has this endpoint.
     pub operations: &'a Operations,
 }
@@ -101,8 +107,8 @@ impl ToolPermissions {
         Self {
             allow: lists.allow.as_deref().map(&mut read),
             deny: read(&lists.deny),
-            approval: read(&lists.approval),
             idempotent: read(&lists.idempotent),
+            approval: Approval::read(&lists.approval, problems),
             enabled: enabled::read(&lists.enable, problems),
         }
     }
@@ -133,7 +139,8 @@ impl ToolPermissions {
             }
             Err(_) => false,
         };
-        let restricting = lists.deny.iter().chain(&lists.approval);
+        let approval = lists.approval.iter().map(|entry| &entry.tool);
+        let restricting = lists.deny.iter().chain(approval);
         let exact = lists.allow.iter().flatten().chain(&lists.idempotent);
         let allow = exact.filter(|text| is_unmatched(text, true));
         let all = allow.chain(restricting.filter(|text| is_unmatched(text, false)));
@@ -146,7 +153,8 @@ impl ToolPermissions {
             Some((method, path)) => format!("{method} {}", path.as_str()),
             None => call.tool.to_owned(),
         };
-        let mut rules = self.deny.iter().chain(&self.approval);
+        let approval = self.approval.iter().map(|rule| &rule.pattern);
+        let mut rules = self.deny.iter().chain(approval);
         let has_names = rules.any(|rule| matches!(rule, ToolPattern::Name(_)));
         let endpoint = call.endpoint.filter(|_| has_names);
         let reached = endpoint.map(|(method, path)| call.operations.reached(method, path));
@@ -160,9 +168,11 @@ impl ToolPermissions {
             let because = self.not_allowed();
             return Permission::Denied(format!("this role may not call {what}: {because}"));
         }
-        match self.approval.iter().find_map(restricted) {
-            Some(_) => Permission::NeedsApproval,
-            None => Permission::Allowed,
+        let waits =
+            |rule: &Approval| restricted(&rule.pattern).is_some() && rule.asks(call.arguments);
+        match self.approval.iter().any(waits) {
+            true => Permission::NeedsApproval,
+            false => Permission::Allowed,
         }
     }
 
@@ -184,8 +194,8 @@ impl ToolPermissions {
 
     /// The rule by which calls of a tool, or some of them, wait for a person's approval.
     pub fn why_approval(&self, tool: &NamedTool<'_>) -> Option<String> {
-        let rule = self.approval.iter().find(|pattern| pattern.restricts(tool))?;
-        Some(format!("\"{rule}\" in agent-config.json"))
+        let mut rules = self.approval.iter();
+        rules.find(|rule| rule.pattern.restricts(tool)).map(ToString::to_string)
     }
 
     fn allows(&self, call: ToolCall<'_>) -> bool {

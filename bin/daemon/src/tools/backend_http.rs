@@ -58,7 +58,8 @@ fn prepare(
     method_override::refuse(&query, body.as_ref(), |place, field| {
         context.declares((method, &path), place, field)
     })?;
-    context.permit(context.decide("call_backend", Some((method, &path))), &what)?;
+    let decision = context.decide("call_backend", Some((method, &path)), arguments);
+    context.permit(decision, &what)?;
 
     let path_and_query = if query.is_empty() {
         path.as_str().to_owned()

@@ -138,7 +138,7 @@ pub(super) async fn call(
         Ok(path) => path,
         Err(error) => return ToolReply::NotMade(error.to_string()),
     };
-    let decision = context.decide(tool, Some(("POST", &path)));
+    let decision = context.decide(tool, Some(("POST", &path)), arguments);
     if let Err(reply) = context.permit(decision, tool) {
         return reply;
     }

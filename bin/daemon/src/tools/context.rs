@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mc_client::client::AgentClient;
 use openapi_tools::FieldPlace;
+use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, Permission, ToolCall};
 use wombat_core::endpoint::{EndpointPattern, NormalPath, is_reserved};
 use wombat_core::workspace::Snapshot;
@@ -43,9 +44,14 @@ pub struct ToolContext<'a> {
 
 impl ToolContext<'_> {
     /// What the role's rules say on a call. `endpoint` is the method and path of a call of the backend.
-    pub(super) fn decide(&self, tool: &str, endpoint: Option<(&str, &NormalPath)>) -> Permission {
-        let operations = &self.tools.operations().known;
-        self.profile.tools.decide(ToolCall { tool, endpoint, operations })
+    pub(super) fn decide(
+        &self,
+        tool: &str,
+        endpoint: Option<(&str, &NormalPath)>,
+        arguments: &Value,
+    ) -> Permission {
+        let (operations, arguments) = (&self.tools.operations().known, arguments.as_object());
+        self.profile.tools.decide(ToolCall { tool, endpoint, arguments, operations })
     }
 
     /// Refuses a path by which a model would reach what of the contract is not for it.

@@ -180,7 +180,8 @@ impl OpenApiTool {
         method_override::refuse(&request.query, body.as_ref(), |place, field| {
             context.declares((method, &path), place, field)
         })?;
-        context.permit(context.decide(name, Some((method, &path))), &what)?;
+        let decision = context.decide(name, Some((method, &path)), arguments);
+        context.permit(decision, &what)?;
         let (body, idempotency_key) = with_key(method, &path, body, key);
         // As the operation writes it: a normal path does not tell a separator from a value's own comma.
         let path_and_query = if request.query.is_empty() {

@@ -291,14 +291,14 @@ async fn perform(
     arguments: &Value,
     key: String,
 ) -> ToolReply {
-    let by_name = || context.permit(context.decide(name, None), name);
+    let by_name = || context.permit(context.decide(name, None, arguments), name);
     let builtin = match tool {
         Tool::Builtin(Builtin::CallBackend, _) => {
             return backend_http::call(context, arguments, key).await;
         }
         Tool::Builtin(builtin, _) => *builtin,
         Tool::Enabled(tool, _) => {
-            let permitted = match context.decide(name, None) {
+            let permitted = match context.decide(name, None, arguments) {
                 Permission::NeedsApproval if !tool.approves => Ok(()),
                 decision => context.permit(decision, name),
             };
@@ -327,7 +327,7 @@ async fn perform(
     };
     let permitted = match builtin.call(arguments) {
         Some(Ok((method, path))) => {
-            context.permit(context.decide(name, Some((method, &path))), name)
+            context.permit(context.decide(name, Some((method, &path)), arguments), name)
         }
         Some(Err(error)) => Err(ToolReply::NotMade(error.to_string())),
         None => by_name(),

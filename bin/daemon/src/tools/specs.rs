@@ -47,7 +47,7 @@ impl<'a> RequestedCall<'a> {
 
     /// Gives the call itself, or the call inside a `request_tool`, other arguments.
     pub fn replace_arguments(call: &mut ToolCall, arguments: Value) {
-        let is_inner = !std::ptr::eq(Self::of(call).arguments, &call.arguments);
+        let is_inner = !std::ptr::eq(RequestedCall::of(call).arguments, &call.arguments);
         if is_inner {
             call.arguments["arguments"] = arguments;
         } else {

@@ -1,4 +1,4 @@
-use daemon_client::ToolRequest;
+use daemon_client::{RunStatus, ToolRequest};
 use serde_json::{Value, json};
 
 use super::*;
@@ -14,6 +14,7 @@ fn conversation(task: Task) -> Conversation {
         backend: None,
         shown: None,
         awaiting_approval: None,
+        questions: Vec::new(),
     }
 }
 

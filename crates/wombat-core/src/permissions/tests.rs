@@ -17,7 +17,7 @@ fn decided(rules: &ToolPermissions, known: &Operations, tool: &str, call: &str) 
     let (method, path) = call.split_once(' ').unwrap_or_default();
     let path = (!call.is_empty()).then(|| NormalPath::parse(path).unwrap());
     let endpoint = path.as_ref().map(|path| (method, path));
-    match rules.decide(ToolCall { tool, endpoint, operations: known }) {
+    match rules.decide(ToolCall { tool, endpoint, arguments: None, operations: known }) {
         Permission::Allowed => "made",
         Permission::NeedsApproval => "asked",
         Permission::Denied(_) => "denied",
@@ -84,7 +84,12 @@ fn an_empty_allow_allows_nothing_and_every_refusal_names_its_rule() {
     ] {
         let rules = permissions(rules);
         assert_eq!(rules.why_withheld(&tool).as_deref(), Some(why));
-        let call = ToolCall { tool: "create_task", endpoint: None, operations: &known };
+        let call = ToolCall {
+            tool: "create_task",
+            endpoint: None,
+            arguments: None,
+            operations: &known,
+        };
         let told = format!("this role may not call create_task: {why}");
         assert_eq!(rules.decide(call), Permission::Denied(told));
     }
@@ -381,4 +386,45 @@ fn names_are_matched_as_a_whole() {
     ] {
         assert_eq!(glob(pattern, text), hit, "{pattern} {text}");
     }
+}
+
+#[test]
+fn what_is_enabled_is_allowed_and_deny_wins() {
+    let none = Operations::default();
+    let tool = NamedTool::without_endpoint("ask_user");
+    let enabled = permissions(r#"{"allow": ["list_tasks"], "enable": ["ask_user"]}"#);
+    assert!(enabled.enables("ask_user") && enabled.could_allow(&tool));
+    assert_eq!(decided(&enabled, &none, "ask_user", ""), "made");
+    assert_eq!(decided(&enabled, &none, "mention", ""), "denied");
+    let denied = permissions(r#"{"deny": ["ask_*"], "enable": ["ask_user"]}"#);
+    assert!(!denied.could_allow(&tool));
+    assert_eq!(decided(&denied, &none, "ask_user", ""), "denied");
+    assert!(!permissions(r#"{"allow": ["ask_user"]}"#).enables("ask_user"));
+}
+
+#[test]
+fn a_condition_says_which_calls_wait_and_what_it_cannot_judge_waits() {
+    let rules = permissions(
+        r#"{"approval": [{"tool": "refund", "when": {"amount": {"gt": 100}}}, "delete_*"]}"#,
+    );
+    let known = Operations::default();
+    for (arguments, waits) in [
+        (serde_json::json!({ "amount": 101 }), true),
+        (serde_json::json!({ "amount": 100 }), false),
+        (serde_json::json!({ "amount": "1" }), true),
+        (serde_json::json!({}), true),
+    ] {
+        let call = ToolCall {
+            tool: "refund",
+            endpoint: None,
+            arguments: arguments.as_object(),
+            operations: &known,
+        };
+        let expected = if waits { Permission::NeedsApproval } else { Permission::Allowed };
+        assert_eq!(rules.decide(call), expected, "{arguments}");
+    }
+    assert_eq!(decided(&rules, &known, "refund", ""), "asked", "without arguments");
+    assert_eq!(decided(&rules, &known, "delete_all", ""), "asked");
+    let why = rules.why_approval(&NamedTool::without_endpoint("refund")).unwrap();
+    assert_eq!(why, r#""refund" in agent-config.json, where {"amount":{"gt":100}}"#);
 }

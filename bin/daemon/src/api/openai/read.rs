@@ -64,6 +64,7 @@ pub(super) fn read(
         task_title: header::text(headers, SESSION_HEADER),
         key: header::text(headers, KEY_HEADER),
         resume: header::text(headers, RESUME_HEADER),
+        answers: Map::new(),
         metadata: Map::new(),
         limits: limits(body)?,
         detached: header::detaches(headers)?,
