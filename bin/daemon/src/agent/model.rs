@@ -134,7 +134,7 @@ impl ModelCaller<'_> {
             return Ok((self.longest_answer(prompt_tokens, None), None));
         };
         let (prompt, per_token) = self.most_prices(prompt_tokens)?;
-        let fit = |held: f64| {
+        let fit = |held: f64| -> Result<_, RunError> {
             let affordable = self.affordable((limit, held), (prompt, per_token))?;
             let longest = self.longest_answer(prompt_tokens, affordable);
             // A free model has no limit on its output.
