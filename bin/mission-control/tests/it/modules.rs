@@ -6,6 +6,7 @@ mod auth;
 mod board;
 mod bounds;
 mod budgets;
+mod children;
 mod conformance;
 mod deltas;
 mod deltas_heard;

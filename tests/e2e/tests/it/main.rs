@@ -19,6 +19,7 @@ mod express_example;
 mod fastapi;
 mod features;
 mod frameworks;
+mod handing_on;
 mod health;
 mod heartbeat;
 mod journal;
