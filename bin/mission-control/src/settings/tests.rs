@@ -229,6 +229,7 @@ fn what_runs_tell_is_kept_in_a_redis_or_in_the_database() {
         ("MC_DELTAS_TTL_SECS", "0"),
         ("MC_DELTAS_MAX_BYTES", "1"),
         ("MC_ORPHAN_MAX_ATTEMPTS", "0"),
+        ("MC_RULES_PER_USER", "-1"),
     ] {
         let problems = problems(&[SECRET, (name, wrong)]);
         let named = problems.starts_with(name) && problems.contains("allowed: ");

@@ -5,15 +5,17 @@ use std::collections::HashSet;
 
 use mc_client::runs::{Run, RunStatus};
 use mc_client::steps::{CALLING, CallingStep};
+use mc_client::tool_requests::{AskedBy, ToolRequestStatus};
 use serde::Deserialize as _;
 use serde_json::Value;
 use sqlx::{AnyConnection, Row};
 
+use super::decisions::{self, Settled};
 use super::error::StoreError;
 use super::leases::{self, Fence};
 use super::run_rows::{Found, found};
 use super::write::Write;
-use super::{Scope, Store, now, runs};
+use super::{Scope, Store, json_of, now, runs};
 
 /// How many runs below one are ended with it: far more than the daemon lets them be.
 const MOST: usize = 10_000;
@@ -136,6 +138,37 @@ impl Store {
         let below = below.map(|(depth, found)| TreeRow { depth, run: found.run });
         Ok(std::iter::once(TreeRow { depth: 0, run: top }).chain(below).collect())
     }
+}
+
+/// Withdraws what people are asked on behalf of a run that is cancelled while the one at the top is not: that
+/// one waits for it, and goes on.
+pub(super) async fn withdraw(
+    tx: &mut AnyConnection,
+    scope: Scope<'_>,
+    run: &Run,
+) -> Result<(), StoreError> {
+    if run.parent_run_key.is_none() {
+        return Ok(());
+    }
+    let below = below(tx, scope.user_id, &run.run_key).await?;
+    let below = below.into_iter().map(|(_, child)| child.run.run_key);
+    let keys: HashSet<String> = below.chain([run.run_key.clone()]).collect();
+    let rows = sqlx::query(
+        "SELECT id, asked_by FROM tool_requests \
+         WHERE user_id = $1 AND status = $2 AND asked_by IS NOT NULL ORDER BY seq",
+    )
+    .bind(scope.user_id)
+    .bind(ToolRequestStatus::Pending.as_str())
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in rows {
+        let asker: Option<AskedBy> = json_of(row.get("asked_by"));
+        if asker.is_some_and(|asker| keys.contains(&asker.run_key)) {
+            let settled = Settled::new(ToolRequestStatus::Cancelled);
+            decisions::settle(tx, scope, row.get("id"), &settled).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What becomes of the runs below one that has this status from now on: a cancelled one's are cancelled, and

@@ -20,6 +20,9 @@ pub enum Author<'a> {
     Agent(&'a str),
     /// A person: each `@role` in the text notifies that role's session.
     Person,
+    /// A person who answers a question of this role, which hears of it as of a decision: any other `@role` in the
+    /// text is notified.
+    Answers(&'a str),
     /// A person, as the daemon stores it: that call has its agent, which is answering already, and text that an
     /// application passes on starts no others. Nobody is notified.
     Told,
@@ -35,6 +38,7 @@ fn message(row: &AnyRow) -> Message {
         actor_id: row.get("actor_id"),
         attachments: json_of(row.get("attachments")),
         data: json_of(row.get("data")),
+        tool_request_id: row.get("tool_request_id"),
         created_at: time(row.get("created_at")),
     }
 }
@@ -49,11 +53,11 @@ pub async fn insert(
     tasks::ensure_exists(tx, user_id, &new.task_id).await?;
     let (actor, agent_role) = match author {
         Author::Agent(role) => ("agent", Some(role)),
-        Author::Person | Author::Told => ("user", None),
+        Author::Person | Author::Answers(_) | Author::Told => ("user", None),
     };
     let row = sqlx::query(
-        "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at, data) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
+        "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at, data, tool_request_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING *",
     )
     .bind(new_id())
     .bind(user_id)
@@ -66,19 +70,24 @@ pub async fn insert(
     .bind(&new.idempotency_key)
     .bind(now())
     .bind(new.data.as_ref().map(ToString::to_string))
+    .bind(&new.tool_request_id)
     .fetch_one(&mut *tx)
     .await?;
     let made = message(&row);
     events::record(tx, user_id, "message.created", "message_id", &made).await?;
+    let answered = match author {
+        Author::Answers(role) => Some(role),
+        Author::Agent(_) | Author::Person | Author::Told => None,
+    };
     let named = match author {
-        Author::Person => mentioned_roles(&new.content),
+        Author::Person | Author::Answers(_) => mentioned_roles(&new.content),
         // What an agent names is checked by the daemon, which knows the roles and what they may.
         Author::Agent(_) => new.mentions.clone().unwrap_or_default(),
         Author::Told => Vec::new(),
     };
     let chain = new.chain.as_ref().filter(|_| matches!(author, Author::Agent(_)));
     let mut notified = HashSet::new();
-    for role in named {
+    for role in named.into_iter().filter(|role| answered != Some(&**role)) {
         let notification = CreateNotification {
             user_id: user_id.to_owned(),
             session_key: session_of(user_id, &role),

@@ -33,7 +33,7 @@ macro_rules! step {
 }
 
 /// All migrations. A file that has been released is never changed: databases keep its checksum.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     step!(1, "0001", "start"),
     step!(2, "0002", "wakes"),
     step!(3, "0003", "leased"),
@@ -50,6 +50,7 @@ const STEPS: [Step; 17] = [
     step!(14, "0014", "notes"),
     step!(15, "0015", "run_stream"),
     step!(16, "0016", "message_data"),
+    step!(18, "0018", "decisions"),
     step!(19, "0019", "children"),
 ];
 

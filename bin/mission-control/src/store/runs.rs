@@ -223,6 +223,9 @@ impl Store {
             tool_requests::cancel_pending(&mut tx, scope, role, run_key).await?;
         }
         if put.status != known.status {
+            if status == RunStatus::Cancelled {
+                children::withdraw(&mut tx, scope, &put).await?;
+            }
             children::follow(&mut tx, user_id, run_key, status, false).await?;
         }
         tx.commit().await?;
@@ -348,6 +351,9 @@ impl Store {
         }
         if status == RunStatus::Cancelled {
             tool_requests::cancel_pending(&mut tx, scope, &role, run_key).await?;
+        }
+        if asked.status != known.status && status == RunStatus::Cancelled {
+            children::withdraw(&mut tx, scope, &asked).await?;
         }
         children::follow(&mut tx, user_id, run_key, status, true).await?;
         tx.commit().await?;

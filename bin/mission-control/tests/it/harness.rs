@@ -99,6 +99,7 @@ pub(crate) struct Options {
     pub(crate) leads: &'static [&'static str],
     pub(crate) deltas: DeltasConfig,
     pub(crate) orphan_max_attempts: u32,
+    pub(crate) rules_per_user: u32,
 }
 
 impl Default for Options {
@@ -113,6 +114,7 @@ impl Default for Options {
             leads: &[],
             deltas: DeltasConfig::default(),
             orphan_max_attempts: 8,
+            rules_per_user: 100,
         }
     }
 }
@@ -215,6 +217,7 @@ impl Backend {
             demo: options.demo,
             deltas: options.deltas,
             orphan_max_attempts: options.orphan_max_attempts,
+            rules_per_user: options.rules_per_user,
             board: options.board,
             board_proxy: options.proxy,
             board_proxies: TrustedProxies::default(),

@@ -31,7 +31,8 @@ impl Tree {
         let fence = format!("{}:{}", lease.text_at("lease_id")?, lease.body["fence"]);
         let tree = Self { task, fence, parent: run_key(), child: run_key() };
         let own = w.agent(&w.one).with("x-session-fence", tree.fence.clone());
-        let run = json!({ "session_key": w.session(&w.one), "task_id": tree.task, "status": "running" });
+        let run =
+            json!({ "session_key": w.session(&w.one), "task_id": tree.task, "status": "running" });
         own.put(&format!("/runs/{}", tree.parent), run).await?.ok()?;
         let children = json!([{ "at": 2, "run_key": tree.child, "role": OTHER }]);
         let step = json!({ "kind": "calling", "payload": { "calls": [], "run_id": "r", "children": children } });
@@ -63,7 +64,8 @@ pub(super) async fn children(suite: &mut Suite<'_>) {
     let features = ["run_journal", "session_leases"];
     let sentence = "A backend that binds leases to roles takes the parent's fence from a child of another role, once the parent's journal names it";
     suite.check("child-of-a-role", &features, sentence, under_the_lease).await;
-    let sentence = "When a run is cancelled, all runs below it that are not over are cancelled with it";
+    let sentence =
+        "When a run is cancelled, all runs below it that are not over are cancelled with it";
     suite.check("children-end", &features, sentence, ends_with_it).await;
 }
 
@@ -119,7 +121,10 @@ async fn named(w: &World) -> Verdict {
     let all = answer.ok()?["deliveries"].as_array().cloned().unwrap_or_default();
     let own: Vec<Value> = all.into_iter().filter(|one| one["user_id"] == *user).collect();
     let [one] = own.as_slice() else {
-        return failed(format!("expected one delivery, for the role that was named, got {}", json!(own)));
+        return failed(format!(
+            "expected one delivery, for the role that was named, got {}",
+            json!(own)
+        ));
     };
     let fits = one["session_key"] == format!("user:{user}:{OTHER}") && one["task_id"] == task;
     ensure(fits, || format!("expected the named role's session on the message's task, got {one}"))?;

@@ -71,7 +71,9 @@ fn what_would_silently_remove_a_rule_is_refused_with_its_line() {
         (tools("\"deny\": [\n\"POST /${NOT_SET}/x\"]"), 5, "${NOT_SET} is not set"),
         (tools("\"deny\": [\n\"x_${EMPTY}\"]"), 5, "${EMPTY} is not set"),
         (
-            tools("\"approval\": [\"x\", {\"tool\": \"y\",\n\"when\": {\n\"amount\": {\"gtt\": 1}}}]"),
+            tools(
+                "\"approval\": [\"x\", {\"tool\": \"y\",\n\"when\": {\n\"amount\": {\"gtt\": 1}}}]",
+            ),
             6,
             "tools.approval[1].when: amount: unknown keyword \"gtt\"",
         ),

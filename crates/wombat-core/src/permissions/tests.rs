@@ -84,12 +84,8 @@ fn an_empty_allow_allows_nothing_and_every_refusal_names_its_rule() {
     ] {
         let rules = permissions(rules);
         assert_eq!(rules.why_withheld(&tool).as_deref(), Some(why));
-        let call = ToolCall {
-            tool: "create_task",
-            endpoint: None,
-            arguments: None,
-            operations: &known,
-        };
+        let call =
+            ToolCall { tool: "create_task", endpoint: None, arguments: None, operations: &known };
         let told = format!("this role may not call create_task: {why}");
         assert_eq!(rules.decide(call), Permission::Denied(told));
     }

@@ -97,7 +97,8 @@ impl World {
 
     /// What agents have written into a thread.
     async fn replies(&self, task: &str) -> Vec<Value> {
-        let thread = self.person.list(&format!("/messages?task_id={task}&limit=200")).await.unwrap();
+        let thread =
+            self.person.list(&format!("/messages?task_id={task}&limit=200")).await.unwrap();
         thread.into_iter().filter(|message| message["actor_type"] == "agent").collect()
     }
 
@@ -191,7 +192,10 @@ async fn another_role_does_its_part_with_its_own_rights_and_tells_nobody_else() 
     // The console shows who has asked whom.
     let page = format!("{}/runs/{key}?user={USER}&role=scout", world.stack.backend_url);
     let page = world.http.get(page).send().await.unwrap().text().await.unwrap();
-    assert!(page.contains("Handed on") && page.contains("writer") && page.contains("clerk"), "{page}");
+    assert!(
+        page.contains("Handed on") && page.contains("writer") && page.contains("clerk"),
+        "{page}"
+    );
 }
 
 #[tokio::test]
@@ -245,22 +249,33 @@ async fn a_tree_of_runs_survives_its_daemons_death_at_every_request_and_does_not
             (daemon, url) = world.another().await;
             world.gate.arm(None);
             let (status, answer) = world.send(&url, &task, &lead, json!({})).await;
-            assert_eq!((status, &answer["response"]), (200, &json!("All done.")), "{run}: {answer}");
+            assert_eq!(
+                (status, &answer["response"]),
+                (200, &json!("All done.")),
+                "{run}: {answer}"
+            );
             let replies = world.replies(&task).await;
             assert_eq!(replies.len(), 1, "{run}: {replies:?}");
             assert_eq!(world.documents(&format!("Draft {run}")).await, 1, "{run}");
             // An answer that had arrived and was not written down may be bought again: of each run one.
             for (part, turns) in [("lead", 2), ("draft", 2), ("check", 1)] {
                 let part = format!("{part}-{run}");
-                let bought: Vec<_> = (0..turns).map(|turn| world.model.bought(&part, turn)).collect();
+                let bought: Vec<_> =
+                    (0..turns).map(|turn| world.model.bought(&part, turn)).collect();
                 let twice = bought.iter().filter(|bought| **bought == 2).count();
-                assert!(twice <= 1 && bought.iter().all(|n| (1..=2).contains(n)), "{part}: {bought:?}");
+                assert!(
+                    twice <= 1 && bought.iter().all(|n| (1..=2).contains(n)),
+                    "{part}: {bought:?}"
+                );
             }
             let report = world.report(answer["run_key"].as_str().unwrap(), "scout").await;
             let children = report["children"].as_array().unwrap();
             assert_eq!(children.len(), 2, "{run}: {report}");
             assert!(children.iter().all(|child| child["status"] == "completed"), "{run}: {report}");
-            assert!(answer["usage"]["total_tokens"].as_u64().unwrap() >= 5 * 1_100, "{run}: {answer}");
+            assert!(
+                answer["usage"]["total_tokens"].as_u64().unwrap() >= 5 * 1_100,
+                "{run}: {answer}"
+            );
         }
     }
     eprintln!("killed at {stopped} points of {whole} requests, every {every}th");
@@ -316,7 +331,8 @@ async fn a_run_that_is_cancelled_takes_its_children_with_it_and_a_child_alone_ta
         let task = world.task("Work").await;
         let started = world.post(daemon, "/api/agents/runs", &body(&task, "lead", json!({}))).await;
         let key = started.1["run_key"].as_str().unwrap().to_owned();
-        wait_for("the grandchild", async || (model.bought("check", 0) > before).then_some(())).await;
+        wait_for("the grandchild", async || (model.bought("check", 0) > before).then_some(()))
+            .await;
         let report = world.report(&key, "scout").await;
         let child = report["children"][0]["run_key"].as_str().unwrap().to_owned();
         let (cancelled, role) = if alone { (&child, "writer") } else { (&key, "scout") };
@@ -328,7 +344,8 @@ async fn a_run_that_is_cancelled_takes_its_children_with_it_and_a_child_alone_ta
         let report = wait_for("the end of all", async || {
             let report = world.report(&key, "scout").await;
             let child = &report["children"][0];
-            let ended = child["status"] == "cancelled" && child["children"][0]["status"] == "cancelled";
+            let ended =
+                child["status"] == "cancelled" && child["children"][0]["status"] == "cancelled";
             (ended && report["status"] != "running").then_some(report)
         })
         .await;

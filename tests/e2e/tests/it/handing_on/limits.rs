@@ -18,7 +18,10 @@ async fn cycles_depth_fan_out_and_unknown_roles_are_errors_of_the_call_and_no_ru
             Turn::Says("Done."),
         ],
     );
-    model.plays("deep", vec![Turn::Calls(vec![ask("clerk", "x"), ask("scout", "x")]), Turn::Says("No.")]);
+    model.plays(
+        "deep",
+        vec![Turn::Calls(vec![ask("clerk", "x"), ask("scout", "x")]), Turn::Says("No.")],
+    );
     model.plays("check", vec![Turn::Says("Checked.")]);
     let task = world.task("Work").await;
     let (status, answer) = world.send(daemon, &task, "lead", json!({})).await;
@@ -72,7 +75,8 @@ async fn the_limit_on_the_cost_holds_for_the_tree_and_the_one_on_steps_for_each(
     // A turn with tools each.
     let task = world.task("Work").await;
     model.plays("one", vec![Turn::Calls(vec![("list_tasks", json!({}))]), Turn::Says("One.")]);
-    let (status, answer) = world.send(daemon, &task, "lead", json!({ "limits": { "max_steps": 1 } })).await;
+    let (status, answer) =
+        world.send(daemon, &task, "lead", json!({ "limits": { "max_steps": 1 } })).await;
     assert_eq!((status, &answer["response"]), (200, &json!("Done.")), "{answer}");
     assert_eq!(answer["steps"][0]["ok"], true, "{answer}");
 }

@@ -34,8 +34,13 @@ async fn two_agents_that_mention_each_other_do_not_talk_for_ever() {
     let refused = refused.map(|(role, code)| (role.to_owned(), code.to_owned()));
     assert_eq!(codes(&answer), refused, "{answer}");
     let known = delivered(&world).await;
-    let sessions: Vec<_> = known.iter().map(|known| known["session_key"].as_str().unwrap()).collect();
-    assert_eq!(sessions, [format!("user:{USER}:writer"), format!("user:{USER}:clerk")], "{known:?}");
+    let sessions: Vec<_> =
+        known.iter().map(|known| known["session_key"].as_str().unwrap()).collect();
+    assert_eq!(
+        sessions,
+        [format!("user:{USER}:writer"), format!("user:{USER}:clerk")],
+        "{known:?}"
+    );
     let replies = wait_for("all replies", async || {
         let replies = world.replies(&task).await;
         (replies.len() == 3).then_some(replies)
@@ -53,8 +58,14 @@ async fn the_tool_mentions_too_and_the_chain_ends_at_the_depth() {
     let world = World::new(&[("WOMBAT_ASK_MAX_DEPTH", "1")]).await;
     let (model, daemon) = (&world.model, &world.stack.daemon_url);
     let mention = |role: &str| ("mention", json!({ "role": role, "message": "play deep" }));
-    model.plays("lead", vec![Turn::Calls(vec![mention("writer"), mention("scout")]), Turn::Says("Told.")]);
-    model.plays("deep", vec![Turn::Calls(vec![mention("clerk")]), Turn::Says("@clerk I could not.")]);
+    model.plays(
+        "lead",
+        vec![Turn::Calls(vec![mention("writer"), mention("scout")]), Turn::Says("Told.")],
+    );
+    model.plays(
+        "deep",
+        vec![Turn::Calls(vec![mention("clerk")]), Turn::Says("@clerk I could not.")],
+    );
     let task = world.task("Work").await;
     let (status, answer) = world.send(daemon, &task, "lead", json!({})).await;
     assert_eq!(status, 200, "{answer}");

@@ -11,13 +11,16 @@ fn plays(world: &World) {
     let asks = vec![ask("writer", "draft"), ask("clerk", "file")];
     world.model.plays("lead", vec![Turn::Calls(asks), Turn::Says("Filed.")]);
     world.model.plays("draft", vec![Turn::Says("Drafted.")]);
-    world.model.plays("file", vec![Turn::Calls(vec![document("File")]), Turn::Says("In the file.")]);
+    world
+        .model
+        .plays("file", vec![Turn::Calls(vec![document("File")]), Turn::Says("In the file.")]);
 }
 
 async fn check_waits(world: &World, key: &str, asked: &Value) {
     assert_eq!(asked["tool"], "create_document", "{asked}");
     assert_eq!(asked["asked_by"]["role"], "clerk", "{asked}");
-    let there = world.person.get(&format!("/tool-requests/{}", asked["id"].as_str().unwrap())).await;
+    let there =
+        world.person.get(&format!("/tool-requests/{}", asked["id"].as_str().unwrap())).await;
     let there = there.unwrap();
     assert_eq!(there["run_key"], key, "{there}");
     assert_eq!(there["session_key"], format!("user:{USER}:scout"), "{there}");
