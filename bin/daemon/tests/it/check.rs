@@ -287,7 +287,8 @@ async fn what_a_person_s_word_needs_is_checked_with_its_place() {
     let settings =
         [("AGENT_JWT_SECRET", SECRET), ("LLM_PROVIDER", "offline"), ("BACKEND_URL", url.as_str())];
     let tools = |tools: &str| {
-        let config = format!("{{\"agents\": [\n{{\"role\": \"scout\",\n\"tools\": {{\n{tools}}}}}]}}");
+        let config =
+            format!("{{\"agents\": [\n{{\"role\": \"scout\",\n\"tools\": {{\n{tools}}}}}]}}");
         fs::write(root.join("agent-config.json"), config).unwrap();
     };
     tools("\"enable\": [\"ask_user\"]");
