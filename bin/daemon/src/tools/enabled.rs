@@ -38,6 +38,12 @@ pub(super) struct EnabledTool {
 /// All of them, in the order in which the model sees them.
 pub(super) const ALL: [&EnabledTool; 3] = [&ask_user::TOOL, &ask_agent::TOOL, &mention::TOOL];
 
+/// The features that a tool needs, by its name, and the backend lacks.
+pub fn missing_features(tool: &str, capabilities: &Capabilities) -> Vec<&'static str> {
+    let needs = ALL.iter().find(|known| known.name == tool).map_or(&[][..], |known| known.needs);
+    needs.iter().copied().filter(|feature| !capabilities.has(feature)).collect()
+}
+
 /// What only the run itself can do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OwnCall {

@@ -39,7 +39,7 @@ pub use ask_agent::Errand;
 pub use ask_user::{ASK_USER, Question};
 pub use context::ToolContext;
 pub use discovery::{Asker, Found, OpenApiPlace};
-pub use enabled::OwnCall;
+pub use enabled::{OwnCall, missing_features};
 pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
 pub use mention::{MENTION, Mentions};

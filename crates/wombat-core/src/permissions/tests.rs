@@ -280,7 +280,12 @@ fn a_name_that_may_be_of_a_document_nobody_could_read_holds_for_every_unknown_ca
     let deny = permissions(r#"{"deny": ["payOut"]}"#);
     let path = NormalPath::parse("/payouts").unwrap();
     let endpoint = Some(("POST", &path));
-    let decision = deny.decide(ToolCall { tool: "call_backend", endpoint, operations: &known });
+    let decision = deny.decide(ToolCall {
+        tool: "call_backend",
+        endpoint,
+        arguments: None,
+        operations: &known,
+    });
     let Permission::Denied(why) = decision else { panic!("{decision:?}") };
     assert!(why.contains("\"payOut\"") && why.contains("the document cannot be read"), "{why}");
 }
