@@ -1,5 +1,6 @@
 //! The daemon's settings, read and validated once (docs/CONFIGURATION.md).
 
+mod ask;
 mod background;
 mod files;
 
@@ -26,6 +27,7 @@ use zones::Zone;
 use zones::parse_zone;
 
 use crate::protocols::Protocols;
+use crate::run::lineage::AskLimits;
 use crate::sessions::SessionPolicy;
 use crate::tools::OpenApiPlace;
 
@@ -87,6 +89,8 @@ pub struct Settings {
     pub background: Background,
     /// Files that come with messages.
     pub files: Files,
+    /// How far and how often runs may hand on to other roles.
+    pub ask: AskLimits,
     /// `WOMBAT_WEBHOOK_SECRET`: signs deliveries whose request brings no secret.
     pub webhook_secret: Option<SecretString>,
     /// `WOMBAT_MAX_STEPS`.
@@ -165,6 +169,7 @@ impl Settings {
         let run_timeout = r.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
         let background = Background::read(&mut r);
         let files = Files::read(&mut r);
+        let ask = ask::read(&mut r);
         let webhook_secret = r.secret("WOMBAT_WEBHOOK_SECRET");
         let max_steps = r.number("WOMBAT_MAX_STEPS", 16_u32, 0..=1_000);
         let max_concurrent_runs = r.number("WOMBAT_MAX_CONCURRENT_RUNS", 1024_usize, 1..=1_000_000);
@@ -223,6 +228,7 @@ impl Settings {
             run_timeout,
             background,
             files,
+            ask,
             webhook_secret,
             max_steps,
             max_concurrent_runs,

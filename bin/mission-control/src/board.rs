@@ -183,7 +183,9 @@ async fn run(
     let scope = Scope { role, ..viewer.scope(user) };
     let (found, steps) = app.store.timeline(scope, &run_key).await?;
     record_view(&app, &viewer, user, &headers, Some(("run", &run_key))).await?;
-    Ok(Html(timeline::timeline(user, &forms::token(&app, &viewer)?, &found, &steps)))
+    let tree = app.store.run_tree(user, &found).await?;
+    let page = timeline::RunPage { run: &found, steps: &steps, tree: &tree };
+    Ok(Html(timeline::timeline(user, &forms::token(&app, &viewer)?, &page)))
 }
 
 /// The arguments of a tool request, byte by byte as they were sent, as a download.

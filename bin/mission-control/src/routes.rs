@@ -41,12 +41,13 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 23] = [
+const FEATURES: [&str; 24] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
     "message_data",
     "user_messages",
+    "agent_mentions",
     "tasks_update",
     "documents_list",
     "notifications",

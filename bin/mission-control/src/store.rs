@@ -12,6 +12,7 @@ pub mod audit;
 pub mod audit_limits;
 pub mod board;
 pub mod budgets;
+pub mod children;
 pub mod database;
 pub mod dead_letters;
 pub mod decisions;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::attachments::{AttachmentReport, FileReport};
+use crate::handing_on::{RefusedMention, RunOfRole};
 use crate::or_default;
 use crate::tool_request::ToolRequest;
 
@@ -101,6 +102,10 @@ pub struct RunAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<ToolRequest>>))]
     pub tool_requests: Option<Cow<'a, [ToolRequest]>>,
+    /// The roles that the agent mentioned and that were not notified; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<RefusedMention>>))]
+    pub mentions_refused: Option<Cow<'a, [RefusedMention]>>,
 }
 
 /// Reads a field that is there, also where it is `null`.
@@ -263,6 +268,9 @@ pub struct Step {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub duration_ms: u64,
+    /// The run that the call was handed on to (`ask_agent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<RunOfRole>,
     /// The request that a person decided, or the question that one answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_request_id: Option<String>,

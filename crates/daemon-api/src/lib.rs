@@ -11,6 +11,7 @@ mod answer;
 mod attachments;
 mod error;
 mod event;
+mod handing_on;
 mod info;
 pub mod metadata;
 mod request;
@@ -21,6 +22,7 @@ pub use answer::{Cost, RunAnswer, RunStatus, Step, Usage};
 pub use attachments::{Attachment, AttachmentReport, FileReport};
 pub use error::{ErrorBody, FieldProblems};
 pub use event::StreamEvent;
+pub use handing_on::{ChildRun, RefusedMention, RunOfRole};
 pub use info::{
     AgentInfo, Agents, Compatibility, ListedTool, MayCall, Pages, RoleTools, RunningTools,
     ToolInfo, ToolLists, ToolVerdict,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::handing_on::ChildRun;
 use crate::tool_request::ToolRequest;
 
 /// The body of 202, the answer of `POST /api/agents/runs`.
@@ -54,4 +55,10 @@ pub struct RunReport {
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_requests: Option<Vec<ToolRequest>>,
+    /// The runs that it asked for (`ask_agent`), in the order of the calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children: Option<Vec<ChildRun>>,
+    /// The run that asked for this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_run_key: Option<String>,
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::handing_on::RunOfRole;
+
 /// What a person is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,4 +52,7 @@ pub struct ToolRequest {
     /// When the question is given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// The run that asks, where that is one below this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<RunOfRole>,
 }

@@ -102,6 +102,14 @@ impl AgentClient {
         self
     }
 
+    /// Writes under the lease that another client writes under, if any: that of a run which this one works
+    /// for.
+    #[must_use]
+    pub fn with_fence_of(mut self, other: &Self) -> Self {
+        self.caller.fence.clone_from(&other.caller.fence);
+        self
+    }
+
     /// Sends the lease with all writes, which are rejected once a newer lease exists.
     #[must_use]
     pub fn with_fence(mut self, lease: &Lease) -> Self {

@@ -17,10 +17,12 @@ pub mod events;
 pub mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod handing_on;
 pub mod idempotency;
 pub mod jcs;
 pub mod journal_mac;
 pub mod leases;
+pub mod mentions;
 mod messages;
 mod notifications;
 pub mod orphans;

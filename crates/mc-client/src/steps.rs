@@ -7,6 +7,7 @@ use model_turn::{Completion, Cost};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use crate::handing_on::{ChildCall, ChildReport, Parent, RefusedMention};
 pub use crate::journal_mac::{CALLING, TOOL};
 
 /// The kind of step 0, the request.
@@ -71,6 +72,9 @@ pub struct RequestStep<M, O = Value> {
     /// Set for a run that goes on without its caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detached: Option<Detached>,
+    /// Set for a run that another run asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
 }
 
 fn none<O>() -> Option<O> {
@@ -200,6 +204,15 @@ pub struct ToolStep {
     /// The approval request that a person decided, or the question that one answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_request_id: Option<String>,
+    /// The run that the call was handed on to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<ChildReport>,
+    /// The roles that the call has notified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentioned: Vec<String>,
+    /// The roles that it names and that were not notified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions_refused: Vec<RefusedMention>,
     /// Who decided it, as the backend tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<Value>,
@@ -215,13 +228,17 @@ pub struct ToolStep {
 }
 
 /// Written before approved calls are made whose servers may not recognise a repetition: where such a
-/// call has no result, nobody knows whether it was made. [`CALLING`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// call has no result, nobody knows whether it was made. Also before a run hands a call on: it names the
+/// child, which may write nothing before that. [`CALLING`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CallingStep {
     /// The places of their results in the journal.
     pub calls: Vec<u32>,
     /// The run that makes them, on one instance.
     pub run_id: String,
+    /// The runs that calls are handed on to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ChildCall>,
     /// The standing rules by which calls are about to be made, by the places of their results: their uses
     /// are repeated, not others begun, where the run ends in between.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

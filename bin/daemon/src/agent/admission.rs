@@ -227,6 +227,7 @@ impl RunDriver<'_> {
             task: request.task.to_json(),
             task_id: task_id.to_owned(),
             output: request.output.as_deref().cloned(),
+            parent: None,
             detached: Some(Detached {
                 run_id: self.handle.run_id.clone(),
                 trace_id: self.trace.to_string(),

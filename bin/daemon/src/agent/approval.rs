@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::attempts::Attempt;
 use super::context::RunContext;
+use super::desk::Desk;
 use super::requests::told;
 use crate::run::error::RunError;
 use crate::tools::RequestedCall;
@@ -89,10 +90,12 @@ impl RunContext<'_> {
         let knows_schemas = self.capabilities.has("decisions");
         let parameters = self.tools.parameters(requested.tool).filter(|_| knows_schemas);
         let parameters = parameters.filter(|schema| schema.to_string().len() <= MAX_PARAMETERS);
+        let desk = self.desk()?;
         let request = CreateToolRequest {
             task_id: self.task_id.clone(),
-            run_key: self.run.run_key.as_str().to_owned(),
-            session_key: self.run.request.session.to_string(),
+            run_key: desk.run_key.clone(),
+            session_key: desk.session_key.clone(),
+            asked_by: desk.asked_by.clone(),
             tool: requested.tool.to_owned(),
             arguments: arguments_of(&requested),
             reason: (!reason.is_empty()).then_some(reason),
@@ -100,16 +103,17 @@ impl RunContext<'_> {
             parameters: parameters.cloned(),
             ..CreateToolRequest::default()
         };
-        let asked = self.ask_person(&request).await?;
+        let asked = self.ask_person(&desk, &request).await?;
         Ok(self.read_decision(&request, asked))
     }
 
     /// Makes a request, or finds the one that was made under its key; as it stands now.
     pub(super) async fn ask_person(
         &self,
+        desk: &Desk,
         request: &CreateToolRequest,
     ) -> Result<ToolRequest, RunError> {
-        let asked = match self.client.request_tool(request).await {
+        let asked = match desk.client.request_tool(request).await {
             Ok(asked) => asked,
             // The same call was requested before under this key, with another reason.
             Err(error) => error
@@ -119,7 +123,7 @@ impl RunContext<'_> {
         match asked.known_status() {
             // The answer to a repeated create may be outdated; read the current state.
             Some(ToolRequestStatus::Pending) => {
-                let now = self.client.tool_request(&asked.id).await;
+                let now = desk.client.tool_request(&asked.id).await;
                 now.map_err(|error| RunError::backend(&error))
             }
             _ => Ok(asked),

@@ -11,6 +11,7 @@ use wombat_core::workspace::Snapshot;
 
 use super::driver::RunDriver;
 use super::files::RunFiles;
+use super::handing_on::HandedOn;
 use super::journal::Journal;
 use crate::tools::ToolSet;
 
@@ -37,6 +38,8 @@ pub(super) struct RunContext<'a> {
     pub(super) files: RunFiles,
     /// The run's journal; disabled where the backend has none.
     pub(super) journal: Journal,
+    /// What it hands on to other roles.
+    pub(super) handed_on: HandedOn,
 }
 
 impl RunContext<'_> {

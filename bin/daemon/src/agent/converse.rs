@@ -15,7 +15,7 @@ use super::attempts::{Attempts, TurnOrigin};
 use super::budget::Budget;
 use super::context::RunContext;
 use super::finish::Progress;
-use super::journal::{LlmStep, ToolStep, millis, report};
+use super::journal::{LlmStep, ToolStep, millis, refused, report};
 use super::model::{CallError, ModelCaller};
 use super::prompt_window::{Window, prompt_report};
 use super::tool_calls::{Finished, Turn};
@@ -81,6 +81,8 @@ impl RunContext<'_> {
                     };
                     place.at = place.at.saturating_add(places);
                     progress.steps.extend(done.iter().map(report));
+                    let named = done.iter().flat_map(|step| refused(&step.mentions_refused));
+                    progress.mentions_refused.extend(named);
                     done.iter().for_each(|step| attempts.add(step));
                     let results = Box::pin(self.results(done)).await;
                     let results = results.map_err(|error| {
@@ -275,6 +277,7 @@ impl RunContext<'_> {
             },
             span: self.run.span,
             meter: &self.run.handle.meter,
+            tree: &self.run.handle.tree,
             sink: self.run.sink,
             budget: Budget::new(
                 self.capabilities.has("budgets").then(|| self.client.clone()),

@@ -1,7 +1,5 @@
 //! Calls on which a person has decided, or a standing rule: made once all of their turn are decided.
 
-use std::collections::BTreeMap;
-
 use futures::StreamExt as _;
 use futures::stream;
 
@@ -11,6 +9,15 @@ use super::context::RunContext;
 use super::journal::{CallingStep, ToolStep};
 use super::tool_calls::{Called, Finished, PARALLEL_CALLS};
 use crate::run::error::RunError;
+
+/// What came of calls that were decided.
+#[derive(Default)]
+pub(super) struct Carried {
+    /// The results, with their places.
+    pub(super) steps: Vec<(u32, ToolStep)>,
+    /// What runs below this one wait for.
+    pub(super) below: Vec<daemon_api::ToolRequest>,
+}
 
 impl RunContext<'_> {
     /// A call as it is to be made: with the arguments that a person gave it, if one did.
@@ -38,8 +45,9 @@ impl RunContext<'_> {
         decided: Vec<(Attempt<'_>, Decision)>,
         (at, places): (u32, &mut u32),
         finished: &Finished,
-    ) -> Result<Vec<(u32, ToolStep)>, RunError> {
+    ) -> Result<Carried, RunError> {
         *places += self.announce(&decided, at.saturating_add(*places)).await?;
+        self.handed_on.set_place(at.saturating_add(*places));
         let calls: Vec<_> = decided
             .into_iter()
             .map(|(attempt, decision)| async move {
@@ -47,13 +55,16 @@ impl RunContext<'_> {
             })
             .collect();
         let calls: Vec<_> = stream::iter(calls).buffered(PARALLEL_CALLS).collect().await;
-        let mut steps = Vec::with_capacity(calls.len());
+        *places = self.handed_on.place().saturating_sub(at);
+        let mut carried = Carried::default();
         for (at, called) in calls {
-            if let Called::Done(step) = called? {
-                steps.push((at, *step));
+            match called? {
+                Called::Done(step) => carried.steps.push((at, *step)),
+                Called::Below(requests) => carried.below.extend(requests),
+                Called::Waits(_) => {}
             }
         }
-        Ok(steps)
+        Ok(carried)
     }
 
     /// Writes down which approved calls are about to be made, where their servers may not recognise a
@@ -71,7 +82,7 @@ impl RunContext<'_> {
             return Ok(0);
         }
         let step =
-            CallingStep { calls, run_id: self.run.handle.run_id.clone(), rules: BTreeMap::new() };
+            CallingStep { calls, run_id: self.run.handle.run_id.clone(), ..CallingStep::default() };
         self.journal.put_calling(at, &step).await?;
         Ok(1)
     }

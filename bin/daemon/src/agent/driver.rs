@@ -18,6 +18,7 @@ use super::detach;
 use super::files::RunFiles;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
+use super::handing_on::HandedOn;
 use super::journal::Journal;
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
@@ -133,6 +134,7 @@ impl RunDriver<'_> {
             model,
             task_id,
             files: RunFiles::default(),
+            handed_on: HandedOn::of(&journal),
             journal,
         };
         Ok((context, known))
@@ -160,6 +162,7 @@ impl RunDriver<'_> {
             model,
             task_id,
             files: RunFiles::default(),
+            handed_on: HandedOn::of(&journal),
             journal,
         }
     }

@@ -132,7 +132,7 @@ impl RunFinalizer {
                     };
                     (status, json!({ "tool_requests": ids }))
                 }
-                Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => {
+                Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent | Ending::HandedBack => {
                     (RunStatus::Completed, json!({ "message_id": answer.message_id() }))
                 }
             },
@@ -163,9 +163,12 @@ impl Drop for RunFinalizer {
         }
         let mut extra = json!({ "estimated": true });
         self.add_usage(&mut extra);
+        // A run below another one is dropped with that.
+        let is_cancelled = self.handle.is_cancelled();
+        let status = if is_cancelled { RunStatus::Cancelled } else { RunStatus::Interrupted };
         let words = async move {
             if let Some(journal) = journal {
-                journal.end(RunStatus::Interrupted, fields(extra)).await;
+                journal.end(status, fields(extra)).await;
             }
             if let Some(held) = held {
                 held.release().await;

@@ -1,6 +1,6 @@
 //! The end of a conversation: stores the reply and the plan, and builds the answer.
 
-use daemon_api::Step;
+use daemon_api::{RefusedMention, Step};
 use llm::event::FinishReason;
 use llm::model::ModelRef;
 use mc_client::error::McError;
@@ -9,13 +9,15 @@ use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 
 use super::context::RunContext;
 use super::files::saved_of;
+use super::journal::refused;
 use super::refusals::is_same_task;
-use super::store;
+use super::store::{self, Reply};
 use crate::run::answer::{Ending, RunAnswer, StoredReply};
 use crate::run::attachments::saved;
 use crate::run::error::{Produced, RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::output::Output;
+use crate::tools::Mentions;
 use crate::run::request::RunKind;
 
 /// What a conversation has produced so far.
@@ -29,6 +31,8 @@ pub(super) struct Progress {
     pub(super) context_warning: Option<String>,
     /// What became of the reply where it has to fit a schema.
     pub(super) output: Option<Output>,
+    /// The roles that were mentioned and not notified.
+    pub(super) mentions_refused: Vec<RefusedMention>,
 }
 
 impl RunContext<'_> {
@@ -37,8 +41,13 @@ impl RunContext<'_> {
         &self,
         text: &str,
         finish_reason: FinishReason,
-        progress: Progress,
+        mut progress: Progress,
     ) -> Result<RunAnswer, RunError> {
+        if self.run.request.child.is_some() {
+            // Its reply is a result of the run above, which alone has a message to write.
+            let answer = self.answer(Ending::HandedBack, text.to_owned(), progress);
+            return Ok(RunAnswer { finish_reason: Some(finish_reason), ..answer });
+        }
         // JSON is no acknowledgement.
         let is_heartbeat =
             self.run.request.options.kind == RunKind::Heartbeat && progress.output.is_none();
@@ -56,10 +65,15 @@ impl RunContext<'_> {
                 return Ok(RunAnswer { finish_reason, ..answer });
             }
         };
+        let key = self.run.run_key;
+        let mentions = self.mentions_in(&text).await;
+        if let Some(mentions) = &mentions {
+            progress.mentions_refused.extend(refused(&mentions.refused));
+        }
         // From here on it is completed, or nothing stands in the thread.
         let storing = self.run.handle.storing();
         let storing = storing.map_err(|error| self.attach(error, &text, &progress.steps))?;
-        let stored = self.put_reply(&text, &progress).await;
+        let stored = self.put_reply(&text, &progress, mentions.as_ref()).await;
         let stored = stored.map_err(|error| {
             RunError::not_stored(&error, self.produced(&text, &progress.steps, None))
         })?;
@@ -80,12 +94,17 @@ impl RunContext<'_> {
         Ok(RunAnswer { finish_reason, ..self.answer(ending, text, progress) })
     }
 
-    /// Stores the reply with the files that the agent has made.
-    async fn put_reply(&self, text: &str, progress: &Progress) -> Result<store::Stored, McError> {
+    /// Stores the reply with the files that the agent has made, and the roles that it names.
+    async fn put_reply(
+        &self,
+        text: &str,
+        progress: &Progress,
+        mentions: Option<&Mentions>,
+    ) -> Result<store::Stored, McError> {
         let put = async || {
             let files = self.files.saved().into_iter().filter_map(|file| file.file_id);
             let files = files.map(|file_id| FileRef { file_id }).collect();
-            let reply = store::Reply { text, data: self.data_of(progress), files };
+            let reply = Reply { text, data: self.data_of(progress), files, mentions };
             let (request, key) = (self.run.request, self.run.run_key);
             store::reply(&self.client, request, key, &self.task_id, reply).await
         };
@@ -151,6 +170,7 @@ impl RunContext<'_> {
             output: progress.output,
             attachments: self.attachments(),
             files: self.files.saved().iter().filter_map(saved).collect(),
+            mentions_refused: progress.mentions_refused,
         }
     }
 

@@ -17,14 +17,16 @@ use mc_client::error::McError;
 use mc_client::idempotency::RunKey;
 use mc_client::journal_mac::{JournalChain, JournalFault, JournalKeys, JournalOwner};
 use mc_client::runs::{PutRun, Run, RunNote, RunStatus, RunStep};
-use mc_client::steps::{CALLING, LLM, LLM_REJECTED, REQUEST, THREAD, TOOL};
-use serde::Serialize;
+use mc_client::steps::{CALLING, ChildCall, LLM, LLM_REJECTED, REQUEST, THREAD, TOOL};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use wombat_core::session::SessionKey;
 
-pub(super) use self::steps::{CallingStep, LlmStep, ThreadStep, ToolStep, report};
+pub(super) use self::steps::{
+    CallingStep, ChildReport, LlmStep, ThreadStep, ToolStep, refused, report,
+};
 pub(crate) use self::steps::{Detached, RecordedRequest};
 use crate::run::error::{RunError, RunErrorKind};
 
@@ -221,6 +223,25 @@ impl Journal {
         let is_calling = |at: &u32| self.kind_at(*at) == Some(CALLING);
         let steps = (at..).take_while(is_calling).map(|at| self.recorded(at, CALLING));
         steps.filter_map(Result::transpose).collect()
+    }
+
+    /// The children that it names, and how many roles its calls have notified.
+    pub(super) fn handed_on(&self) -> (Vec<ChildCall>, usize) {
+        let (mut children, mut mentions) = (Vec::new(), 0);
+        for step in self.0.iter().flat_map(|open| open.recorded.values()) {
+            match step.kind.as_str() {
+                CALLING => {
+                    let step = CallingStep::deserialize(&step.payload);
+                    children.extend(step.into_iter().flat_map(|step| step.children));
+                }
+                TOOL => {
+                    let step = ToolStep::deserialize(&step.payload);
+                    mentions += step.map_or(0, |step| step.mentioned.len());
+                }
+                _ => {}
+            }
+        }
+        (children, mentions)
     }
 
     /// Writes that calls are about to be made. Where another instance is making calls of the turn, the

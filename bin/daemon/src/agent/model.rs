@@ -16,6 +16,7 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
 use crate::run::meter::{InFlight, Meter, complete_usage};
 use crate::run::request::RunLimits;
+use crate::run::tree::{Held, Tree};
 use crate::state::App;
 
 /// By how much the estimate of a prompt may be too low, percent.
@@ -36,6 +37,8 @@ pub(super) struct ModelCaller<'a> {
     pub(super) call_context: CallContext,
     pub(super) span: &'a Span,
     pub(super) meter: &'a Meter,
+    /// What the run shares with those above and below it.
+    pub(super) tree: &'a Arc<Tree>,
     pub(super) sink: &'a EventSink,
     pub(super) budget: Budget,
 }
@@ -53,7 +56,14 @@ impl ModelCaller<'_> {
         if self.call_context.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(RunError::new(RunErrorKind::Timeout).into());
         }
-        let longest = self.longest_answer(prompt_tokens)?;
+        let fitted = self.fit(prompt_tokens);
+        let fitted = match self.call_context.deadline {
+            Some(deadline) => timeout_at(deadline, fitted).await,
+            None => Ok(fitted.await),
+        };
+        // Held until the call has been counted.
+        let (longest, _held) =
+            fitted.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)))?;
         let mut reserved =
             self.budget.reserve(&models(&self.app.llm, self.model), prompt_tokens, longest).await?;
         let request = LlmRequest {
@@ -117,9 +127,26 @@ impl ModelCaller<'_> {
     }
 
     /// The longest answer that a call may get, tokens, where the caller, the cost limit or the context
-    /// window asks for less than the model could write.
-    fn longest_answer(&self, prompt_tokens: u64) -> Result<Option<u32>, RunError> {
-        let affordable = self.check_cost(prompt_tokens)?;
+    /// window asks for less than the model could write. What it may cost is held for it, where a limit
+    /// on the cost is.
+    async fn fit(&self, prompt_tokens: u64) -> Result<(Option<u32>, Option<Held>), RunError> {
+        let Some(limit) = self.limits.max_cost_usd else {
+            return Ok((self.longest_answer(prompt_tokens, None), None));
+        };
+        let (prompt, per_token) = self.most_prices(prompt_tokens)?;
+        let fit = |held: f64| -> Result<_, RunError> {
+            let affordable = self.affordable((limit, held), (prompt, per_token))?;
+            let longest = self.longest_answer(prompt_tokens, affordable);
+            // A free model has no limit on its output.
+            let answer =
+                affordable.and(longest).map_or(0.0, |longest| per_token * f64::from(longest));
+            Ok((longest, prompt + answer))
+        };
+        let (longest, held) = self.tree.hold(fit).await?;
+        Ok((longest, Some(held)))
+    }
+
+    fn longest_answer(&self, prompt_tokens: u64, affordable: Option<u32>) -> Option<u32> {
         let of_model = self.app.llm.max_output(self.model);
         let of_window = self.app.llm.context_window(self.model).and_then(|window| {
             let prompt = prompt_tokens
@@ -129,7 +156,7 @@ impl ModelCaller<'_> {
         });
         let limits = [self.limits.max_output_tokens, affordable, of_window];
         let longest = limits.into_iter().flatten().min();
-        Ok(longest.map(|longest| of_model.map_or(longest, |most| longest.min(most))))
+        longest.map(|longest| of_model.map_or(longest, |most| longest.min(most)))
     }
 
     /// Span attributes of a call (OpenTelemetry's GenAI conventions).
@@ -186,24 +213,31 @@ impl ModelCaller<'_> {
         })
     }
 
-    /// Enforces `limits.max_cost_usd`: rejects a call that cannot stay within it, else returns how
-    /// many output tokens it leaves, by the dearer one of model and fallback.
-    fn check_cost(&self, prompt_tokens: u64) -> Result<Option<u32>, RunError> {
-        let Some(limit) = self.limits.max_cost_usd else { return Ok(None) };
-        let unknown =
-            |model: &ModelRef| RunError::new(RunErrorKind::PriceUnknown(model.name.clone()));
+    /// What a prompt costs at most, and a token of its answer, USD: by the dearer one of model and fallback.
+    fn most_prices(&self, prompt_tokens: u64) -> Result<(f64, f64), RunError> {
         let (mut prompt, mut per_token) = (0.0_f64, 0.0_f64);
         for (model, _) in models(&self.app.llm, self.model) {
-            let most = MostPrice::of(model, prompt_tokens).ok_or_else(|| unknown(model))?;
+            let most =
+                MostPrice::of(model, prompt_tokens).ok_or_else(|| price_unknown(&model.name))?;
             prompt = prompt.max(most.prompt);
             per_token = per_token.max(most.per_token);
         }
-        let spent = self.meter.read().cost;
+        Ok((prompt, per_token))
+    }
+
+    /// Enforces `limits.max_cost_usd`, of which other calls of the run and of those below it hold a part:
+    /// rejects a call that cannot stay within it, else returns how many output tokens it leaves.
+    fn affordable(
+        &self,
+        (limit, held): (f64, f64),
+        (prompt, per_token): (f64, f64),
+    ) -> Result<Option<u32>, RunError> {
+        let spent = self.tree.spent();
         if !spent.known {
-            return Err(unknown(self.model));
+            return Err(price_unknown(&self.model.name));
         }
         let spent = spent.total_cost;
-        let left = limit - spent - prompt;
+        let left = limit - spent - held - prompt;
         if left < per_token || left < 0.0 {
             let why = format!(
                 "limits.max_cost_usd is {limit}; the run has used {spent:.6} and its next model call \
@@ -215,6 +249,10 @@ impl ModelCaller<'_> {
         // A free model has no limit on its output.
         Ok((per_token > 0.0).then(|| floor(left / per_token)))
     }
+}
+
+fn price_unknown(model: &str) -> RunError {
+    RunError::new(RunErrorKind::PriceUnknown(model.to_owned()))
 }
 
 /// The models that may be asked, with the longest answers that they can give.

@@ -7,6 +7,7 @@ use serde_json::json;
 use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::budget;
+use super::child::asked_by;
 use super::context::RunContext;
 use super::driver::RunDriver;
 use super::journal::{RecordedRequest, ThreadStep};
@@ -53,11 +54,13 @@ impl RunContext<'_> {
         }
         // Before the journal is started, so that it is ended even if the run is dropped in between.
         self.run.finalizer.track_journal(journal);
+        let parent = self.run.request.child.as_deref();
         let run = PutRun {
             session_key: Some(self.run.request.session.to_string()),
             task_id: Some(self.task_id.clone()),
             status: Some(RunStatus::Running),
             workspace_digest: Some(self.snapshot.digest().to_owned()),
+            parent_run_key: parent.map(|parent| parent.run_key.clone()),
             extra: [("run_id".to_owned(), json!(self.run.handle.run_id))].into_iter().collect(),
             ..PutRun::default()
         };
@@ -125,6 +128,7 @@ impl RunContext<'_> {
             task_id: self.task_id.clone(),
             output: self.run.request.output.as_deref().cloned(),
             detached: None,
+            parent: self.run.request.child.as_deref().cloned(),
         }
     }
 
@@ -165,6 +169,9 @@ impl RunContext<'_> {
                 self.snapshot.prompt(&request).system.as_ref().to_owned()
             }
         };
+        if let Some(parent) = &self.run.request.child {
+            system += &asked_by(parent);
+        }
         if let Some(output) = output {
             system += &Typed::instruction(output);
         }

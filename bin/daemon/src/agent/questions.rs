@@ -29,10 +29,12 @@ impl RunContext<'_> {
                 "this run has asked {MAX_QUESTIONS} questions, and may ask no more; go on with what you know"
             )));
         }
+        let desk = self.desk()?;
         let request = CreateToolRequest {
             task_id: self.task_id.clone(),
-            run_key: self.run.run_key.as_str().to_owned(),
-            session_key: self.run.request.session.to_string(),
+            run_key: desk.run_key.clone(),
+            session_key: desk.session_key.clone(),
+            asked_by: desk.asked_by.clone(),
             tool: ASK_USER.to_owned(),
             arguments: question.arguments.clone(),
             idempotency_key: attempt.question_key(self.run.run_key),
@@ -40,7 +42,7 @@ impl RunContext<'_> {
             ttl_secs: Some(self.run.app.settings.background.question_ttl.as_secs()),
             ..CreateToolRequest::default()
         };
-        let asked = self.ask_person(&request).await?;
+        let asked = self.ask_person(&desk, &request).await?;
         Ok(read(&request, asked))
     }
 }

@@ -1,7 +1,7 @@
 //! What a run asks a person for, as its callers are told.
 
 use chrono::SecondsFormat;
-use daemon_api::RequestKind;
+use daemon_api::{RequestKind, RunOfRole};
 use mc_client::tool_requests::{ToolRequest, ToolRequestKind};
 use serde_json::{Value, json};
 
@@ -34,5 +34,6 @@ pub(crate) fn told(asked: ToolRequest) -> daemon_api::ToolRequest {
         options,
         parameters,
         expires_at,
+        asked_by: asked.asked_by.map(|by| RunOfRole { run_key: by.run_key, role: by.role }),
     }
 }

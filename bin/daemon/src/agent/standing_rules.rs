@@ -125,7 +125,7 @@ impl RunContext<'_> {
             return Ok(());
         }
         let run_id = self.run.handle.run_id.clone();
-        let step = CallingStep { calls: Vec::new(), run_id, rules };
+        let step = CallingStep { run_id, rules, ..CallingStep::default() };
         self.journal.put_calling(next.saturating_add(grants.places), &step).await?;
         grants.places += 1;
         Ok(())

@@ -11,6 +11,7 @@ use mc_client::types::{
 use serde_json::Value;
 
 use crate::run::request::{Kickoff, RunRequest};
+use crate::tools::Mentions;
 
 /// The most characters of a heartbeat's note. What it says is short; its blanks and marks may not be.
 const MAX_NOTE: usize = 1_000;
@@ -28,7 +29,7 @@ pub(super) struct Stored {
     pub(super) was_there: bool,
 }
 
-/// What a reply says.
+/// A reply to be stored.
 pub(super) struct Reply<'a> {
     /// Its text.
     pub(super) text: &'a str,
@@ -36,6 +37,8 @@ pub(super) struct Reply<'a> {
     pub(super) data: Option<Value>,
     /// The files that the agent has made.
     pub(super) files: Vec<FileRef>,
+    /// The roles that it names, where it may name any.
+    pub(super) mentions: Option<&'a Mentions>,
 }
 
 /// Stores the reply under the run's key.
@@ -44,13 +47,16 @@ pub(super) async fn reply(
     request: &RunRequest,
     run_key: &RunKey,
     task_id: &str,
-    reply: Reply<'_>,
+    Reply { text, data, files, mentions }: Reply<'_>,
 ) -> Result<Stored, McError> {
+    let chain = mentions.filter(|mentions| !mentions.named.is_empty());
     let message = CreateMessage {
         task_id: task_id.to_owned(),
-        content: reply.text.to_owned(),
-        data: reply.data,
-        attachments: reply.files,
+        content: text.to_owned(),
+        data,
+        attachments: files,
+        mentions: mentions.map(|mentions| mentions.named.clone()),
+        chain: chain.map(|mentions| mentions.chain.clone()),
         actor_type: Some(ActorType::Agent),
         agent_role: Some(request.session.role().as_str().to_owned()),
         idempotency_key: Some(run_key.reply_key()),

@@ -13,12 +13,14 @@ use service::otel::Side;
 use super::approval::{Decision, Word};
 use super::attempts::{Attempt, Attempts, TurnOrigin, was_asked};
 use super::context::RunContext;
-use super::journal::{ToolStep, millis, report};
+use super::handing_on::Handed;
+use super::journal::{ChildReport, ToolStep, millis, report};
+use super::mentions;
 use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
-use crate::tools::{OwnCall, Question, RequestedCall, ToolContext, ToolReply};
+use crate::tools::{Mentions, OwnCall, Question, RequestedCall, ToolContext, ToolReply};
 
 /// How many calls of one turn are made concurrently (docs/RUNS.md).
 pub(super) const PARALLEL_CALLS: usize = 8;
@@ -41,6 +43,8 @@ pub(super) enum Called {
     Done(Box<ToolStep>),
     /// It waits for a person.
     Waits(Need),
+    /// A run below this one waits for these.
+    Below(Vec<ToolRequest>),
 }
 
 /// What a person is needed for.
@@ -49,6 +53,25 @@ pub(super) enum Need {
     Approval { by_rule: bool },
     /// To answer this question.
     Answer(Box<Question>),
+}
+
+/// A call that was made, or tried.
+struct Made {
+    reply: ToolReply,
+    took: Duration,
+    /// What a run below this one waits for; there is no reply then.
+    waits: Vec<ToolRequest>,
+    /// The run that it was handed on to.
+    child: Option<Box<ChildReport>>,
+    /// The roles that it has named.
+    mentions: Option<Mentions>,
+}
+
+impl Made {
+    /// A call that took no time.
+    fn at_once(reply: ToolReply) -> Self {
+        Self { reply, took: Duration::ZERO, waits: Vec::new(), child: None, mentions: None }
+    }
 }
 
 impl Need {
@@ -92,11 +115,14 @@ impl RunContext<'_> {
         let (key, tools) = (self.run.run_key, (&*self.tools, &self.profile));
         let attempts = Attempt::of_turn((calls, at), key, tools, earlier, origin, &callings);
         let mut places = count(calls).saturating_add(count(&callings));
+        self.handed_on.set_place(at.saturating_add(places));
         // The futures are made before they are put into the stream: a closure there would not be
         // `Send` for every lifetime.
         let first: Vec<_> =
             attempts.iter().map(|attempt| self.call_at(attempt, None, finished)).collect();
         let first: Vec<_> = stream::iter(first).buffered(PARALLEL_CALLS).collect().await;
+        places = self.handed_on.place().saturating_sub(at);
+        let mut below = Vec::new();
         let mut steps = Vec::with_capacity(calls.len());
         let (mut waiting, mut asked) = (Vec::new(), earlier.questions());
         for (attempt, called) in attempts.iter().zip(first) {
@@ -105,6 +131,7 @@ impl RunContext<'_> {
                     asked += usize::from(was_asked(&step));
                     steps.push((attempt.at, *step));
                 }
+                Called::Below(requests) => below.extend(requests),
                 Called::Waits(need) => {
                     asked += usize::from(matches!(need, Need::Answer(_)));
                     waiting.push((attempt, need, asked));
@@ -126,7 +153,9 @@ impl RunContext<'_> {
                 (attempt.clone(), Decision::Approved(Word { rule_id, ..Word::default() }, None))
             });
             let granted = granted.collect();
-            steps.extend(self.carry_out(granted, (at, &mut places), finished).await?);
+            let carried = self.carry_out(granted, (at, &mut places), finished).await?;
+            steps.extend(carried.steps);
+            below.extend(carried.below);
 
             let mut decisions = Vec::with_capacity(waiting.len());
             for (attempt, need, nth) in &waiting {
@@ -135,16 +164,21 @@ impl RunContext<'_> {
                     Need::Answer(question) => self.answer_to(attempt, question, *nth).await?,
                 });
             }
-            let pending: Vec<_> = decisions.iter().filter_map(Decision::pending).collect();
-            if !pending.is_empty() {
-                return Ok(Turn::Waits(pending));
+            below.extend(decisions.iter().filter_map(Decision::pending));
+            if !below.is_empty() {
+                return Ok(Turn::Waits(below));
             }
             let decided = waiting.into_iter().zip(decisions);
             let decided = decided.map(|((attempt, ..), decision)| {
                 (self.as_decided(attempt, &decision, earlier), decision)
             });
             let decided = decided.collect();
-            steps.extend(self.carry_out(decided, (at, &mut places), finished).await?);
+            let carried = self.carry_out(decided, (at, &mut places), finished).await?;
+            steps.extend(carried.steps);
+            below.extend(carried.below);
+        }
+        if !below.is_empty() {
+            return Ok(Turn::Waits(below));
         }
         steps.sort_by_key(|(at, _)| *at);
         let steps = steps.into_iter().map(|(_, step)| step).collect();
@@ -162,6 +196,9 @@ impl RunContext<'_> {
         let (planned, at) = (&*attempt.planned, attempt.at);
         if let Some(step) = self.journal.tool(at)? {
             finished.add(at, &step);
+            if let Some(child) = &step.child {
+                self.run.handle.meter.add(child.usage, &child.cost);
+            }
             // Readers of a detached run have it from the journal.
             if self.run.sink.recorded().is_none() {
                 self.send_call(planned).await;
@@ -169,24 +206,21 @@ impl RunContext<'_> {
             }
             return Ok(Called::Done(Box::new(step)));
         }
-        let (reply, took, word) = match decision {
-            Some(Decision::Denied(word, why)) => (ToolReply::Denied(why), Duration::ZERO, word),
+        let (made, word) = match decision {
+            Some(Decision::Denied(word, why)) => (Made::at_once(ToolReply::Denied(why)), word),
             Some(Decision::Answered(word, answer)) => {
-                (ToolReply::Answered(answer), Duration::ZERO, word)
+                (Made::at_once(ToolReply::Answered(answer)), word)
             }
             Some(Decision::Refused(why)) => {
-                (ToolReply::NotMade(why), Duration::ZERO, Word::default())
+                (Made::at_once(ToolReply::NotMade(why)), Word::default())
             }
             // Its event was sent when it was found to need approval.
-            Some(Decision::Approved(word, _)) => {
-                let (reply, took) = self.make_call(attempt, true).await;
-                (reply, took, word)
-            }
+            Some(Decision::Approved(word, _)) => (self.make_call(attempt, true).await?, word),
             Some(Decision::Pending(_)) | None => {
                 self.send_call(planned).await;
-                let (reply, took) = self.make_call(attempt, false).await;
+                let made = self.make_call(attempt, false).await?;
                 let can_ask = self.can_request_approval();
-                match reply {
+                match made.reply {
                     ToolReply::NeedsApproval(_) if can_ask => {
                         return Ok(Called::Waits(Need::Approval { by_rule: true }));
                     }
@@ -196,10 +230,14 @@ impl RunContext<'_> {
                     ToolReply::OfRun(OwnCall::Question(question)) if can_ask => {
                         return Ok(Called::Waits(Need::Answer(question)));
                     }
-                    reply => (reply, took, Word::default()),
+                    reply => (Made { reply, ..made }, Word::default()),
                 }
             }
         };
+        let Made { reply, took, waits, child, mentions } = made;
+        if !waits.is_empty() {
+            return Ok(Called::Below(waits));
+        }
         let refused = reply.refusal().map(|said| {
             let session = &self.run.request.session;
             let (user, role) = (session.user().as_str(), session.role().as_str());
@@ -225,8 +263,10 @@ impl RunContext<'_> {
             tool_request_id: word.request_id,
             decided_by: word.decided_by,
             rule_id: word.rule_id,
+            child: child.map(|child| *child),
             ..ToolStep::default()
         };
+        mentions::note(&mut step, mentions);
         let known = self.tools.has(&step.name).then_some(step.name.as_str());
         self.run.app.metrics.tool(known, step.ok, took);
         // The model may have written anything.
@@ -272,8 +312,8 @@ impl RunContext<'_> {
         format!("{note}\n{content}")
     }
 
-    /// Makes a call, within a span of its own; says how long it took.
-    async fn make_call(&self, attempt: &Attempt<'_>, approved: bool) -> (ToolReply, Duration) {
+    /// Makes a call, within a span of its own.
+    async fn make_call(&self, attempt: &Attempt<'_>, approved: bool) -> Result<Made, RunError> {
         let planned = &*attempt.planned;
         let call = &planned.call;
         let mut span =
@@ -284,6 +324,7 @@ impl RunContext<'_> {
         span.set_content("gen_ai.tool.call.arguments", || call.arguments.to_string());
         let traceparent = span.traceparent();
         let client = self.client.clone().with_trace(&traceparent);
+        let mentions = self.mentions_of_call(call).await;
         let context = ToolContext {
             client: &client,
             snapshot: &self.snapshot,
@@ -294,17 +335,33 @@ impl RunContext<'_> {
             approved,
             approval_required: false,
             in_doubt: attempt.is_in_doubt(),
+            mentions: mentions.as_ref(),
         };
         let started = Instant::now();
         let reply = self.tools.call(&context, call, &attempt.key).await;
-        let took = started.elapsed();
-        span.set_content("gen_ai.tool.call.result", || self.content(&reply, planned));
-        if reply.is_ok() {
+        let mentions = self.settle_mentions(mentions, &reply).await;
+        let mut made = Made { mentions, ..Made::at_once(reply) };
+        match &made.reply {
+            ToolReply::OfRun(OwnCall::Agent(errand)) => {
+                match Box::pin(self.hand_on(attempt, errand, &span)).await? {
+                    Handed::Done(reply, child) => made = Made { child, ..Made::at_once(reply) },
+                    Handed::Waits(waits) => made.waits = waits,
+                }
+            }
+            ToolReply::OfRun(OwnCall::Mention(errand)) => {
+                let (reply, mentions) = self.mention(attempt, errand).await;
+                made = Made { mentions: Some(mentions), ..Made::at_once(reply) };
+            }
+            _ => {}
+        }
+        made.took = started.elapsed();
+        span.set_content("gen_ai.tool.call.result", || self.content(&made.reply, planned));
+        if made.reply.is_ok() || !made.waits.is_empty() {
             span.succeed()
         } else {
             span.fail("tool_error")
         }
-        (reply, took)
+        Ok(made)
     }
 
     /// Sends the event of a call.

@@ -21,7 +21,7 @@ use wombat_core::session::SessionKey;
 use super::detached::{Scope, backend, find, not_found, session};
 use super::error::ApiError;
 use super::extract::{Params, Segment};
-use super::{resume, untold};
+use super::{children, resume, untold};
 use crate::agent::stands::{Stands, reply_of};
 use crate::run::answer_json::usage_to_wire;
 use crate::run::handle::Stop;
@@ -171,6 +171,8 @@ impl Of<'_> {
         let (client, told) = (self.client.clone(), run.clone());
         let tell = async move { untold::tell(&app, &trace, &client, &session, &told).await };
         self.app.runs.tracker().spawn(tell);
+        let children = children::cancel(self.app.clone(), self.client.clone(), run_key.clone());
+        self.app.runs.tracker().spawn(children);
         let nothing = || serde_json::to_value(daemon_api::Usage::default()).unwrap_or_default();
         Ok(Cancelled::after(run.extra.get("usage").cloned().unwrap_or_else(nothing)))
     }

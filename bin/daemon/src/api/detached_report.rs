@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use service::trace::TraceId;
 
+use super::children;
 use super::detached::{Found, backend};
 use super::error::ApiError;
 use crate::agent::detach::pending;
@@ -37,8 +38,13 @@ pub(super) async fn of(app: &App, trace: &TraceId, found: Found) -> Result<RunRe
     let run = &found.run;
     let mut standing = Standing::of(run);
     let mut tool_requests = None;
+    let mut children = children::of(app, trace, run).await?;
+    let asked = match standing.is_waiting() || children::wait(&children) {
+        true => children::asked(app, trace, &found, &children).await?,
+        false => Vec::new(),
+    };
+    children::settle(&mut children, &asked);
     if standing.is_waiting() {
-        let asked = pending(&found.client, &found.key).await?;
         // What it waits for may have changed since it was written.
         standing = Standing::waiting_for(&asked).unwrap_or_else(|| Standing::at_work(run));
         if !asked.is_empty() {
@@ -75,10 +81,12 @@ pub(super) async fn of(app: &App, trace: &TraceId, found: Found) -> Result<RunRe
         answer,
         error,
         tool_requests,
+        children: (!children.is_empty()).then_some(children),
+        parent_run_key: run.parent_run_key.clone(),
     })
 }
 
-fn time(at: chrono::DateTime<chrono::Utc>) -> String {
+pub(super) fn time(at: chrono::DateTime<chrono::Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
@@ -107,7 +115,10 @@ fn step(step: &RunStep) -> Value {
             "rule_id",
             "files",
             "saved",
+            "mentioned",
+            "mentions_refused",
         ],
+        "calling" => &["children"],
         "llm" | "llm_rejected" => &["duration_ms", "errors", "files"],
         _ => &[],
     };
@@ -115,6 +126,10 @@ fn step(step: &RunStep) -> Value {
         if let Some(value) = payload.get(name).filter(|value| !value.is_null()) {
             told.insert((*name).to_owned(), value.clone());
         }
+    }
+    if let Some(child) = payload.get("child") {
+        let (run_key, role) = (&child["run_key"], &child["role"]);
+        told.insert("child".to_owned(), json!({ "run_key": run_key, "role": role }));
     }
     if let Some(id) = payload.get("call_id") {
         told.insert("id".to_owned(), id.clone());

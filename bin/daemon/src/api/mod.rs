@@ -7,6 +7,7 @@ mod answers;
 mod attachments;
 mod backend;
 mod cancelling;
+mod children;
 mod compact;
 mod detached;
 mod detached_report;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use zones::parse_zone;
 
 use super::fields::Fields;
+use crate::run::lineage::{CHAIN, chain_of};
 use crate::run::request::{Kickoff, RunKind, RunLimits, RunOptions};
 use crate::state::App;
 
@@ -48,6 +49,11 @@ pub(super) fn read_options(
         Some("heartbeat") => RunKind::Heartbeat,
         Some(_) | None => RunKind::Message,
     };
+    if kind == RunKind::Notification
+        && let Err(why) = chain_of(metadata)
+    {
+        fields.problem(CHAIN, why);
+    }
     Some(RunOptions {
         system_prompt,
         kickoff,

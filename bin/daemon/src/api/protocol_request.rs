@@ -138,6 +138,7 @@ impl ProtocolRequest {
             key,
             resumed: false,
             detached: self.detached,
+            child: None,
             limits,
         })
     }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::journal_mac::JournalFault;
 use mc_client::runs::{PutRun, Run, RunStatus};
+use mc_client::steps::Parent;
 use serde::Deserialize as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use service::trace::TraceId;
 use wombat_core::session::SessionKey;
 
@@ -61,6 +62,9 @@ pub(super) async fn request(
     let first = run.steps.iter().find(|step| step.index == 0);
     let recorded = first.and_then(|step| RecordedRequest::deserialize(&step.payload).ok());
     let recorded = recorded.ok_or_else(none)?;
+    if let Some(parent) = &recorded.parent {
+        return Err(child_run(parent));
+    }
     let mut problems = BTreeMap::new();
     let options = read_options(app, &recorded.metadata, &mut problems);
     let given = recorded.limits.as_object().cloned().unwrap_or_else(Map::new);
@@ -94,8 +98,20 @@ pub(super) async fn request(
         key: Some(key),
         resumed: true,
         detached,
+        child: None,
         limits,
     })
+}
+
+/// A run below another one goes on with that.
+fn child_run(parent: &Parent) -> ApiError {
+    let why = format!(
+        "this run belongs to another one, which goes on with it: resume {} of the session {}",
+        parent.root_run_key, parent.root_session_key
+    );
+    let details =
+        json!({ "root_run_key": parent.root_run_key, "root_session_key": parent.root_session_key });
+    ApiError::new(StatusCode::CONFLICT, "child_run", why).with_details(details)
 }
 
 /// The webhook of step 0, if its address may still be called.

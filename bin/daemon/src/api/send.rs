@@ -228,6 +228,7 @@ pub(super) async fn read(
         key,
         resumed: false,
         detached,
+        child: None,
         limits,
     };
     Ok((request, wants_stream))

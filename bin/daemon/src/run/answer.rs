@@ -1,6 +1,8 @@
 //! How a run that worked ends.
 
-use daemon_api::{AttachmentReport, FileReport, RequestKind, RunStatus, Step, ToolRequest};
+use daemon_api::{
+    AttachmentReport, FileReport, RefusedMention, RequestKind, RunStatus, Step, ToolRequest,
+};
 use llm::Cost;
 use llm::event::{FinishReason, Usage};
 use llm::model::ModelRef;
@@ -42,6 +44,8 @@ pub struct RunAnswer {
     pub attachments: Vec<AttachmentReport>,
     /// The files that the agent has made.
     pub files: Vec<FileReport>,
+    /// The roles that the agent mentioned and that were not notified.
+    pub mentions_refused: Vec<RefusedMention>,
 }
 
 /// How a run ended that did not fail.
@@ -53,6 +57,8 @@ pub enum Ending {
     Replayed(StoredReply),
     /// There was nothing to say, and nothing was stored.
     Silent,
+    /// The reply goes to the run that asked for it, and no message was stored.
+    HandedBack,
     /// Tool calls wait for a person's approval, or questions for the answer; the run can be resumed after.
     Waits {
         /// What waits; never empty.
@@ -73,7 +79,7 @@ impl Ending {
     /// The ending in one word, for logs and metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Replied(_) => "ok",
+            Self::Replied(_) | Self::HandedBack => "ok",
             Self::Replayed(_) => "replayed",
             Self::Silent => "silent",
             Self::Waits { tool_requests } if waits_for_approval(tool_requests) => {
@@ -86,7 +92,7 @@ impl Ending {
     /// The status that an answer with this ending has.
     pub fn status(&self) -> RunStatus {
         match self {
-            Self::Replied(_) | Self::Replayed(_) | Self::Silent => RunStatus::Ok,
+            Self::Replied(_) | Self::Replayed(_) | Self::Silent | Self::HandedBack => RunStatus::Ok,
             Self::Waits { tool_requests } if waits_for_approval(tool_requests) => {
                 RunStatus::AwaitingApproval
             }
@@ -105,7 +111,7 @@ impl RunAnswer {
     pub fn stored(&self) -> Option<&StoredReply> {
         match &self.ending {
             Ending::Replied(stored) | Ending::Replayed(stored) => Some(stored),
-            Ending::Silent | Ending::Waits { .. } => None,
+            Ending::Silent | Ending::HandedBack | Ending::Waits { .. } => None,
         }
     }
 
@@ -118,7 +124,7 @@ impl RunAnswer {
     pub fn tool_requests(&self) -> &[ToolRequest] {
         match &self.ending {
             Ending::Waits { tool_requests } => tool_requests,
-            Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent => &[],
+            Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent | Ending::HandedBack => &[],
         }
     }
 

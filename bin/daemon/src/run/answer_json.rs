@@ -48,6 +48,8 @@ impl RunAnswer {
             silent: matches!(self.ending, Ending::Silent).then_some(true),
             run_key: text(&self.run_key),
             tool_requests: is_waiting.then(|| Cow::Borrowed(self.tool_requests())),
+            mentions_refused: (!self.mentions_refused.is_empty())
+                .then_some(Cow::Borrowed(&self.mentions_refused)),
         }
     }
 }
@@ -143,6 +145,7 @@ mod tests {
             output: None,
             attachments: Vec::new(),
             files: Vec::new(),
+            mentions_refused: Vec::new(),
         };
         serde_json::to_string(&answer).unwrap()
     }

@@ -1,6 +1,7 @@
 //! A run in flight as seen from outside: what it uses, and how it is stopped. A run that stores its reply
 //! is not stopped halfway: either it is cancelled and nothing stands in the thread, or it is completed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{RunError, RunErrorKind};
 use super::meter::Meter;
+use super::tree::Tree;
 
 /// How long whoever cancels waits to learn whether the reply is stored.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +38,9 @@ pub struct RunHandle {
     /// The run's id.
     pub run_id: String,
     /// What it has used so far.
-    pub meter: Meter,
+    pub meter: Arc<Meter>,
+    /// What it shares with the runs above and below it.
+    pub tree: Arc<Tree>,
     pub(super) key: Option<RunKey>,
     cancel: CancellationToken,
     interrupted: CancellationToken,
@@ -79,20 +83,44 @@ impl Drop for Storing<'_> {
 impl RunHandle {
     /// A run that has just begun; `interrupted` is cancelled when the daemon stops.
     pub(super) fn new(run_id: String, key: Option<RunKey>, interrupted: CancellationToken) -> Self {
-        Self {
-            run_id,
-            meter: Meter::default(),
-            key,
-            cancel: CancellationToken::new(),
-            interrupted,
-            stage: watch::Sender::default(),
-            has_begun: AtomicBool::new(false),
-        }
+        let meter = Arc::new(Meter::default());
+        let tree = Arc::new(Tree::new(meter.clone()));
+        Self::of(run_id, key, meter, tree, CancellationToken::new(), interrupted)
+    }
+
+    /// A run below this one, which ends with it, and whose usage is a part of what this one uses.
+    pub(super) fn below(&self, run_id: String, key: RunKey) -> Self {
+        let meter = Arc::new(Meter::default());
+        self.meter.adopt(meter.clone());
+        let (cancel, interrupted) = (self.cancel.child_token(), self.interrupted.clone());
+        Self::of(run_id, Some(key), meter, self.tree.clone(), cancel, interrupted)
+    }
+
+    fn of(
+        run_id: String,
+        key: Option<RunKey>,
+        meter: Arc<Meter>,
+        tree: Arc<Tree>,
+        cancel: CancellationToken,
+        interrupted: CancellationToken,
+    ) -> Self {
+        let (stage, has_begun) = (watch::Sender::default(), AtomicBool::new(false));
+        Self { run_id, meter, tree, key, cancel, interrupted, stage, has_begun }
     }
 
     /// Stops the run, unless its reply stands or is about to.
     pub fn cancel(&self) {
         self.cancel.cancel();
+    }
+
+    /// Whether somebody has cancelled it.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Whether it has to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.cancel.is_cancelled() || self.interrupted.is_cancelled()
     }
 
     /// The reply is about to be stored: until the result is dropped, nothing stops the run.

@@ -1,6 +1,6 @@
 //! What a run has used so far: tokens and price, readable from outside while the run goes on.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use llm::event::{Completion, Usage};
 use llm::model::ModelRef;
@@ -8,9 +8,12 @@ use llm::request::{AssistantMessage, Message, ToolList, ToolSpec};
 use llm::{Attempt, Cost, Received};
 use wombat_core::workspace::estimate_tokens;
 
-/// The running total of one run.
+/// The running total of one run, and of the runs below it.
 #[derive(Debug, Default)]
-pub struct Meter(Mutex<Tally>);
+pub struct Meter {
+    own: Mutex<Tally>,
+    below: Mutex<Vec<Arc<Meter>>>,
+}
 
 /// A reading of the meter.
 #[derive(Debug, Clone)]
@@ -123,18 +126,42 @@ impl Meter {
         });
     }
 
-    /// The total of the finished calls, and the call in flight.
-    pub fn read(&self) -> Tally {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What a run below this one uses is a part of the total.
+    pub fn adopt(&self, below: Arc<Self>) {
+        self.below.lock().unwrap_or_else(PoisonError::into_inner).push(below);
     }
 
-    /// The total including the estimate of the call in flight: what a cancelled run is charged.
+    /// A run below this one had used this when an earlier attempt ended it.
+    pub fn add(&self, usage: Usage, price: &Cost) {
+        self.write(|tally| tally.add(usage, price));
+    }
+
+    /// The total of the finished calls, and this run's own call in flight.
+    pub fn read(&self) -> Tally {
+        self.total(Self::read)
+    }
+
+    /// The total including the estimate of the calls in flight: what a cancelled run is charged.
     pub fn read_with_estimate(&self) -> Tally {
-        self.read().with_estimate()
+        self.total(Self::read_with_estimate).with_estimate()
+    }
+
+    fn total(&self, read: impl Fn(&Self) -> Tally) -> Tally {
+        let mut total = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let below = self.below.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for tally in below.iter().map(|meter| read(meter)) {
+            let model = std::mem::take(&mut total.cost.model);
+            total.add(tally.usage, &tally.cost);
+            // The model of a total is the run's own.
+            if !model.is_empty() {
+                total.cost.model = model;
+            }
+        }
+        total
     }
 
     fn write(&self, change: impl FnOnce(&mut Tally)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.own.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -86,6 +86,15 @@ pub struct Registration {
     _slot: OwnedSemaphorePermit,
 }
 
+/// A run below another one: it takes no slot, ends with the run above, and what it uses is a part of what
+/// that one uses. In the table of runs until it is dropped.
+#[derive(Debug)]
+pub struct ChildRegistration {
+    /// The run.
+    pub handle: Arc<RunHandle>,
+    runs: Runs,
+}
+
 /// The result of [`Runs::join`].
 pub enum Joined {
     /// No run with this key is in flight: the caller runs it and sends the outcome to the others.
@@ -129,6 +138,18 @@ impl Runs {
             Ok(())
         })?;
         Ok(Registration { handle, runs: self.clone(), settled: false, _slot: slot })
+    }
+
+    /// Registers a run below another one.
+    pub fn register_child(
+        &self,
+        run_id: String,
+        key: RunKey,
+        above: &RunHandle,
+    ) -> ChildRegistration {
+        let handle = Arc::new(above.below(run_id.clone(), key));
+        self.table(|table| table.by_id.insert(run_id, handle.clone()));
+        ChildRegistration { handle, runs: self.clone() }
     }
 
     /// Joins the run with this key, or becomes it.
@@ -250,6 +271,17 @@ impl Registration {
     /// The run came to its end: its usage is exact, and nothing is booked by estimate.
     pub fn settle(&mut self) {
         self.settled = true;
+    }
+}
+
+impl Drop for ChildRegistration {
+    fn drop(&mut self) {
+        self.runs.table(|table| table.by_id.remove(&self.handle.run_id));
+        if let Some(call) = self.handle.meter.read().in_flight {
+            self.runs.inner.book.add_estimates(&call.used());
+            // It is a part of what the run above has used.
+            self.handle.meter.call_failed();
+        }
     }
 }
 

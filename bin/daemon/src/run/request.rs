@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use llm::request::Message;
 use mc_client::idempotency::{RunKey, canonical_json};
+use mc_client::steps::Parent;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -44,6 +45,8 @@ pub struct RunRequest {
     pub resumed: bool,
     /// Whether it goes on without its caller, at whichever instance.
     pub detached: bool,
+    /// The run that asks, where another run does.
+    pub child: Option<Arc<Parent>>,
     /// The run's limits, never above the daemon's own settings.
     pub limits: RunLimits,
 }

@@ -9,6 +9,7 @@ use wombat_core::agent_config::{AgentProfile, Permission, ToolCall};
 use wombat_core::endpoint::{EndpointPattern, NormalPath, is_reserved};
 use wombat_core::workspace::Snapshot;
 
+use super::mention::Mentions;
 use super::reply::ToolReply;
 use super::set::ToolSet;
 
@@ -37,6 +38,8 @@ pub struct ToolContext<'a> {
     pub approval_required: bool,
     /// Whether the call may have taken effect already, so that a person has to decide on it.
     pub in_doubt: bool,
+    /// The roles that the call's text names, where the role may name any.
+    pub mentions: Option<&'a Mentions>,
 }
 
 impl ToolContext<'_> {

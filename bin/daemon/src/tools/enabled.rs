@@ -9,8 +9,10 @@ use mc_client::types::Capabilities;
 use serde_json::Value;
 use wombat_core::agent_config::{NamedTool, ToolPermissions};
 
+use super::ask_agent::{self, Errand};
 use super::ask_user::{self, Question};
 use super::context::ToolContext;
+use super::mention;
 use super::reply::ToolReply;
 use super::save_file;
 
@@ -35,7 +37,8 @@ pub(super) struct EnabledTool {
 }
 
 /// All of them, in the order in which the model sees them.
-pub(super) const ALL: [&EnabledTool; 2] = [&ask_user::TOOL, &save_file::TOOL];
+pub(super) const ALL: [&EnabledTool; 4] =
+    [&ask_user::TOOL, &ask_agent::TOOL, &mention::TOOL, &save_file::TOOL];
 
 /// The features that a tool needs, by its name, and the backend lacks.
 pub fn missing_features(tool: &str, capabilities: &Capabilities) -> Vec<&'static str> {
@@ -48,6 +51,10 @@ pub fn missing_features(tool: &str, capabilities: &Capabilities) -> Vec<&'static
 pub enum OwnCall {
     /// A person is asked, and the run waits for the answer.
     Question(Box<Question>),
+    /// Another role is asked, and the run waits for its reply.
+    Agent(Box<Errand>),
+    /// Another role is notified.
+    Mention(Box<Errand>),
 }
 
 impl EnabledTool {

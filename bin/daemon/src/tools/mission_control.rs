@@ -74,9 +74,12 @@ pub(super) async fn post_message(
     arguments: &Value,
     key: String,
 ) -> ToolReply {
+    let chain = context.mentions.filter(|mentions| !mentions.named.is_empty());
     let message = CreateMessage {
         task_id: task_id(context, arguments),
         content: arguments["content"].as_str().unwrap_or_default().to_owned(),
+        mentions: context.mentions.map(|mentions| mentions.named.clone()),
+        chain: chain.map(|mentions| mentions.chain.clone()),
         actor_type: Some(ActorType::Agent),
         agent_role: Some(context.profile.role.as_str().to_owned()),
         idempotency_key: Some(key),

@@ -5,6 +5,7 @@
 //! their runs. What a call may do is decided here and in the modules below: the model chooses a tool
 //! and its arguments, nothing else.
 
+mod ask_agent;
 mod ask_user;
 mod backend_http;
 mod backend_tools;
@@ -16,6 +17,7 @@ mod hub;
 mod identity;
 mod latest;
 mod mcp;
+mod mention;
 mod method_override;
 mod mission_control;
 mod model_forms;
@@ -35,12 +37,14 @@ use std::sync::Arc;
 use wombat_core::advice::KnownTools;
 use wombat_core::workspace::Snapshot;
 
+pub use ask_agent::Errand;
 pub use ask_user::{ASK_USER, Question};
 pub use context::ToolContext;
 pub use discovery::{Asker, Found, OpenApiPlace};
 pub use enabled::{OwnCall, missing_features};
 pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
+pub use mention::{MENTION, Mentions};
 pub use reply::{ToolFile, ToolReply};
 pub use set::ToolSet;
 pub use specs::{RequestedCall, builtin_names};

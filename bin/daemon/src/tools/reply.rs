@@ -18,6 +18,9 @@ const OWN_WORD: &str = "\n(It is the user's own answer to your question: take it
 /// What is said of a question that cannot be asked.
 const NO_ONE_TO_ASK: &str = "this backend offers no way to ask a person";
 
+/// What is said of a call that only a run can make.
+const NOT_HERE: &str = "only a run can do this";
+
 /// The most of a refusal that is told.
 const MAX_REFUSAL_CHARS: usize = 300;
 
@@ -55,6 +58,13 @@ pub enum ToolReply {
     Denied(String),
     /// A person's answer to a question.
     Answered(Value),
+    /// The call was not made, for a reason that programs know by its code. The text is ours.
+    Refused {
+        /// The code.
+        code: &'static str,
+        /// Why.
+        why: String,
+    },
     /// Nothing was done: the run itself makes this call.
     OfRun(OwnCall),
 }
@@ -89,7 +99,7 @@ impl ToolReply {
     }
 
     /// A failure of the backend.
-    pub(super) fn failed(error: &McError) -> Self {
+    pub fn failed(error: &McError) -> Self {
         let mut body = json!({ "error": error.to_string() });
         if let McError::Status { status, message, details, .. } = error {
             body = json!({ "error": message, "status": status });
@@ -156,7 +166,9 @@ impl ToolReply {
             Self::InDoubt(what) => {
                 shown::words(&format!("this may have taken effect already: {what}"))
             }
+            Self::Refused { code, why } => whole_words(&format!("{code}: {why}")),
             Self::OfRun(OwnCall::Question(_)) => NO_ONE_TO_ASK.to_owned(),
+            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_)) => NOT_HERE.to_owned(),
         };
         Some(why)
     }
@@ -188,6 +200,7 @@ impl ToolReply {
             | Self::InDoubt(_)
             | Self::Denied(_)
             | Self::Answered(_)
+            | Self::Refused { .. }
             | Self::OfRun(_) => false,
         }
     }
@@ -236,6 +249,11 @@ impl ToolReply {
             }
             // Read by the model only where there is no way to ask a person.
             Self::OfRun(OwnCall::Question(_)) => not_made(NO_ONE_TO_ASK, max_chars),
+            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_)) => not_made(NOT_HERE, max_chars),
+            Self::Refused { code, why } => {
+                json!({ "error": break_control_tokens(&cut(why, max_chars)), "code": code })
+                    .to_string()
+            }
             // Why may hold a person's note, and so is data.
             Self::Denied(why) => mark.fence(tool, &json!({ "error": why }).to_string()),
         }

@@ -11,7 +11,7 @@ use wombat_core::agent_config::{
     AgentProfile, ENABLED_TOOLS, NamedTool, Permission, ToolPermissions,
 };
 use wombat_core::endpoint::declares_reserved;
-use wombat_core::operations::Operation;
+use wombat_core::operations::{Operation, Operations};
 use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
@@ -128,6 +128,11 @@ impl ToolSet {
     /// The tool of this name, or of this id.
     fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.get(name).or_else(|| self.tools.get(self.ids.get(name)?))
+    }
+
+    /// What is known of the backend's operations, for the role's rules.
+    pub fn known_operations(&self) -> &Operations {
+        &self.operations.known
     }
 
     /// What is known of the backend's operations.

@@ -10,6 +10,7 @@ mod costs;
 mod doors;
 mod errors;
 mod external_tools;
+mod handing_on;
 mod harness;
 mod hostile_tools;
 mod journaled;

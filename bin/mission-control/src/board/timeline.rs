@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use super::markup::visible::{Visible, VisibleText};
 use super::markup::{
-    Esc, FULL, Short, Time, cut, header, hidden, live, page, post, pretty, section, task_link,
+    Esc, FULL, Short, Time, cut, header, hidden, live, page, post, pretty, run_link, section,
+    task_link,
 };
 use super::totals::{Totals, usd};
+use crate::store::children::TreeRow;
 use crate::store::session_role;
 use crate::store::step_rows::{StepContent, StepRow};
 
@@ -76,12 +78,27 @@ fn parts(step: &StepRow) -> Vec<(&'static str, String)> {
     parts.into_iter().filter(|(_, text)| !text.is_empty()).collect()
 }
 
+/// What the page of a run shows.
+#[derive(Clone, Copy)]
+pub(super) struct RunPage<'a> {
+    /// The run.
+    pub(super) run: &'a Run,
+    /// Its journal.
+    pub(super) steps: &'a [StepRow],
+    /// The runs that it belongs to and those that it asked for.
+    pub(super) tree: &'a [TreeRow],
+}
+
 /// The page of a run.
-pub(super) fn timeline(user: &str, token: &str, run: &Run, steps: &[StepRow]) -> String {
+pub(super) fn timeline(user: &str, token: &str, shown: &RunPage<'_>) -> String {
+    let RunPage { run, steps, tree } = *shown;
     page("Run", |out| {
         header(out, user, "Run")?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(user)))?;
         section(out, "run", "State", |out| state(out, user, token, run, &Totals::of(steps)))?;
+        if !tree.is_empty() {
+            section(out, "tree", "Handed on", |out| handed_on(out, user, run, tree))?;
+        }
         section(out, "timeline", "Timeline", |out| {
             if steps.is_empty() {
                 return writeln!(out, "<p class=\"none\">Nothing yet.</p>");
@@ -93,6 +110,38 @@ pub(super) fn timeline(user: &str, token: &str, run: &Run, steps: &[StepRow]) ->
         out.push_str("</div>\n</main>\n");
         Ok(())
     })
+}
+
+/// The runs that belong together, each below the one that asked for it.
+fn handed_on(out: &mut String, user: &str, shown: &Run, tree: &[TreeRow]) -> fmt::Result {
+    let mut depth = None;
+    for row in tree {
+        let open = depth.map_or(0, |depth: usize| depth + 1);
+        if row.depth >= open {
+            out.push_str("<ul class=\"tree\">");
+        } else {
+            out.push_str(&"</li></ul>".repeat(open - 1 - row.depth));
+            out.push_str("</li>");
+        }
+        depth = Some(row.depth);
+        tree_row(out, user, shown, &row.run)?;
+    }
+    writeln!(out, "{}", "</li></ul>".repeat(depth.map_or(0, |depth| depth + 1)))
+}
+
+fn tree_row(out: &mut String, user: &str, shown: &Run, run: &Run) -> fmt::Result {
+    let session = run.session_key.as_deref();
+    let role = session.and_then(|key| session_role(user, key));
+    let who = role.or(session).unwrap_or(&run.run_key);
+    let is_shown = run.run_key == shown.run_key && run.session_key == shown.session_key;
+    match is_shown {
+        true => write!(out, "<li><strong>{}</strong>", Short(who))?,
+        false => {
+            let address = run_link(user, &run.run_key, role);
+            write!(out, "<li><a href=\"{}\">{}</a>", Esc(&address), Short(who))?;
+        }
+    }
+    write!(out, " <span class=\"tag {0}\">{0}</span> {1}", Esc(&run.status), Time(run.updated_at))
 }
 
 fn state(out: &mut String, user: &str, token: &str, run: &Run, sum: &Totals) -> fmt::Result {
@@ -178,6 +227,32 @@ mod tests {
 
     use super::*;
 
+    fn page_of<'a>(run: &'a Run, steps: &'a [StepRow]) -> RunPage<'a> {
+        RunPage { run, steps, tree: &[] }
+    }
+
+    #[test]
+    fn runs_stand_below_those_that_asked_for_them() {
+        let row = |depth, role: &str| {
+            let session_key = Some(format!("user:ann:{role}"));
+            let run = Run { run_key: role.to_owned(), session_key, ..Run::default() };
+            TreeRow { depth, run }
+        };
+        let tree = [row(0, "top"), row(1, "one"), row(2, "deep"), row(1, "two")];
+        let html = timeline("ann", "t", &RunPage { tree: &tree, ..page_of(&tree[1].run, &[]) });
+        let bare = |text: &str| text.replace("<bdi>", "").replace("</bdi>", "");
+        let from = html.find("<ul class=\"tree\">").unwrap();
+        let html = bare(&html[from..]);
+        let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text}: {html}"));
+        assert!(place(">top</a>") < place("<strong>one</strong>"));
+        assert!(place("<strong>one</strong>") < place(">deep</a>"));
+        assert!(place(">deep</a>") < place(">two</a>"));
+        assert_eq!(html.matches("<ul class=\"tree\">").count(), 3, "{html}");
+        let lists = &html[..html.find("</section>").unwrap()];
+        assert_eq!(lists.matches("<ul").count(), lists.matches("</ul>").count(), "{lists}");
+        assert_eq!(lists.matches("<li>").count(), lists.matches("</li>").count(), "{lists}");
+    }
+
     fn row(kind: &str, payload: Value) -> StepRow {
         let content = StepContent::read(kind, &payload);
         StepRow { index: 0, kind: kind.to_owned(), content, raw: Some(payload), at: None }
@@ -211,7 +286,7 @@ mod tests {
             unpriced: 1,
         };
         assert_eq!(sum, expected);
-        let html = timeline("ann", "t", &Run::default(), &steps);
+        let html = timeline("ann", "t", &page_of(&Run::default(), &steps));
         for part in [
             "Model m</bdi></strong>",
             "70 tokens in, 20 of them cached, 5 tokens out, 10 ms, $0.750000",
@@ -234,7 +309,7 @@ mod tests {
                 row("tool", json!({ "name": "look", "content": large, "duration_ms": u64::MAX }))
             })
             .collect();
-        let html = timeline("ann", "t", &Run::default(), &steps);
+        let html = timeline("ann", "t", &page_of(&Run::default(), &steps));
         assert!(html.len() < 2 * FULL, "{}", html.len());
         assert_eq!(html.matches("Tool look").count(), 500);
         assert!(html.contains(&format!("<dd>{} ms</dd>", u64::MAX)));
@@ -264,7 +339,8 @@ mod tests {
             ),
             row("request", json!({ "message": hostile, "newest": hostile })),
         ];
-        let all = timeline(hostile, hostile, &run, &steps);
+        let tree = [TreeRow { depth: 0, run: run.clone() }, TreeRow { depth: 1, run: run.clone() }];
+        let all = timeline(hostile, hostile, &RunPage { tree: &tree, ..page_of(&run, &steps) });
         assert!(!all.contains("<script>alert"), "{all}");
         assert!(all.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{all}");
     }

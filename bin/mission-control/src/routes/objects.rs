@@ -14,12 +14,22 @@ use crate::app::App;
 use crate::auth::{Agent, Internal, Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require_filled, require_key};
+use crate::mentions::is_role;
 use crate::store::answering::insert;
 use crate::store::audit::{Actor, By};
 use crate::store::messages::Author;
 use crate::store::notifications::Extras;
 use crate::store::tasks::TaskFilter;
 use crate::store::{Scope, documents, notifications, tasks};
+
+/// The most roles that one message of an agent notifies.
+const MAX_MENTIONS: usize = 50;
+
+/// The longest chain of agents that have notified each other.
+const MAX_CHAIN: usize = 100;
+
+/// The longest key of a run.
+const MAX_RUN_KEY: usize = 200;
 
 pub(super) async fn list_tasks(
     State(app): State<App>,
@@ -119,10 +129,34 @@ pub(super) async fn create_message(
             return Err(ApiError::forbidden("only an agent token writes as an agent"));
         }
     };
+    check_mentions(author, &new)?;
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
     let answering = find_answer(&app, scope, author, &new).await?;
     let make = async |tx: &mut _| insert(tx, scope, author, &new, answering.as_ref()).await;
     Ok(created(app.store.create(scope, "messages", key, &body.raw, make).await?))
+}
+
+/// Refuses mentions that are no roles, and those of a person, whose text says whom it mentions.
+fn check_mentions(author: Author<'_>, new: &CreateMessage) -> Result<(), ApiError> {
+    let is_agents = matches!(author, Author::Agent(_));
+    for (name, is_there) in [("mentions", new.mentions.is_some()), ("chain", new.chain.is_some())] {
+        if is_there && !is_agents {
+            return Err(ApiError::field(name, "is for messages of agents; a person writes @role"));
+        }
+    }
+    let mentions = new.mentions.as_deref().unwrap_or_default();
+    if mentions.len() > MAX_MENTIONS || !mentions.iter().all(|role| is_role(role)) {
+        return Err(ApiError::field("mentions", "must be at most 50 names of roles"));
+    }
+    let Some(chain) = &new.chain else { return Ok(()) };
+    let key = &chain.root_run_key;
+    if key.trim().is_empty() || key.len() > MAX_RUN_KEY {
+        return Err(ApiError::field("chain.root_run_key", "must be the key of a run"));
+    }
+    if chain.roles.len() > MAX_CHAIN || !chain.roles.iter().all(|role| is_role(role)) {
+        return Err(ApiError::field("chain.roles", "must be at most 100 names of roles"));
+    }
+    Ok(())
 }
 
 /// What the user said to an agent, which the daemon stores: with a token for that, and once for each run.

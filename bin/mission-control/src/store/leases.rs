@@ -92,7 +92,8 @@ pub(super) async fn is_held(
     Ok(row.is_some())
 }
 
-/// The lease that a write names, where it still counts.
+/// The lease that a write names, where it still counts. It may be another role's where a run of this role
+/// works for one that holds it ([`super::children`]).
 async fn held(
     tx: &mut AnyConnection,
     scope: Scope<'_>,
@@ -101,11 +102,14 @@ async fn held(
     let row = sqlx::query(
         "SELECT l.fence, l.session_key, l.task_id, l.freed_at IS NOT NULL AS freed, \
            (SELECT max(n.fence) FROM session_leases n WHERE n.session_key = l.session_key AND n.task_id = l.task_id) AS newest \
-         FROM session_leases l WHERE l.id = $1 AND l.user_id = $2 AND $3 IN ('', l.session_key)",
+         FROM session_leases l WHERE l.id = $1 AND l.user_id = $2 AND ($3 IN ('', l.session_key) \
+           OR EXISTS (SELECT 1 FROM runs r WHERE r.user_id = l.user_id AND r.lease_id = l.id AND r.role = $4 \
+             AND r.parent_run_key IS NOT NULL AND r.status = 'running'))",
     )
     .bind(&fence.lease_id)
     .bind(scope.user_id)
     .bind(session(scope))
+    .bind(scope.own_role().unwrap_or_default())
     .fetch_optional(tx)
     .await?
     .ok_or(Conflict::StaleFence)?;

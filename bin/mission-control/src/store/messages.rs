@@ -1,20 +1,24 @@
 //! Messages, and the notifications that `@role` mentions in them create.
 
+use std::collections::HashSet;
+
 use mc_client::types::{Attachment, CreateMessage, CreateNotification, Message, Page};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::error::StoreError;
 use super::notifications::Extras;
 use super::paging::{page, rows_for};
-use super::{Scope, Store, events, files, json_of, new_id, notifications, now, tasks, time};
+use super::{
+    Scope, Store, events, files, json_of, new_id, notifications, now, session_of, tasks, time,
+};
 use crate::mentions::mentioned_roles;
 
 /// Who wrote a message.
 #[derive(Debug, Clone, Copy)]
 pub enum Author<'a> {
-    /// An agent of this role.
+    /// An agent of this role: the roles that it names are notified.
     Agent(&'a str),
     /// A person: each `@role` in the text notifies that role's session.
     Person,
@@ -90,17 +94,26 @@ pub async fn insert(
         Author::Answers(role) => Some(role),
         Author::Agent(_) | Author::Person | Author::Told => None,
     };
-    if matches!(author, Author::Person | Author::Answers(_)) {
-        let mentioned = mentioned_roles(&new.content).into_iter();
-        for role in mentioned.filter(|role| answered != Some(&**role)) {
-            let notification = CreateNotification {
-                user_id: user_id.to_owned(),
-                session_key: format!("user:{user_id}:{role}"),
-                content: new.content.clone(),
-                task_id: Some(new.task_id.clone()),
-                idempotency_key: None,
-            };
-            notifications::insert(tx, &notification, Extras::default()).await?;
+    let named = match author {
+        Author::Person | Author::Answers(_) => mentioned_roles(&new.content),
+        // What an agent names is checked by the daemon, which knows the roles and what they may.
+        Author::Agent(_) => new.mentions.clone().unwrap_or_default(),
+        Author::Told => Vec::new(),
+    };
+    let chain = new.chain.as_ref().filter(|_| matches!(author, Author::Agent(_)));
+    let mut notified = HashSet::new();
+    for role in named.into_iter().filter(|role| answered != Some(&**role)) {
+        let notification = CreateNotification {
+            user_id: user_id.to_owned(),
+            session_key: session_of(user_id, &role),
+            content: new.content.clone(),
+            task_id: Some(new.task_id.clone()),
+            idempotency_key: None,
+        };
+        let metadata = chain.map(|chain| Map::from_iter([("chain".to_owned(), json!(chain))]));
+        if notified.insert(role) {
+            let extras = Extras { run_key: None, metadata };
+            notifications::insert(tx, &notification, extras).await?;
         }
     }
     Ok(made)

@@ -52,6 +52,7 @@ const STEPS: [Step; 18] = [
     step!(16, "0016", "message_data"),
     step!(17, "0017", "files"),
     step!(18, "0018", "decisions"),
+    step!(19, "0019", "children"),
 ];
 
 /// The migrations of a SQLite file.

@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::run_ends::is_answered;
 use super::run_rows::run;
 use super::sql::count;
-use super::{Store, run_ends, stamp};
+use super::{Store, children, run_ends, stamp};
 
 /// For how long a run and the lease of its session must have been quiet.
 const QUIET: Duration = Duration::seconds(5);
@@ -176,5 +176,6 @@ async fn end(
         );
     }
     let (user_id, role): (&str, &str) = (row.get("user_id"), row.get("role"));
-    run_ends::end(tx, user_id, role, row.get("seq"), status, extra).await
+    run_ends::end(tx, user_id, role, row.get("seq"), status, extra).await?;
+    children::follow(tx, user_id, &known.run_key, status, false).await
 }

@@ -9,7 +9,7 @@ use super::audit::{Act, Actor, By};
 use super::error::{Conflict, StoreError};
 use super::run_rows::{Found, find, note, run};
 use super::runs::record;
-use super::{Scope, Store, audit, leases, now, tool_requests};
+use super::{Scope, Store, audit, children, leases, now, tool_requests};
 
 /// Records in the audit log that somebody wants a run to end.
 pub(super) async fn record_cancel(
@@ -155,6 +155,10 @@ impl Store {
             shut_out(&mut tx, lease_id.as_deref()).await?;
             tool_requests::cancel_pending(&mut tx, scope, &role, run_key).await?;
         }
+        if asked.status != known.status && status == RunStatus::Cancelled {
+            children::withdraw(&mut tx, scope, &asked).await?;
+        }
+        children::follow(&mut tx, user_id, run_key, status, true).await?;
         tx.commit().await?;
         Ok(note(&asked))
     }

@@ -67,13 +67,17 @@ async fn all(
         .bind(run_key)
         .fetch_all(tx)
         .await?;
-    let found = |row: &AnyRow| Found {
+    Ok(rows.iter().map(found).collect())
+}
+
+/// A row as it was found.
+pub(super) fn found(row: &AnyRow) -> Found {
+    Found {
         seq: row.get("seq"),
         role: row.get("role"),
         lease_id: row.get("lease_id"),
         run: run(row, Vec::new()),
-    };
-    Ok(rows.iter().map(found).collect())
+    }
 }
 
 /// The run of this key, if there is one. Another user's or another role's does not exist. A lead that names

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row};
 use super::error::{Conflict, StoreError};
 use super::run_ends as ends;
 use super::run_rows::{Found, find, find_of, is_known, note, run, step};
-use super::{Scope, Store, events, now, session_role, tasks, tool_requests};
+use super::{Scope, Store, children, events, now, session_role, tasks, tool_requests};
 
 /// The most bytes that the steps of a run have, which are read in one answer.
 const MAX_JOURNAL: usize = 64 * 1024 * 1024;
@@ -131,7 +131,8 @@ impl Store {
         run_key: &str,
         put: &PutRun,
     ) -> Result<RunNote, StoreError> {
-        let mut tx = self.write(scope).await?;
+        let parent = put.parent_run_key.as_deref();
+        let mut tx = self.write_of_run(scope, run_key, parent).await?;
         let user_id = scope.user_id;
         let session = put.session_key.as_deref();
         let role = scope.role.or_else(|| session_role(user_id, session?)).or(scope.own_role());
@@ -189,6 +190,12 @@ impl Store {
                 ends::record_cancel(&mut tx, scope, role, &put).await?;
             }
             tool_requests::cancel_pending(&mut tx, scope, role, run_key).await?;
+        }
+        if put.status != known.status {
+            if status == RunStatus::Cancelled {
+                children::withdraw(&mut tx, scope, &put).await?;
+            }
+            children::follow(&mut tx, user_id, run_key, status, false).await?;
         }
         tx.commit().await?;
         Ok(note(&put))

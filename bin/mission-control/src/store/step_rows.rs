@@ -128,6 +128,7 @@ fn no_request() -> RequestStep<Value> {
         attachments: Vec::new(),
         files: Vec::new(),
         detached: None,
+        parent: None,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 60] = [
+const FAULTS: [(&str, &str); 64] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -79,6 +79,10 @@ const FAULTS: [(&str, &str); 60] = [
     ("a lease for everybody", "limits.turn"),
     ("spends without end", "limits.budget"),
     ("any tool", "limits.tools"),
+    ("knows no children", "roles.child-of-a-role"),
+    ("lets children work on", "roles.children-end"),
+    ("names nobody", "queue.agent-mention"),
+    ("loses the chain", "queue.agent-mention"),
 ];
 
 struct Proxy {
@@ -198,6 +202,9 @@ fn alter(
                 delivery.as_object_mut().unwrap().remove("run_key");
             }
         }
+        "lets children work on" if body["parent_run_key"].is_string() => {
+            body["status"] = json!("running");
+        }
         "busy without a time" => drop(headers.remove("retry-after")),
         "spends without end" if *status == 402 => {
             (*status, *body) = (StatusCode::OK, json!({ "reservation_id": "x" }));
@@ -257,6 +264,9 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
             "lets agents write as users" => "actor_type",
             "ignores keys" => "idempotency_key",
             "claims each slot" => "slot",
+            "names nobody" => "mentions",
+            "loses the chain" => "chain",
+            "knows no children" => "parent_run_key",
             _ => "",
         };
         let is_keyless = fault == "needs no key" && !fields.contains_key("idempotency_key");

@@ -7,6 +7,7 @@ mod auth;
 mod board;
 mod bounds;
 mod budgets;
+mod children;
 mod conformance;
 mod approval_rules;
 mod decisions;

@@ -6,12 +6,13 @@ use crate::suite::Suite;
 use crate::verdict::{ensure, failed};
 
 /// The optional features of the contract. A backend may announce others of its own.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
     "message_data",
     "user_messages",
+    "agent_mentions",
     "tasks_update",
     "documents_list",
     "notifications",

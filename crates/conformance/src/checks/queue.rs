@@ -59,6 +59,7 @@ async fn post_action(w: &World, queued: &Queued, n: usize, verb: &str, body: Val
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
     notifications(suite).await;
+    super::handing_on::mentions(suite).await;
     dispatch(suite).await;
     failures(suite).await;
 }

@@ -31,6 +31,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
     heartbeats(suite).await;
     requests(suite).await;
     usage(suite).await;
+    super::handing_on::children(suite).await;
 }
 
 async fn journals(suite: &mut Suite<'_>) {

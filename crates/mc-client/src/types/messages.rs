@@ -76,6 +76,15 @@ impl Message {
     }
 }
 
+/// Agents that have handed on to each other without a person in between.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Chain {
+    /// The run that it began with.
+    pub root_run_key: String,
+    /// Their roles, the first one first; the author of a message is the last one.
+    pub roles: Vec<String>,
+}
+
 /// `POST /messages`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CreateMessage {
@@ -99,6 +108,12 @@ pub struct CreateMessage {
     /// The content as JSON, which the backend keeps with the message (feature `message_data`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
+    /// The roles that an agent's message notifies: these and no others (feature `agent_mentions`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mentions: Option<Vec<String>>,
+    /// The agents that have notified each other until now; passed on with the deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<Chain>,
     /// The question that it answers (feature `decisions`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_request_id: Option<String>,

@@ -20,6 +20,7 @@ mod fastapi;
 mod features;
 mod files;
 mod frameworks;
+mod handing_on;
 mod health;
 mod heartbeat;
 mod journal;

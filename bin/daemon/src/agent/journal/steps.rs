@@ -1,13 +1,14 @@
 //! What the steps of a journal hold, with the daemon's own types of messages and providers.
 
-use daemon_api::Step;
+use daemon_api::{RunOfRole, Step};
 use llm::model::Provider;
 use llm::request::Message;
+use mc_client::steps::RefusedMention;
 
 use crate::run::output::OutputFormat;
 
 pub(crate) use mc_client::steps::Detached;
-pub(in crate::agent) use mc_client::steps::{CallingStep, ToolStep};
+pub(in crate::agent) use mc_client::steps::{CallingStep, ChildReport, ToolStep};
 
 /// Step 0: the request, complete enough to resume the run on any instance. Its fingerprint:
 /// [`crate::run::request::fingerprint`].
@@ -33,5 +34,18 @@ pub(in crate::agent) fn report(step: &ToolStep) -> Step {
         tool_request_id: step.tool_request_id.clone(),
         decided_by: step.decided_by.clone(),
         rule_id: step.rule_id.clone(),
+        child: step
+            .child
+            .as_ref()
+            .map(|child| RunOfRole { run_key: child.run_key.clone(), role: child.role.clone() }),
     }
+}
+
+/// The roles that a call named and that were not notified, as callers see them.
+pub(in crate::agent) fn refused(mentions: &[RefusedMention]) -> Vec<daemon_api::RefusedMention> {
+    let told = |mention: &RefusedMention| daemon_api::RefusedMention {
+        role: mention.role.clone(),
+        code: mention.code.clone(),
+    };
+    mentions.iter().map(told).collect()
 }
