@@ -30,6 +30,8 @@ pub struct MediaSupport {
     is_own_server: bool,
     /// The most tokens of all items.
     max_tokens: Option<u64>,
+    /// Whether no model looks at them.
+    is_scripted: bool,
 }
 
 /// What becomes of an item in a request.
@@ -52,6 +54,8 @@ pub enum NotSent {
     Gone,
     /// It is neither an image nor a PDF.
     OtherKind,
+    /// Its bytes are not those of its type.
+    Damaged,
     /// Nothing is known of the model.
     UnknownModel,
     /// The model does not read this kind.
@@ -82,6 +86,7 @@ impl fmt::Display for NotSent {
         match self {
             Self::Gone => f.write_str("its content is no longer there"),
             Self::OtherKind => f.write_str("it is neither an image nor a PDF"),
+            Self::Damaged => f.write_str("its content is not what its type says"),
             Self::UnknownModel => f.write_str("it is not known whether this model reads files"),
             Self::NotRead(MediaKind::Image) => f.write_str("this model reads no images"),
             Self::NotRead(MediaKind::Document) => f.write_str("this model reads no PDFs"),
@@ -136,6 +141,7 @@ impl MediaSupport {
             // Behind another server a model's provider may be another one, too.
             is_own_server: is_own_server && vendor.is_none(),
             max_tokens: window.map(|window| window * WINDOW_PERCENT / 100),
+            is_scripted: provider == Provider::Offline,
         }
     }
 
@@ -217,6 +223,9 @@ impl MediaSupport {
             return Err(NotSent::NotRead(kind));
         }
         let look = media.look();
+        if look.media_type.is_none() && !self.is_scripted && !self.is_other(media) {
+            return Err(NotSent::Damaged);
+        }
         match kind {
             MediaKind::Image => {
                 let other = self.each().find(|limits| !limits.takes(media.media_type()));
@@ -250,6 +259,12 @@ impl MediaSupport {
             MediaKind::Document => {}
         }
         Ok(kind)
+    }
+
+    /// Whether it is an image of a type that is not taken anyway.
+    fn is_other(&self, media: &Media) -> bool {
+        media.kind() == Some(MediaKind::Image)
+            && self.each().any(|limits| !limits.takes(media.media_type()))
     }
 
     fn each(&self) -> impl Iterator<Item = &'static Limits> {
@@ -305,7 +320,9 @@ impl<'a> Room<'a> {
             return Err(if self.is_empty() { NotSent::TooLarge } else { NotSent::NoRoom });
         }
         let tokens = self.support.cost(media, kind);
-        if self.tokens.is_some_and(|left| tokens > left) {
+        // Where the pages cannot be counted, it may be less.
+        let is_sure = kind == MediaKind::Image || media.look().pages.is_some();
+        if is_sure && self.tokens.is_some_and(|left| tokens > left) {
             return Err(if self.is_empty() { NotSent::TooLarge } else { NotSent::NoRoom });
         }
         match kind {
@@ -313,7 +330,7 @@ impl<'a> Room<'a> {
             MediaKind::Document => self.take_pdf(media)?,
         }
         self.bytes -= size;
-        self.tokens = self.tokens.map(|left| left - tokens);
+        self.tokens = self.tokens.map(|left| left.saturating_sub(tokens));
         Ok(kind)
     }
 
