@@ -20,7 +20,7 @@ pub(in crate::provider) fn body(
     let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
-    let mut input = input(model.provider, &request.messages, request.sends_tools());
+    let mut input = input(model.provider, &request.messages, request.sends_tools(), is_own_server);
     if !is_own_server {
         complete_for_others(&mut input);
     }
