@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use daemon_client::{
-    AgentInfo, CallOptions, Compatibility, DaemonClient, DaemonError, ListedTool,
-    RequestKind, RunAnswer, SendRequest, StreamEvent, Turn, TurnRole,
+    AgentInfo, CallOptions, Compatibility, DaemonClient, DaemonError, ListedTool, RequestKind,
+    RunAnswer, SendRequest, StreamEvent, Turn, TurnRole,
 };
 use wombat_core::session::UserId;
 

@@ -13,8 +13,8 @@ mod stream;
 pub use client::{CallOptions, DaemonClient, InvalidKey, key_header};
 pub use daemon_api::{
     AgentInfo, Compatibility, Cost, ErrorBody, Limits, ListedTool, MayCall, Output, Pages,
-    RequestKind, RunStatus, SendRequest, Step, ToolLists, ToolRequest, ToolVerdict, Turn, TurnRole, Usage,
-    metadata,
+    RequestKind, RunStatus, SendRequest, Step, ToolLists, ToolRequest, ToolVerdict, Turn, TurnRole,
+    Usage, metadata,
 };
 pub use error::DaemonError;
 pub use retries::RetryPolicy;

@@ -165,7 +165,10 @@ impl<'a> Attempt<'a> {
             Some(earlier) => earlier.key.clone(),
             // Another call of the run may have the same arguments.
             None => {
-                format!("{}:{request_id}", run_key.tool_key(&call.name, &call.arguments, planned.nth))
+                format!(
+                    "{}:{request_id}",
+                    run_key.tool_key(&call.name, &call.arguments, planned.nth)
+                )
             }
         };
         let (planned, requested) = (Cow::Owned(planned), Some(requested));

@@ -70,11 +70,8 @@ impl RunContext<'_> {
         if calls.is_empty() {
             return Ok(0);
         }
-        let step = CallingStep {
-            calls,
-            run_id: self.run.handle.run_id.clone(),
-            rules: BTreeMap::new(),
-        };
+        let step =
+            CallingStep { calls, run_id: self.run.handle.run_id.clone(), rules: BTreeMap::new() };
         self.journal.put_calling(at, &step).await?;
         Ok(1)
     }

@@ -2,7 +2,9 @@
 //! asked once, the run waits without anything in memory, and the model gets the answer, or that nobody
 //! gives one.
 
-use mc_client::tool_requests::{CreateToolRequest, ToolRequest, ToolRequestKind, ToolRequestStatus};
+use mc_client::tool_requests::{
+    CreateToolRequest, ToolRequest, ToolRequestKind, ToolRequestStatus,
+};
 
 use super::approval::{Decision, Word, is_same};
 use super::attempts::Attempt;
@@ -57,6 +59,8 @@ fn read(request: &CreateToolRequest, asked: ToolRequest) -> Decision {
             None => nobody("a person left it unanswered".to_owned()),
         },
         Some(ToolRequestStatus::Expired) => nobody("the time for it is over".to_owned()),
-        Some(ToolRequestStatus::Cancelled) | None => nobody("the question was withdrawn".to_owned()),
+        Some(ToolRequestStatus::Cancelled) | None => {
+            nobody("the question was withdrawn".to_owned())
+        }
     }
 }

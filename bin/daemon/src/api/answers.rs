@@ -105,7 +105,8 @@ async fn check(
         };
     }
     let Some(schema) = asked.parameters else { return Ok(()) };
-    let compiled = tokio::task::spawn_blocking(move || Schema::compile(&schema, &mut Budget::strict()));
+    let compiled =
+        tokio::task::spawn_blocking(move || Schema::compile(&schema, &mut Budget::strict()));
     // What cannot be compiled here is for the backend to judge.
     let Ok(Ok(compiled)) = compiled.await else { return Ok(()) };
     let checked = Arc::new(compiled.schema).check(answer, MAX_PROBLEMS).await;

@@ -95,8 +95,19 @@ fn step(step: &RunStep) -> Value {
     told.insert("kind".to_owned(), json!(step.kind));
     let payload = &step.payload;
     let names: &[&str] = match step.kind.as_str() {
-        "tool" => &["name", "arguments", "ok", "error", "duration_ms", "tool_request_id",
-            "requested_arguments", "decided_by", "rule_id", "files", "saved"],
+        "tool" => &[
+            "name",
+            "arguments",
+            "ok",
+            "error",
+            "duration_ms",
+            "tool_request_id",
+            "requested_arguments",
+            "decided_by",
+            "rule_id",
+            "files",
+            "saved",
+        ],
         "llm" | "llm_rejected" => &["duration_ms", "errors", "files"],
         _ => &[],
     };

@@ -42,6 +42,14 @@ pub(super) struct BodyWithFiles {
     _place: Option<SemaphorePermit<'static>>,
 }
 
+#[cfg(test)]
+impl From<Map<String, Value>> for BodyWithFiles {
+    fn from(object: Map<String, Value>) -> Self {
+        let bytes = serde_json::to_vec(&object).unwrap_or_default().len();
+        Self { object, bytes, _place: None }
+    }
+}
+
 /// So many bodies with files are read at the same time: each is held in memory as a whole.
 static LARGE_BODIES: Semaphore = Semaphore::const_new(16);
 

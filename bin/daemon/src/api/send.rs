@@ -190,8 +190,7 @@ pub(super) async fn read(
     let profile = admitted(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
-        let resumed =
-            resume::request(app, trace, session, &run_key, webhook, detached, &answers);
+        let resumed = resume::request(app, trace, session, &run_key, webhook, detached, &answers);
         let request = Box::pin(resumed).await?;
         return Ok((request, wants_stream));
     }

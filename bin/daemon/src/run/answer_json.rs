@@ -180,7 +180,8 @@ mod tests {
             tool_requests: requests.iter().map(|request| (*request).clone()).collect(),
         };
         let call = r#"{"id":"q","kind":"approval","tool":"a","arguments":1}"#;
-        let rest = |all: &[&str]| format!(r#","run_key":"k","tool_requests":[{}]}}"#, all.join(","));
+        let rest =
+            |all: &[&str]| format!(r#","run_key":"k","tool_requests":[{}]}}"#, all.join(","));
         let (both, alone) = (rest(&[call, asked]), rest(&[asked]));
         for (ending, status, message_id, rest) in [
             (Ending::Replied(stored(None)), "ok", r#""m1""#, r#","run_key":"k"}"#),

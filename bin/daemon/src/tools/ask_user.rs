@@ -148,7 +148,8 @@ mod tests {
             Value::Object(question.arguments),
             json!({ "question": "Which?", "options": ["a", "b"] })
         );
-        let schema = json!({ "question": "When?", "schema": { "type": "string", "format": "date" } });
+        let schema =
+            json!({ "question": "When?", "schema": { "type": "string", "format": "date" } });
         assert!(matches!(read(&schema).await, ToolReply::OfRun(_)));
     }
 }

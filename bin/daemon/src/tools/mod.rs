@@ -34,8 +34,8 @@ use std::sync::Arc;
 use wombat_core::advice::KnownTools;
 use wombat_core::workspace::Snapshot;
 
-pub use context::ToolContext;
 pub use ask_user::{ASK_USER, Question};
+pub use context::ToolContext;
 pub use discovery::{Asker, Found, OpenApiPlace};
 pub use enabled::OwnCall;
 pub use hub::{DocumentState, Inspection, Tools};

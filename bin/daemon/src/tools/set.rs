@@ -102,7 +102,9 @@ impl ToolSet {
                 specs.push(spec);
             }
         }
-        for tool in enabled::ALL.into_iter().filter(|tool| tool.is_for(&profile.tools, capabilities)) {
+        for tool in
+            enabled::ALL.into_iter().filter(|tool| tool.is_for(&profile.tools, capabilities))
+        {
             let spec = tool.spec();
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Enabled(tool, schema));
@@ -212,9 +214,10 @@ impl ToolSet {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
         match self.checked(asked.tool, asked.arguments).await {
-            Ok((Tool::Enabled(tool, _), _)) if !tool.approves => {
-                ToolReply::NotMade(format!("{:?} asks a person itself; call it directly", asked.tool))
-            }
+            Ok((Tool::Enabled(tool, _), _)) if !tool.approves => ToolReply::NotMade(format!(
+                "{:?} asks a person itself; call it directly",
+                asked.tool
+            )),
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
             Err(why) => ToolReply::NotMade(why),
         }

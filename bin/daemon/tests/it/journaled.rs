@@ -14,6 +14,8 @@ use crate::harness::{MC, SECRET, World, message};
 const RUN: &str = "^/api/mission-control/runs/[^/]+$";
 const STEP: &str = "^/api/mission-control/runs/[^/]+/steps/[0-9]+$";
 const REQUEST: &str = "^/api/mission-control/tool-requests/[^/]+$";
+const USES: &str = "^/api/mission-control/approval-rules/[^/]+/uses$";
+const DECISION: &str = "^/api/mission-control/tool-requests/[^/]+/decision$";
 
 /// What the backend holds. All runs share one journal; a test has one run.
 #[derive(Debug, Default)]
@@ -26,6 +28,13 @@ pub(crate) struct Held {
     pub(crate) requests: Vec<(String, Value)>,
     /// What is recorded in the audit log.
     pub(crate) acts: Vec<Value>,
+    /// The standing rules.
+    pub(crate) rules: Vec<Value>,
+    /// Each use that was asked for: the rule's id and the body; and the keys of those that were granted.
+    pub(crate) uses: Vec<(String, Value)>,
+    pub(crate) used: Vec<Value>,
+    /// Why no further use is granted.
+    pub(crate) void: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -62,18 +71,18 @@ pub(crate) fn request(history: Value) -> (&'static str, Value) {
 impl Journal {
     /// A world whose backend has a journal, with these steps, and takes tool requests.
     pub(crate) async fn world(settings: &[(&str, &str)], steps: Vec<Value>) -> (World, Self) {
-        Self::world_with(settings, json!({}), steps).await
+        Self::world_that_has(&[], settings, steps).await
     }
 
-    /// The same with more features.
-    pub(crate) async fn world_with(
+    /// The same with further features.
+    pub(crate) async fn world_that_has(
+        features: &[&str],
         settings: &[(&str, &str)],
-        more: Value,
         steps: Vec<Value>,
     ) -> (World, Self) {
-        let mut features = json!({ "run_journal": true, "tool_requests": true, "audit": true });
-        features.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let world = World::with(settings, features).await;
+        let own = ["run_journal", "tool_requests", "audit"];
+        let features = own.iter().chain(features).map(|name| ((*name).to_owned(), json!(true)));
+        let world = World::with(settings, Value::Object(features.collect())).await;
         let journal = Self::default();
         let by_index =
             |step: Value| (u32::try_from(step["index"].as_u64().unwrap()).unwrap(), step);
@@ -97,6 +106,16 @@ impl Journal {
         let mut held = self.held();
         let waiting = held.requests.iter_mut().filter(|(_, r)| r["status"] == "pending");
         waiting.map(|(_, request)| request["status"] = json!(status)).count()
+    }
+
+    /// Decides the request with this id; `more` is what a person says besides.
+    pub(crate) fn decide_one(&self, id: &str, status: &str, more: Value) {
+        let mut held = self.held();
+        let (_, request) = held.requests.iter_mut().find(|(_, r)| r["id"] == id).unwrap();
+        let fields = request.as_object_mut().unwrap();
+        fields.insert("status".to_owned(), json!(status));
+        fields.insert("decided_by".to_owned(), json!({ "type": "person", "id": "u1" }));
+        fields.extend(more.as_object().unwrap().clone());
     }
 
     async fn mount(&self, world: &World) {
@@ -135,10 +154,54 @@ impl Journal {
         .await;
         on("PUT", STEP, put_step).await;
         on("POST", "/tool-requests", create_request).await;
+        on("GET", "/tool-requests", |held, _| {
+            let all: Vec<_> = held.requests.iter().map(|(_, request)| request.clone()).collect();
+            (200, json!({ "items": all }))
+        })
+        .await;
+        on("GET", "/approval-rules", |held, _| (200, json!({ "items": held.rules }))).await;
+        on("POST", USES, |held, request| {
+            let id = request.url.path().rsplit('/').nth(1).unwrap().to_owned();
+            let given = body(request);
+            held.uses.push((id.clone(), given.clone()));
+            let key = given["idempotency_key"].clone();
+            match held.void.clone() {
+                Some(reason) if !held.used.contains(&key) => (
+                    409,
+                    json!({ "error": "void",
+                    "code": "rule_void", "details": { "reason": reason } }),
+                ),
+                _ => {
+                    held.used.push(key);
+                    (200, json!({ "rule_id": id, "uses": held.used.len() }))
+                }
+            }
+        })
+        .await;
         on("GET", REQUEST, |held, request| {
             let id = request.url.path().rsplit('/').next().unwrap();
             let found = held.requests.iter().find(|(_, request)| request["id"] == id);
             found.map_or((404, json!({})), |(_, request)| (200, request.clone()))
+        })
+        .await;
+        on("POST", DECISION, |held, request| {
+            let id = request.url.path().rsplit('/').nth(1).unwrap();
+            let key = request.headers.get("idempotency-key").unwrap().to_str().unwrap().to_owned();
+            let given = body(request);
+            let (_, asked) = held.requests.iter_mut().find(|(_, r)| r["id"] == id).unwrap();
+            if asked["status"] == "pending" {
+                asked["status"] = json!("answered");
+                asked["answer"] = given["answer"].clone();
+                asked["answer_key"] = json!(key);
+            } else if asked["answer_key"] != json!(key) {
+                let status = asked["status"].clone();
+                return (
+                    409,
+                    json!({ "error": "decided", "code": "already_decided",
+                    "details": { "status": status } }),
+                );
+            }
+            (200, asked.clone())
         })
         .await;
         on("POST", "/audit", |held, request| {
@@ -195,6 +258,13 @@ impl World {
     pub(crate) async fn resume(&self) -> (u16, Value) {
         let body = json!({ "user_id": "u1", "session_key": "user:u1:scout",
             "resume_run_key": run_key().as_str() });
+        self.daemon.send(&body).await
+    }
+
+    /// Resumes that run with answers to its questions.
+    pub(crate) async fn resume_with(&self, answers: Value) -> (u16, Value) {
+        let body = json!({ "user_id": "u1", "session_key": "user:u1:scout",
+            "resume_run_key": run_key().as_str(), "answers": answers });
         self.daemon.send(&body).await
     }
 

@@ -1,6 +1,7 @@
 //! The daemon over HTTP: a real listener, a scripted model, a backend that can be made to fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod asking;
 mod attachments;
 mod backends;
 mod booking;
@@ -25,10 +26,12 @@ mod protocols;
 mod providers;
 mod refusals;
 mod rejected_journals;
+mod reserved;
 mod resuming;
 mod rules;
 mod running_tools;
 mod send;
+mod standing_rules;
 mod stopping;
 mod streaming;
 mod tool_names;

@@ -234,7 +234,7 @@ async fn an_approved_call_that_was_about_to_be_made_needs_a_new_decision() {
 }
 
 /// A step at this place, after these.
-fn own_at(index: u32, before: &[Value], (kind, payload): &(&str, Value)) -> Value {
+pub(crate) fn own_at(index: u32, before: &[Value], (kind, payload): &(&str, Value)) -> Value {
     use mc_client::journal_mac::{JournalChain, JournalKeys, JournalOwner};
     let keys = JournalKeys::new(&crate::harness::SECRET.into(), None);
     let owner = JournalOwner {

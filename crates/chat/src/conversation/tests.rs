@@ -56,13 +56,12 @@ async fn turns_are_sent_where_the_daemon_loads_no_thread() {
 #[test]
 fn a_run_that_awaits_approval_names_its_calls_and_can_be_resumed() {
     let mut chat = conversation(Task::Fresh("T".to_owned()));
-    let call =
-        ToolRequest {
-            id: "q1".to_owned(),
-            tool: "order".to_owned(),
-            arguments: json!({ "n": 1 }),
-            ..ToolRequest::default()
-        };
+    let call = ToolRequest {
+        id: "q1".to_owned(),
+        tool: "order".to_owned(),
+        arguments: json!({ "n": 1 }),
+        ..ToolRequest::default()
+    };
     let done = RunAnswer {
         status: RunStatus::AwaitingApproval,
         run_key: Some("k".into()),

@@ -56,7 +56,11 @@ fn what_would_silently_remove_a_rule_is_refused_with_its_line() {
         ),
         (tools(r#""Deny": []"#), 4, r#"did you mean "deny"?"#),
         (tools(r#""aproval": []"#), 4, r#"did you mean "approval"?"#),
-        (tools(r#""forbid": []"#), 4, "the known keys are allow, deny, approval, idempotent, enable"),
+        (
+            tools(r#""forbid": []"#),
+            4,
+            "the known keys are allow, deny, approval, idempotent, enable",
+        ),
         (tools("\"enable\": [\n\"ask_usr\"]"), 5, r#"did you mean "ask_user"?"#),
         (tools(r#""enable": "mention""#), 4, "sequence"),
         (tools("\"deny\": [],\n\"deny\": [\"x\"]"), 5, r#""deny" stands twice"#),
@@ -67,7 +71,9 @@ fn what_would_silently_remove_a_rule_is_refused_with_its_line() {
         (tools("\"deny\": [\n\"POST /${NOT_SET}/x\"]"), 5, "${NOT_SET} is not set"),
         (tools("\"deny\": [\n\"x_${EMPTY}\"]"), 5, "${EMPTY} is not set"),
         (
-            tools("\"approval\": [\"x\", {\"tool\": \"y\",\n\"when\": {\n\"amount\": {\"gtt\": 1}}}]"),
+            tools(
+                "\"approval\": [\"x\", {\"tool\": \"y\",\n\"when\": {\n\"amount\": {\"gtt\": 1}}}]",
+            ),
             6,
             "tools.approval[1].when: amount: unknown keyword \"gtt\"",
         ),

@@ -84,12 +84,8 @@ fn an_empty_allow_allows_nothing_and_every_refusal_names_its_rule() {
     ] {
         let rules = permissions(rules);
         assert_eq!(rules.why_withheld(&tool).as_deref(), Some(why));
-        let call = ToolCall {
-            tool: "create_task",
-            endpoint: None,
-            arguments: None,
-            operations: &known,
-        };
+        let call =
+            ToolCall { tool: "create_task", endpoint: None, arguments: None, operations: &known };
         let told = format!("this role may not call create_task: {why}");
         assert_eq!(rules.decide(call), Permission::Denied(told));
     }
@@ -284,7 +280,12 @@ fn a_name_that_may_be_of_a_document_nobody_could_read_holds_for_every_unknown_ca
     let deny = permissions(r#"{"deny": ["payOut"]}"#);
     let path = NormalPath::parse("/payouts").unwrap();
     let endpoint = Some(("POST", &path));
-    let decision = deny.decide(ToolCall { tool: "call_backend", endpoint, operations: &known });
+    let decision = deny.decide(ToolCall {
+        tool: "call_backend",
+        endpoint,
+        arguments: None,
+        operations: &known,
+    });
     let Permission::Denied(why) = decision else { panic!("{decision:?}") };
     assert!(why.contains("\"payOut\"") && why.contains("the document cannot be read"), "{why}");
 }

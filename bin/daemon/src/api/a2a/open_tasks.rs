@@ -220,9 +220,9 @@ impl OpenTask {
         view.metadata = all.map(|(name, value)| (name.clone(), value.clone())).collect();
         let asked = answer["tool_requests"].as_array();
         if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
-            let waiting = asked.iter().filter_map(|asked| {
-                Some((asked["tool"].as_str()?, asked["question"].as_str()))
-            });
+            let waiting = asked
+                .iter()
+                .filter_map(|asked| Some((asked["tool"].as_str()?, asked["question"].as_str())));
             view.state = INPUT_REQUIRED;
             view.note = waiting_text(&waiting.collect::<Vec<_>>());
             return vec![self.status_update(view)];

@@ -77,8 +77,8 @@ async fn world(features: Value) -> (World, Files) {
     (world, files)
 }
 
-async fn journaled(features: Value) -> (World, Files, Journal) {
-    let (world, journal) = Journal::world_with(&[], features, Vec::new()).await;
+async fn journaled(features: &[&str]) -> (World, Files, Journal) {
+    let (world, journal) = Journal::world_that_has(features, &[], Vec::new()).await;
     let files = Files::mount(&world).await;
     (world, files, journal)
 }
@@ -153,7 +153,7 @@ async fn what_the_backend_does_not_take_is_told_before_the_run() {
 
 #[tokio::test]
 async fn a_key_names_the_hashes_of_the_files() {
-    let (world, files, journal) = journaled(json!({ "files": true, "message_lookup": true })).await;
+    let (world, files, journal) = journaled(&["files", "message_lookup"]).await;
     world.model(vec![refuses(400, "bad", "no"), says("seen")]).await;
     let cat = files.add("f1", "cat.png", "image/png", PNG);
     assert_eq!(world.daemon.send(&keyed(json!([inline("a.txt", "text/plain", b"one")]))).await.0, 502);
@@ -171,7 +171,7 @@ async fn a_key_names_the_hashes_of_the_files() {
 
 #[tokio::test]
 async fn a_repetition_stores_nothing_again_and_finds_what_was_deleted() {
-    let (world, files, _) = journaled(json!({ "files": true, "message_lookup": true })).await;
+    let (world, files, _) = journaled(&["files", "message_lookup"]).await;
     world.model(vec![refuses(400, "bad", "no"), says("I was told")]).await;
     let body = keyed(json!([inline("a.txt", "text/plain", b"one")]));
     assert_eq!(world.daemon.send(&body).await.0, 502);
@@ -248,7 +248,7 @@ async fn the_newest_files_of_the_thread_are_given_again_and_older_ones_named() {
 
 #[tokio::test]
 async fn a_saved_file_is_attached_to_the_reply() {
-    let (world, files, _) = journaled(json!({ "files": true })).await;
+    let (world, files, _) = journaled(&["files"]).await;
     world.write(
         "agent-config.json",
         r#"{"agents": [{"role": "scout", "tools": {"enable": ["save_file"]}}, {"role": "other"}]}"#,
