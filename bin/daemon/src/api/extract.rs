@@ -72,7 +72,12 @@ impl FromRequest<App> for BodyWithFiles {
         let files = app.settings.files.max_base64();
         let limit = most.saturating_add(files).saturating_add(files / 16);
         let body = read(request, limit).await?;
-        Ok(Self { object: parse(&body)?, bytes: body.len(), _place: place })
+        match parse(&body) {
+            Ok(object) => Ok(Self { object, bytes: body.len(), _place: place }),
+            // Whatever it is, it has no files.
+            Err(_) if body.len() > most => Err(too_large(most, "")),
+            Err(error) => Err(error),
+        }
     }
 }
 

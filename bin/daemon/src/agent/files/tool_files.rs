@@ -11,6 +11,7 @@ use crate::agent::context::RunContext;
 use crate::agent::journal::ToolStep;
 use crate::run::attachments::{known, used};
 use crate::run::error::RunError;
+use crate::run::state_machine::ToolResult;
 use crate::tools::ToolFile;
 
 /// What is said of a file that is one too many.
@@ -48,8 +49,22 @@ impl RunContext<'_> {
         kept
     }
 
+    /// The results of a turn's calls, with their files.
+    pub(in crate::agent) async fn results(
+        &self,
+        steps: Vec<ToolStep>,
+    ) -> Result<Vec<ToolResult>, RunError> {
+        let mut results = Vec::with_capacity(steps.len());
+        for step in steps {
+            self.note_saved(&step);
+            let media = self.result_media(&step).await?;
+            results.push(ToolResult { content: step.content, media });
+        }
+        Ok(results)
+    }
+
     /// Notes the file that a call has made.
-    pub(in crate::agent) fn note_saved(&self, step: &ToolStep) {
+    fn note_saved(&self, step: &ToolStep) {
         let Some(file) = &step.saved else { return };
         let (own, asked) = (&step.arguments["content"], &step.arguments["arguments"]["content"]);
         let content = own.as_str().or(asked.as_str()).unwrap_or_default();
@@ -73,10 +88,7 @@ impl RunContext<'_> {
     }
 
     /// The files of a result as the model gets them.
-    pub(in crate::agent) async fn result_media(
-        &self,
-        step: &ToolStep,
-    ) -> Result<Vec<Media>, RunError> {
+    async fn result_media(&self, step: &ToolStep) -> Result<Vec<Media>, RunError> {
         let most = self.run.app.settings.files.max_bytes;
         let mut media = Vec::with_capacity(step.files.len());
         for file in &step.files {
