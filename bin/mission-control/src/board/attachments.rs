@@ -61,7 +61,7 @@ fn size(bytes: u64) -> String {
         return shown_bytes(bytes);
     }
     // In tenths, which no rounding of floats changes.
-    let (mut tenths, mut unit) = (bytes.saturating_mul(10) / 1_024, 0);
+    let (mut tenths, mut unit) = (u128::from(bytes) * 10 / 1_024, 0);
     while tenths >= 10_240 && unit + 1 < UNITS.len() {
         tenths /= 1_024;
         unit += 1;
@@ -87,7 +87,7 @@ mod tests {
             (1_536, "1.5 KiB"),
             (20 * 1_024 * 1_024, "20.0 MiB"),
             (1_024 * 1_024 - 1, "1023.9 KiB"),
-            (u64::MAX, "1638.3 TiB"),
+            (u64::MAX, "16777215.9 TiB"),
         ] {
             assert_eq!(size(bytes), text, "{bytes}");
         }
