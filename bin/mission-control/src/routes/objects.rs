@@ -19,6 +19,9 @@ use crate::store::notifications::Extras;
 use crate::store::tasks::TaskFilter;
 use crate::store::{Scope, documents, messages, notifications, tasks};
 
+/// How many files a message may have.
+const MAX_ATTACHMENTS: usize = 100;
+
 pub(super) async fn list_tasks(
     State(app): State<App>,
     tenant: Tenant,
@@ -94,6 +97,9 @@ pub(super) async fn create_message(
     let new = body.value;
     require_filled(&[("task_id", &new.task_id), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
+    if new.attachments.len() > MAX_ATTACHMENTS {
+        return Err(ApiError::field("attachments", "are more than 100"));
+    }
     let author = match (&writer.tenant, new.actor_type) {
         (Tenant::Agent(agent), Some(ActorType::User)) => told(agent, &new)?,
         (Tenant::Agent(agent), Some(ActorType::Agent) | None) => {

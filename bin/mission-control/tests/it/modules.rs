@@ -1,6 +1,7 @@
 // What both test programs run.
 
 mod approvals;
+mod attachments;
 mod audit;
 mod auth;
 mod board;
@@ -14,6 +15,7 @@ mod errors;
 mod events;
 mod failover;
 mod faults;
+mod files;
 mod harness;
 mod heartbeat;
 mod leases;
