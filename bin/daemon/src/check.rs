@@ -3,6 +3,7 @@
 
 mod acting;
 pub mod documents;
+mod enabled;
 mod models;
 mod outputs;
 mod running;
@@ -270,6 +271,7 @@ impl Report {
         for what in problems {
             self.warn(format!("tools: {what}"));
         }
+        self.enabled(&snapshot, &capabilities);
         self.advice(&options, &snapshot, &known);
         let path = snapshot.path();
         let workspace = path.canonicalize().unwrap_or_else(|_| path.to_owned());

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 use http::{HeaderMap, StatusCode};
+use mc_client::idempotency::sha256_hex;
 use reqwest::Url;
 use retry::{Backoff, retry_after};
 use secrecy::SecretString;
@@ -126,7 +127,14 @@ impl Webhooks {
         let event = event(request, handle, outcome).to_string();
         // The same key gives the same id, so that a receiver can recognise a repetition.
         let id = request.key.as_ref().map_or(handle.run_id.as_str(), |key| key.as_str());
-        Some(Delivery { webhook, id: format!("msg_{id}"), event })
+        let mut id = format!("msg_{id}");
+        // A run that waits ends once more, and may wait for other requests before.
+        let asked = outcome.as_ref().map_or(&[][..], |answer| answer.tool_requests());
+        if !asked.is_empty() {
+            let ids: Vec<_> = asked.iter().map(|request| request.id.as_str()).collect();
+            id.extend(["_", &sha256_hex(&ids)[..16]]);
+        }
+        Some(Delivery { webhook, id, event })
     }
 
     async fn deliver(&self, delivery: &Delivery, mut tell: Option<oneshot::Sender<()>>) {

@@ -34,6 +34,8 @@ pub struct Config {
     pub files: FileLimits,
     /// How often a run that nobody works on is given out without a new step, until it has failed.
     pub orphan_max_attempts: u32,
+    /// How many approval rules a user may have in force.
+    pub rules_per_user: u32,
     /// Whether the demo application is served, too.
     pub demo: bool,
     /// Whether the page for people is served.

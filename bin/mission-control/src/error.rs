@@ -11,7 +11,7 @@ use mc_client::runs::ExistingStep;
 use mc_client::types::ErrorBody;
 use serde_json::{Value, json};
 
-use crate::store::{Conflict, StoreError};
+use crate::store::{Conflict, Misfit, StoreError};
 
 /// An error as the caller sees it.
 #[derive(Debug)]
@@ -105,6 +105,14 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NotFound(what) => Self::not_found(what),
             StoreError::Invalid { field, why } => Self::field(field, why),
+            StoreError::Mismatch { what, errors } => {
+                let code = match what {
+                    Misfit::Answer => "answer_mismatch",
+                    Misfit::Arguments => "arguments_mismatch",
+                };
+                Self::new(StatusCode::BAD_REQUEST, code, text)
+                    .with_details(json!({ "errors": errors }))
+            }
             StoreError::KeyReused { original } => {
                 Self::new(StatusCode::CONFLICT, "idempotency_conflict", text)
                     .with_details(json!(Original { original }))
@@ -185,6 +193,12 @@ impl From<Conflict> for ApiError {
             Conflict::AlreadyDecided { status } => {
                 answer("already_decided").with_details(json!({ "status": status }))
             }
+            Conflict::TooManyRules { most } => {
+                answer("too_many_rules").with_details(json!({ "most": most }))
+            }
+            Conflict::RuleVoid { reason } => {
+                answer("rule_void").with_details(json!({ "reason": reason }))
+            }
             Conflict::RunFinished { status, .. } => {
                 answer("run_finished").with_details(json!({ "status": status }))
             }
@@ -227,6 +241,8 @@ impl IntoResponse for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use mc_client::approval_rules::VoidReason;
+
     use super::*;
 
     fn answer(error: StoreError) -> (u16, String, Option<u64>) {
@@ -251,6 +267,16 @@ mod tests {
             (sqlx::Error::RowNotFound.into(), (500, "internal_error", None)),
             (Conflict::AlreadyDelivered.into(), (409, "already_delivered", None)),
             (Conflict::AlreadyDecided { status: status() }.into(), (409, "already_decided", None)),
+            (Conflict::TooManyRules { most: 1 }.into(), (409, "too_many_rules", None)),
+            (Conflict::RuleVoid { reason: VoidReason::UsedUp }.into(), (409, "rule_void", None)),
+            (
+                StoreError::Mismatch { what: Misfit::Answer, errors: Vec::new() },
+                (400, "answer_mismatch", None),
+            ),
+            (
+                StoreError::Mismatch { what: Misfit::Arguments, errors: Vec::new() },
+                (400, "arguments_mismatch", None),
+            ),
             (
                 Conflict::RunFinished { why: "it is over", status: status() }.into(),
                 (409, "run_finished", None),

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use mc_client::tool_requests::DecidedBy;
 use service::forwarded::TrustedProxies;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -81,6 +82,16 @@ impl Login {
     /// Whether there is a password to log in with.
     pub(crate) fn has_password(&self) -> bool {
         self.password.is_some()
+    }
+
+    /// Whether somebody who wrote a rule for a user may decide for that user still, as far as the settings say.
+    pub(crate) fn may_decide_for(&self, author: &DecidedBy, user_id: &str) -> bool {
+        match author.id.as_deref() {
+            Some(name) if name == user_id => true,
+            Some(name) => self.proxy.as_ref().is_some_and(|proxy| proxy.may_operate(name)),
+            // Who knew the password, or sat at this machine.
+            None => self.has_password() || !self.is_required(),
+        }
     }
 
     /// The person whom a trusted proxy has authenticated.

@@ -1,7 +1,10 @@
 //! The endpoints of the contract (docs/CONTROL_PLANE_CONTRACT.md).
 
+pub(crate) mod answering;
+pub(crate) mod approval_rules;
 mod audit;
 mod budgets;
+pub(crate) mod decisions;
 mod deltas;
 mod dispatch;
 pub(crate) mod events;
@@ -10,6 +13,7 @@ mod heartbeat_standup;
 mod leases;
 pub(crate) mod metrics;
 mod objects;
+mod question;
 mod runs;
 mod tool_requests;
 
@@ -17,7 +21,7 @@ use std::sync::PoisonError;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router, middleware};
 use http::{HeaderMap, HeaderValue};
 use mc_client::types::{CONTRACT_VERSION, Capabilities, Pages};
@@ -38,7 +42,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 22] = [
+const FEATURES: [&str; 24] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -56,6 +60,8 @@ const FEATURES: [&str; 22] = [
     "run_stream",
     "orphans",
     "tool_requests",
+    "decisions",
+    "approval_rules",
     "session_leases",
     "budgets",
     "events_sse",
@@ -90,6 +96,10 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/runs/{run_key}/deltas", get(deltas::get).post(deltas::post))
         .route("/tool-requests", get(tool_requests::list).post(tool_requests::create))
         .route("/tool-requests/{id}", get(tool_requests::get).patch(tool_requests::decide))
+        .route("/tool-requests/{id}/decision", post(decisions::decide))
+        .route("/approval-rules", get(approval_rules::list).post(approval_rules::create))
+        .route("/approval-rules/{id}", delete(approval_rules::revoke))
+        .route("/approval-rules/{id}/uses", post(approval_rules::make_use))
         .route("/sessions/lease", post(leases::create))
         .route("/sessions/lease/{id}", put(leases::renew).delete(leases::free))
         .route("/budget", get(budgets::get).put(budgets::put))

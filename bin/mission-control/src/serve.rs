@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -26,6 +27,9 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How often what runs told is deleted once it has expired; nobody sees it by then.
 const DELTAS_CLEANUP_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How often questions whose time is over are looked for.
+const QUESTIONS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often observations are folded into the metrics' buckets.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -103,6 +107,7 @@ pub async fn run(
         () = &mut server => {}
         never = delete_expired(&store) => match never {},
         never = delete_deltas(&deltas) => match never {},
+        never = expire_questions(&store) => match never {},
         never = store.sync_instances() => match never {},
         never = deltas.follow_others() => match never {},
         never = fold_metrics(&metrics) => match never {},
@@ -128,6 +133,16 @@ async fn delete_expired(store: &Store) -> Infallible {
         if let Err(error) = store.delete_gone_files().await {
             tracing::warn!(%error, "could not delete files that nothing names");
         }
+    }
+}
+
+/// Ends questions whose time is over, as long as it is polled.
+async fn expire_questions(store: &Store) -> Infallible {
+    let mut interval = tokio::time::interval(QUESTIONS_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        store.expire_before_reading().await;
     }
 }
 

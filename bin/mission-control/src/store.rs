@@ -6,12 +6,15 @@
 //! same on both, and events have their numbers in the order in which they can be seen. A write is on
 //! disk before it is acknowledged.
 
+pub mod answering;
+pub mod approval_rules;
 pub mod audit;
 pub mod audit_limits;
 pub mod board;
 pub mod budgets;
 pub mod database;
 pub mod dead_letters;
+pub mod decisions;
 pub mod deltas;
 pub mod dispatch;
 pub mod documents;
@@ -46,7 +49,7 @@ use chrono::Utc;
 use sqlx::{AnyPool, SqlSafeStr as _, SqlStr};
 use tokio::sync::watch;
 
-pub use self::error::{Conflict, StoreError};
+pub use self::error::{Conflict, Misfit, StoreError};
 use self::file::OpenFile;
 pub use self::open::OpenError;
 use self::postgres::health::Health;
@@ -175,6 +178,12 @@ impl Store {
         ] {
             let mut tx = self.begin().await?;
             sqlx::query(statement).bind(&before).execute(&mut *tx).await?;
+            tx.commit().await?;
+        }
+        let before_rules = stamp(Utc::now() - approval_rules::KEPT);
+        for statement in [approval_rules::DELETE_USES, approval_rules::DELETE_RULES] {
+            let mut tx = self.begin().await?;
+            sqlx::query(statement).bind(&before_rules).execute(&mut *tx).await?;
             tx.commit().await?;
         }
         self.delete_old_events(&before).await

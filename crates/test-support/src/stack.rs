@@ -200,6 +200,14 @@ impl Person {
         self.call(self.http.patch(self.at(path)).json(body)).await
     }
 
+    /// Deletes `/api/mission-control` and the path.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached or returns an error.
+    pub async fn delete(&self, path: &str) -> Result<(), ProgramError> {
+        self.ask(self.http.delete(self.at(path))).await.map(drop)
+    }
+
     /// The items of a list.
     ///
     /// # Errors
@@ -217,6 +225,11 @@ impl Person {
     }
 
     async fn call(&self, call: reqwest::RequestBuilder) -> Result<Value, ProgramError> {
+        let text = self.ask(call).await?;
+        serde_json::from_str(&text).map_err(|error| ProgramError(error.to_string()))
+    }
+
+    async fn ask(&self, call: reqwest::RequestBuilder) -> Result<String, ProgramError> {
         let call = call
             .header("x-internal-token", &self.internal_token)
             .header("x-on-behalf-of", &self.user_id);
@@ -227,7 +240,7 @@ impl Person {
         if !status.is_success() {
             return Err(ProgramError(format!("the backend answered {status}: {text}")));
         }
-        serde_json::from_str(&text).map_err(|error| ProgramError(error.to_string()))
+        Ok(text)
     }
 }
 

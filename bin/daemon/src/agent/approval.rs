@@ -15,6 +15,10 @@ use crate::tools::RequestedCall;
 /// The maximum length of the reason that accompanies a request for approval, characters.
 const MAX_REASON_CHARS: usize = 500;
 
+/// The largest schema of a tool's arguments that goes with a request, bytes of JSON: a list of requests has
+/// to stay readable.
+const MAX_PARAMETERS: usize = 64 * 1024;
+
 /// What has been decided about a call.
 pub(super) enum Decision {
     /// Nothing yet: the request that waits.
@@ -84,6 +88,7 @@ impl RunContext<'_> {
         let reason: String = reason.trim().chars().take(MAX_REASON_CHARS).collect();
         let knows_schemas = self.capabilities.has("decisions");
         let parameters = self.tools.parameters(requested.tool).filter(|_| knows_schemas);
+        let parameters = parameters.filter(|schema| schema.to_string().len() <= MAX_PARAMETERS);
         let request = CreateToolRequest {
             task_id: self.task_id.clone(),
             run_key: self.run.run_key.as_str().to_owned(),

@@ -46,7 +46,7 @@ impl Attempts {
             unclear.retain(|earlier| earlier.key != *key);
         }
         if step.unclear {
-            let was_approved = step.tool_request_id.is_some();
+            let was_approved = step.tool_request_id.is_some() || step.rule_id.is_some();
             unclear.push(Unclear { key: key.clone(), was_approved });
         }
     }

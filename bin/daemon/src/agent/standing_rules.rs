@@ -2,13 +2,16 @@
 //! "Standing rules"). A rule takes the place of an approval, never of what the role may do.
 //!
 //! Which rule a call is about to be made by is written down before the rule is used, so that after a crash
-//! the same use is repeated, under the same key. That no rule fits is written down, too: once a person has
-//! been asked about a call, their word counts and no rule.
+//! the same use is repeated, under the same key. Once a person has been asked about a call, their word counts
+//! and no rule.
 
 use std::collections::BTreeMap;
 
 use chrono::Utc;
 use mc_client::approval_rules::{ApprovalRule, UseRule, parameters_sha256};
+use mc_client::idempotency::canonical_json;
+use mc_client::tool_requests::{ToolRequest, ToolRequestQuery};
+use serde_json::Value;
 
 use super::approval::arguments_of;
 use super::attempts::Attempt;
@@ -18,7 +21,7 @@ use crate::run::error::RunError;
 use crate::schema::condition::Condition;
 use crate::tools::RequestedCall;
 
-/// What is written down in place of a rule's id: a person is asked.
+/// What is written down in place of a rule that is void: a person is asked.
 const NONE: &str = "";
 
 /// Which calls go by a rule.
@@ -30,33 +33,59 @@ pub(super) struct Grants {
     pub(super) places: u32,
 }
 
+/// What a person has been asked about.
+#[derive(Debug, Default)]
+struct Asked {
+    requests: Vec<ToolRequest>,
+    there_are_more: bool,
+}
+
+impl Asked {
+    /// Whether a person has been asked, or may have been, about such a call.
+    fn about(&self, attempt: &Attempt<'_>) -> bool {
+        let requested = RequestedCall::of(&attempt.planned.call);
+        let arguments = canonical_json(&Value::Object(arguments_of(&requested)));
+        let is_same = |asked: &ToolRequest| {
+            let theirs = canonical_json(&Value::Object(asked.arguments.clone()));
+            asked.tool == requested.tool && theirs == arguments
+        };
+        self.there_are_more || self.requests.iter().any(is_same)
+    }
+}
+
 impl RunContext<'_> {
     /// Uses a standing rule for each of these calls that one fits. `next` is the next place in the journal,
-    /// `callings` what was written down earlier.
+    /// `callings` what was written down earlier; `is_fresh` says that this run has had the turn just now.
     pub(super) async fn grants(
         &self,
         waiting: &[&Attempt<'_>],
-        callings: &[CallingStep],
+        (callings, is_fresh): (&[CallingStep], bool),
         next: u32,
     ) -> Result<Grants, RunError> {
         let mut grants = Grants::default();
-        if !self.capabilities.has("approval_rules") {
+        let waiting: Vec<_> =
+            waiting.iter().copied().filter(|attempt| attempt.may_go_by_rule()).collect();
+        if waiting.is_empty() || !self.capabilities.has("approval_rules") {
             return Ok(grants);
         }
+        let known = |attempt: &Attempt<'_>| {
+            callings.iter().rev().find_map(|step| step.rules.get(&attempt.at))
+        };
+        let has_new = waiting.iter().any(|attempt| known(attempt).is_none());
+        // Nobody can have been asked about calls of a turn that is new.
+        let asked = if is_fresh || !has_new { Asked::default() } else { self.asked().await? };
         let (mut chosen, mut fresh) = (Vec::new(), BTreeMap::new());
-        for attempt in waiting.iter().copied().filter(|attempt| attempt.may_go_by_rule()) {
-            let known = callings.iter().rev().find_map(|step| step.rules.get(&attempt.at));
-            let rule = match known {
-                Some(rule) => rule.clone(),
+        for attempt in waiting {
+            match known(attempt) {
+                Some(rule) if rule == NONE => {}
+                Some(rule) => chosen.push((attempt, rule.clone())),
+                None if asked.about(attempt) => {}
                 None => {
-                    let rule = self.rule_for(attempt).await.map(|rule| rule.id);
-                    let rule = rule.unwrap_or_else(|| NONE.to_owned());
-                    fresh.insert(attempt.at, rule.clone());
-                    rule
+                    if let Some(rule) = self.rule_for(attempt).await {
+                        fresh.insert(attempt.at, rule.id.clone());
+                        chosen.push((attempt, rule.id));
+                    }
                 }
-            };
-            if rule != NONE {
-                chosen.push((attempt, rule));
             }
         }
         self.note(fresh, next, &mut grants).await?;
@@ -70,6 +99,20 @@ impl RunContext<'_> {
         }
         self.note(void, next, &mut grants).await?;
         Ok(grants)
+    }
+
+    /// What a person has been asked about in this run.
+    async fn asked(&self) -> Result<Asked, RunError> {
+        let run_key = self.run.run_key.as_str();
+        let query = ToolRequestQuery {
+            run_key: Some(run_key.to_owned()),
+            limit: Some(200),
+            ..ToolRequestQuery::default()
+        };
+        let page = self.client.tool_requests(&query).await;
+        let page = page.map_err(|error| RunError::backend(&error))?;
+        let own = page.items.into_iter().filter(|asked| asked.run_key == run_key);
+        Ok(Asked { requests: own.collect(), there_are_more: page.next_cursor.is_some() })
     }
 
     async fn note(

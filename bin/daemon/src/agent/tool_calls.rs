@@ -114,7 +114,9 @@ impl RunContext<'_> {
         if !waiting.is_empty() {
             let by_rule = waiting.iter().filter(|(_, need, _)| need.is_by_rule());
             let by_rule: Vec<_> = by_rule.map(|(attempt, ..)| *attempt).collect();
-            let grants = self.grants(&by_rule, &callings, at.saturating_add(places)).await?;
+            let grants = self
+                .grants(&by_rule, (&callings, origin.is_fresh), at.saturating_add(places))
+                .await?;
             places += grants.places;
             let (granted, waiting): (Vec<_>, Vec<_>) = waiting
                 .into_iter()

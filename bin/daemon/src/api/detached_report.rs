@@ -46,14 +46,13 @@ pub(super) async fn of(app: &App, trace: &TraceId, found: Found) -> Result<RunRe
     }
     let (mut answer, mut error) = (None, None);
     if standing.is_over() {
-        match outcome(&found.client, &found.key, run).await {
+        match written(&found.client, &found.key, run).await {
             Ok(body) => answer = Some(body),
             Err(why) => error = Some(error_of(&why)),
         }
     }
     if let (Some(answer), Some(asked)) = (&mut answer, &tool_requests) {
-        answer["status"] = json!(standing.as_str());
-        answer["tool_requests"] = json!(asked);
+        as_it_stands(answer, standing, asked);
     }
     let capabilities = app.backend.capabilities(&trace.traceparent()).await;
     let capabilities = capabilities.map_err(|error| backend(&error))?;
@@ -142,6 +141,25 @@ pub(in crate::api) async fn outcome(
     key: &RunKey,
     run: &Run,
 ) -> Result<Value, ApiError> {
+    let mut answer = written(client, key, run).await?;
+    if Standing::of(run).is_waiting()
+        && let Ok(asked) = pending(client, key).await
+        && let Some(standing) = Standing::waiting_for(&asked)
+    {
+        let asked: Vec<_> = asked.into_iter().map(told).collect();
+        as_it_stands(&mut answer, standing, &asked);
+    }
+    Ok(answer)
+}
+
+/// Puts what a run waits for now into its answer: some of it may have been decided since it was written.
+fn as_it_stands(answer: &mut Value, standing: Standing, asked: &[daemon_api::ToolRequest]) {
+    answer["status"] = json!(standing.as_str());
+    answer["tool_requests"] = json!(asked);
+}
+
+/// The same as it was written.
+async fn written(client: &AgentClient, key: &RunKey, run: &Run) -> Result<Value, ApiError> {
     match Standing::of(run) {
         Standing::Failed | Standing::Cancelled => Err(failure(run)),
         Standing::Completed

@@ -37,6 +37,12 @@ pub(super) struct EnabledTool {
 /// All of them, in the order in which the model sees them.
 pub(super) const ALL: [&EnabledTool; 2] = [&ask_user::TOOL, &save_file::TOOL];
 
+/// The features that a tool needs, by its name, and the backend lacks.
+pub fn missing_features(tool: &str, capabilities: &Capabilities) -> Vec<&'static str> {
+    let needs = ALL.iter().find(|known| known.name == tool).map_or(&[][..], |known| known.needs);
+    needs.iter().copied().filter(|feature| !capabilities.has(feature)).collect()
+}
+
 /// What only the run itself can do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OwnCall {

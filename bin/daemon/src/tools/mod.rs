@@ -37,7 +37,7 @@ use wombat_core::workspace::Snapshot;
 pub use ask_user::{ASK_USER, Question};
 pub use context::ToolContext;
 pub use discovery::{Asker, Found, OpenApiPlace};
-pub use enabled::OwnCall;
+pub use enabled::{OwnCall, missing_features};
 pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
 pub use reply::{ToolFile, ToolReply};

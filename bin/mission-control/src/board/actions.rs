@@ -16,9 +16,11 @@ use super::{approvals, markup, parts};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::{is_role, mentioned_roles};
+use crate::routes::answering::find_answer;
+use crate::store::answering::insert;
 use crate::store::audit::Act;
 use crate::store::messages::Author;
-use crate::store::{Scope, audit, messages, tasks};
+use crate::store::{Scope, audit, tasks};
 
 /// How much of a message becomes the title of its task.
 const TITLE_CHARS: usize = 80;
@@ -125,6 +127,17 @@ pub(super) async fn write(
         text.to_owned()
     };
     let task = field("task").to_owned();
+    let answering = match task.is_empty() {
+        true => None,
+        false => {
+            let new = CreateMessage {
+                task_id: task.clone(),
+                content: content.clone(),
+                ..CreateMessage::default()
+            };
+            find_answer(&app, viewer.scope(user), Author::Person, &new).await?
+        }
+    };
     let make = async |tx: &mut _| {
         let task_id = if task.is_empty() {
             let title = text.lines().next().unwrap_or_default().chars().take(TITLE_CHARS).collect();
@@ -135,7 +148,8 @@ pub(super) async fn write(
         };
         let message =
             CreateMessage { task_id, content, attachments: files, ..CreateMessage::default() };
-        let message = messages::insert(tx, user, Author::Person, &message).await?;
+        let scope = viewer.scope(user);
+        let message = insert(tx, scope, Author::Person, &message, answering.as_ref()).await?;
         if viewer.name().is_some_and(|own| own != user) {
             let act = Act::new(viewer.scope(user).by, "message.created");
             audit::record(tx, &act.of(user).about("message", &message.id)).await?;

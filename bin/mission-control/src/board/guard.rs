@@ -49,6 +49,11 @@ async fn guarded(app: App, mut request: Request, next: Next) -> Response {
     let mut response = match viewer(&app, &request) {
         _ if is_open => next.run(request).await,
         Ok(Some(viewer)) => {
+            if let Some(name) = viewer.name().filter(|_| !viewer.may_choose())
+                && let Err(error) = app.store.author_lost(name).await
+            {
+                tracing::warn!(%error, "could not note who is no operator any more");
+            }
             request.extensions_mut().insert(viewer);
             next.run(request).await
         }

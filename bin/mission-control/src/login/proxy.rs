@@ -82,6 +82,11 @@ impl ProxyLogin {
         Ok(self)
     }
 
+    /// Whether somebody may be an operator. Who has the role is known only when they come.
+    pub(crate) fn may_operate(&self, name: &str) -> bool {
+        self.role.is_some() || self.operators.iter().any(|operator| operator == name)
+    }
+
     /// The person whom a trusted proxy has named. Headers from anybody else are ignored.
     pub(crate) fn visitor(
         &self,

@@ -8,16 +8,18 @@ use mc_client::types::{
     Notification, Page, Task, TaskStatus, UpdateTask,
 };
 
+use super::answering::find_answer;
 use super::created;
 use crate::app::App;
 use crate::auth::{Agent, Internal, Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require_filled, require_key};
+use crate::store::answering::insert;
 use crate::store::audit::{Actor, By};
 use crate::store::messages::Author;
 use crate::store::notifications::Extras;
 use crate::store::tasks::TaskFilter;
-use crate::store::{Scope, documents, messages, notifications, tasks};
+use crate::store::{Scope, documents, notifications, tasks};
 
 /// How many files a message may have.
 const MAX_ATTACHMENTS: usize = 100;
@@ -100,6 +102,15 @@ pub(super) async fn create_message(
     if new.attachments.len() > MAX_ATTACHMENTS {
         return Err(ApiError::field("attachments", "are more than 100"));
     }
+    if new.tool_request_id.is_some()
+        && matches!(
+            (&writer.tenant, new.actor_type),
+            (Tenant::Agent(_), Some(ActorType::Agent) | None)
+        )
+    {
+        let why = "is for what a person says: a question makes its own message";
+        return Err(ApiError::field("tool_request_id", why));
+    }
     let author = match (&writer.tenant, new.actor_type) {
         (Tenant::Agent(agent), Some(ActorType::User)) => told(agent, &new)?,
         (Tenant::Agent(agent), Some(ActorType::Agent) | None) => {
@@ -115,8 +126,8 @@ pub(super) async fn create_message(
         }
     };
     let (scope, key) = (writer.scope(), new.idempotency_key.as_deref());
-    let user = scope.user_id;
-    let make = async |tx: &mut _| messages::insert(tx, user, author, &new).await;
+    let answering = find_answer(&app, scope, author, &new).await?;
+    let make = async |tx: &mut _| insert(tx, scope, author, &new, answering.as_ref()).await;
     Ok(created(app.store.create(scope, "messages", key, &body.raw, make).await?))
 }
 

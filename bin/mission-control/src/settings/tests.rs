@@ -232,6 +232,7 @@ fn what_runs_tell_is_kept_in_a_redis_or_in_the_database() {
         ("MC_ORPHAN_MAX_ATTEMPTS", "0"),
         ("MC_FILE_MAX_BYTES", "0"),
         ("MC_FILES_QUOTA_BYTES", "-1"),
+        ("MC_RULES_PER_USER", "-1"),
     ] {
         let problems = problems(&[SECRET, (name, wrong)]);
         let named = problems.starts_with(name) && problems.contains("allowed: ");

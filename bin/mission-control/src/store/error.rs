@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use mc_client::approval_rules::VoidReason;
 use mc_client::budgets::Budget;
 use mc_client::runs::RunStep;
 use serde_json::Value;
@@ -26,6 +27,14 @@ pub enum StoreError {
         field: &'static str,
         /// What is wrong with it, as the end of a sentence that begins with the name.
         why: &'static str,
+    },
+    /// What a person says does not fit what was asked.
+    #[error("{}: {}", .what.sentence(), .errors.join("; "))]
+    Mismatch {
+        /// What does not fit.
+        what: Misfit,
+        /// Why not, each with its place.
+        errors: Vec<String>,
     },
     /// The idempotency key belongs to a create with another body.
     #[error("the idempotency key was used with another body")]
@@ -131,6 +140,24 @@ pub enum StoreError {
     Encode(#[from] serde_json::Error),
 }
 
+/// What does not fit what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    /// The answer to a question.
+    Answer,
+    /// The arguments of a call.
+    Arguments,
+}
+
+impl Misfit {
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Answer => "that does not answer what was asked",
+            Self::Arguments => "the arguments do not fit",
+        }
+    }
+}
+
 /// What a write conflicts with.
 #[derive(Debug, thiserror::Error)]
 pub enum Conflict {
@@ -142,6 +169,18 @@ pub enum Conflict {
     AlreadyDecided {
         /// What was decided.
         status: String,
+    },
+    /// A user has as many standing rules as one may have.
+    #[error("there are {most} approval rules in force (MC_RULES_PER_USER): revoke one first")]
+    TooManyRules {
+        /// How many one may have.
+        most: u32,
+    },
+    /// A standing rule does not hold, or not any more.
+    #[error("the approval rule does not hold: {}", why_void(*.reason))]
+    RuleVoid {
+        /// Why.
+        reason: VoidReason,
     },
     /// A completed run stays completed.
     #[error("{why}")]
@@ -226,6 +265,17 @@ impl From<sqlx::Error> for StoreError {
             true => Self::Unavailable { retry_after: RETRY_AFTER, source },
             false => Self::Database(source),
         }
+    }
+}
+
+/// Why a rule does not hold.
+fn why_void(reason: VoidReason) -> &'static str {
+    match reason {
+        VoidReason::Expired => "its time is over",
+        VoidReason::Revoked => "it was taken back",
+        VoidReason::UsedUp => "it was used as often as it may be",
+        VoidReason::Author => "whoever wrote it may not decide for this user any more",
+        VoidReason::Schema => "the tool takes other arguments than when it was written",
     }
 }
 

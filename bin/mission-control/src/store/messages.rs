@@ -18,6 +18,9 @@ pub enum Author<'a> {
     Agent(&'a str),
     /// A person: each `@role` in the text notifies that role's session.
     Person,
+    /// A person who answers a question of this role, which hears of it as of a decision: any other `@role` in the
+    /// text is notified.
+    Answers(&'a str),
     /// A person, as the daemon stores it: that call has its agent, which is answering already, and text that an
     /// application passes on starts no others. Nobody is notified.
     Told,
@@ -42,6 +45,7 @@ fn message(row: &AnyRow) -> Message {
         actor_id: row.get("actor_id"),
         attachments: attachments(row),
         data: json_of(row.get("data")),
+        tool_request_id: row.get("tool_request_id"),
         created_at: time(row.get("created_at")),
     }
 }
@@ -56,13 +60,13 @@ pub async fn insert(
     tasks::ensure_exists(tx, user_id, &new.task_id).await?;
     let (actor, agent_role) = match author {
         Author::Agent(role) => ("agent", Some(role)),
-        Author::Person | Author::Told => ("user", None),
+        Author::Person | Author::Answers(_) | Author::Told => ("user", None),
     };
     let attached = files::attach(&mut *tx, user_id, &new.attachments).await?;
     let attached = (!attached.is_empty()).then(|| serde_json::to_string(&attached)).transpose()?;
     let row = sqlx::query(
-        "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at, data) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
+        "INSERT INTO messages (id, user_id, task_id, content, actor_type, agent_role, actor_id, attachments, idempotency_key, created_at, data, tool_request_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING *",
     )
     .bind(new_id())
     .bind(user_id)
@@ -75,12 +79,18 @@ pub async fn insert(
     .bind(&new.idempotency_key)
     .bind(now())
     .bind(new.data.as_ref().map(ToString::to_string))
+    .bind(&new.tool_request_id)
     .fetch_one(&mut *tx)
     .await?;
     let made = message(&row);
     events::record(tx, user_id, "message.created", "message_id", &made).await?;
-    if matches!(author, Author::Person) {
-        for role in mentioned_roles(&new.content) {
+    let answered = match author {
+        Author::Answers(role) => Some(role),
+        Author::Agent(_) | Author::Person | Author::Told => None,
+    };
+    if matches!(author, Author::Person | Author::Answers(_)) {
+        let mentioned = mentioned_roles(&new.content).into_iter();
+        for role in mentioned.filter(|role| answered != Some(&**role)) {
             let notification = CreateNotification {
                 user_id: user_id.to_owned(),
                 session_key: format!("user:{user_id}:{role}"),

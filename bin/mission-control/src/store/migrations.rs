@@ -33,7 +33,7 @@ macro_rules! step {
 }
 
 /// All migrations. A file that has been released is never changed: databases keep its checksum.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     step!(1, "0001", "start"),
     step!(2, "0002", "wakes"),
     step!(3, "0003", "leased"),
@@ -51,6 +51,7 @@ const STEPS: [Step; 17] = [
     step!(15, "0015", "run_stream"),
     step!(16, "0016", "message_data"),
     step!(17, "0017", "files"),
+    step!(18, "0018", "decisions"),
 ];
 
 /// The migrations of a SQLite file.

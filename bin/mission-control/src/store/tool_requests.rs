@@ -1,19 +1,25 @@
-//! Tool requests: calls that need a person's approval.
+//! Tool requests: calls that need a person's approval, and questions.
 
-use mc_client::tool_requests::{CreateToolRequest, Decision, ToolRequest, ToolRequestStatus};
-use mc_client::types::{CreateNotification, Page};
-use serde_json::{Map, Value, json};
+use chrono::{DateTime, Duration, Utc};
+use mc_client::approval_rules::parameters_sha256;
+use mc_client::tool_requests::{
+    CreateToolRequest, DEFAULT_TTL_SECS, Edited, Question, ToolRequest, ToolRequestKind,
+    ToolRequestStatus,
+};
+use mc_client::types::{CreateMessage, Page};
+use serde::Deserialize as _;
+use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::audit::Act;
-use super::error::{Conflict, StoreError};
-use super::notifications::Extras;
+use super::error::StoreError;
+use super::messages::Author;
 use super::paging::{page, rows_for};
 use super::sql::Sql;
 use super::{
-    Scope, Store, audit, events, json_of, new_id, notifications, now, run_rows, session_of,
-    session_role, tasks, time,
+    Scope, Store, audit, events, json_of, messages, new_id, now, run_rows, session_of,
+    session_role, stamp, tasks, time,
 };
 
 /// The name of a tool request's id in events.
@@ -30,9 +36,10 @@ pub struct ToolRequestFilter {
     pub task_id: Option<String>,
 }
 
-fn tool_request(row: &AnyRow) -> ToolRequest {
+pub(super) fn tool_request(row: &AnyRow) -> ToolRequest {
     ToolRequest {
         id: row.get("id"),
+        kind: row.get::<&str, _>("kind").parse().unwrap_or_default(),
         status: row.get("status"),
         task_id: row.get("task_id"),
         run_key: row.get("run_key"),
@@ -43,10 +50,27 @@ fn tool_request(row: &AnyRow) -> ToolRequest {
         note: row.get("note"),
         created_at: time(row.get("created_at")),
         decided_at: row.get::<Option<&str>, _>("decided_at").and_then(time),
+        parameters: json_of(row.get("parameters")),
+        edited: json_of(row.get("edited")).map(|arguments| Edited { arguments }),
+        answer: row
+            .get::<Option<&str>, _>("answer")
+            .and_then(|text| serde_json::from_str(text).ok()),
+        decided_by: json_of(row.get("decided_by")),
+        asked_by: json_of(row.get("asked_by")),
+        expires_at: row.get::<Option<&str>, _>("expires_at").and_then(time),
+        rule_id: row.get("rule_id"),
     }
 }
 
-/// Creates a tool request. `arguments` are those of the request as they were sent: JSON text.
+/// Until when a question waits.
+fn expires_at(new: &CreateToolRequest) -> DateTime<Utc> {
+    let seconds = new.ttl_secs.unwrap_or(DEFAULT_TTL_SECS);
+    let ttl = Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 2_000));
+    new.expires_at.unwrap_or_else(|| Utc::now() + ttl)
+}
+
+/// Creates a tool request; of a question, with the agent's message that asks it. `arguments` are those of the
+/// request as they were sent: JSON text.
 pub async fn insert(
     tx: &mut AnyConnection,
     scope: Scope<'_>,
@@ -57,9 +81,18 @@ pub async fn insert(
     tasks::ensure_exists(tx, user_id, &new.task_id).await?;
     let role = session_role(user_id, &new.session_key).unwrap_or_default();
     run_rows::check_waits(tx, user_id, role, &new.run_key).await?;
+    let question = match new.kind {
+        ToolRequestKind::Approval => None,
+        ToolRequestKind::Question => {
+            Some(Question::deserialize(Value::Object(new.arguments.clone()))?)
+        }
+    };
+    let parameters = question.as_ref().map(Question::answer_schema).or(new.parameters.clone());
+    let expires_at = question.as_ref().map(|_| stamp(expires_at(new)));
     let row = sqlx::query(
-        "INSERT INTO tool_requests (id, user_id, task_id, run_key, session_key, tool, arguments, reason, status, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *",
+        "INSERT INTO tool_requests (id, user_id, task_id, run_key, session_key, tool, arguments, reason, status, created_at, \
+         kind, parameters, asked_by, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING *",
     )
     .bind(new_id())
     .bind(user_id)
@@ -71,15 +104,29 @@ pub async fn insert(
     .bind(&new.reason)
     .bind(ToolRequestStatus::Pending.as_str())
     .bind(now())
+    .bind(new.kind.as_str())
+    .bind(parameters.map(|schema| schema.to_string()))
+    .bind(new.asked_by.as_ref().map(serde_json::to_string).transpose()?)
+    .bind(expires_at)
     .fetch_one(&mut *tx)
     .await?;
     let made = tool_request(&row);
     record(tx, scope, &made, made.reason.as_deref()).await?;
+    if let Some(question) = question {
+        let message = CreateMessage {
+            task_id: new.task_id.clone(),
+            content: question.question,
+            tool_request_id: Some(made.id.clone()),
+            ..CreateMessage::default()
+        };
+        let asks = new.asked_by.as_ref().map_or(role, |asker| &*asker.role);
+        messages::insert(tx, user_id, Author::Agent(asks), &message).await?;
+    }
     Ok(made)
 }
 
 /// Records what a tool request has become, as an event and in the audit log.
-async fn record(
+pub(super) async fn record(
     tx: &mut AnyConnection,
     scope: Scope<'_>,
     request: &ToolRequest,
@@ -94,7 +141,16 @@ async fn record(
     events::record_of(tx, scope.user_id, role, &name, ID, request).await?;
     let act = Act::new(scope.by, &name).of(scope.user_id).about("tool_request", &request.id);
     let act = act.with("role", role).with("run_key", &*request.run_key);
-    audit::record(tx, &act.with("tool", &*request.tool).because(reason)).await?;
+    let mut act = act.with("tool", &*request.tool).with("kind", request.kind.as_str());
+    if let Some(edited) = &request.edited {
+        // What was called instead can be proven by it, without being told in the log.
+        let arguments = Value::Object(edited.arguments.clone());
+        act = act.with("edited_sha256", parameters_sha256(&arguments));
+    }
+    if let Some(rule_id) = &request.rule_id {
+        act = act.with("rule_id", &**rule_id);
+    }
+    audit::record(tx, &act.because(reason)).await?;
     Ok(())
 }
 
@@ -125,13 +181,6 @@ pub(super) async fn cancel_pending(
 /// The session whose tool requests a call may see; `None` for all of the user's.
 fn session(scope: Scope<'_>) -> Option<String> {
     scope.role.map(|role| session_of(scope.user_id, role))
-}
-
-/// The text of the notification about a decision.
-fn sentence(request: &ToolRequest) -> String {
-    let note = request.note.as_deref().map(str::trim).filter(|note| !note.is_empty());
-    let said = format!("The call of {} was {}.", request.tool, request.status);
-    note.map_or(said.clone(), |note| format!("{said} {note}"))
 }
 
 impl Store {
@@ -167,69 +216,5 @@ impl Store {
             .fetch_optional(&self.reader)
             .await?;
         row.as_ref().map(tool_request).ok_or_else(|| StoreError::NotFound("tool request"))
-    }
-
-    /// Records a person's decision, once, and notifies the session in the same transaction. A
-    /// repetition under the same idempotency key changes nothing.
-    pub async fn decide(
-        &self,
-        scope: Scope<'_>,
-        id: &str,
-        decision: &Decision,
-        arguments: Option<&Value>,
-        key: Option<&str>,
-    ) -> Result<ToolRequest, StoreError> {
-        let mut tx = self.write(scope).await?;
-        let user_id = scope.user_id;
-        let row = sqlx::query("SELECT * FROM tool_requests WHERE id = $1 AND user_id = $2")
-            .bind(id)
-            .bind(user_id)
-            .fetch_optional(&mut *tx)
-            .await?;
-        let row = row.ok_or_else(|| StoreError::NotFound("tool request"))?;
-        let known = tool_request(&row);
-        if arguments.is_some_and(|given| *given != Value::Object(known.arguments.clone())) {
-            let why = "are not those of the request, and cannot be changed: deny it with a note";
-            return Err(StoreError::Invalid { field: "arguments", why });
-        }
-        if known.known_status() != Some(ToolRequestStatus::Pending) {
-            let same_key = key.is_some() && row.get::<Option<&str>, _>("decision_key") == key;
-            if same_key && known.status == decision.status.as_str() {
-                return Ok(known);
-            }
-            return Err(Conflict::AlreadyDecided { status: known.status }.into());
-        }
-        let row = sqlx::query(
-            "UPDATE tool_requests SET status = $1, note = $2, decision_key = $3, decided_at = $4 WHERE id = $5 RETURNING *",
-        )
-        .bind(decision.status.as_str())
-        .bind(&decision.note)
-        .bind(key)
-        .bind(now())
-        .bind(id)
-        .fetch_one(&mut *tx)
-        .await?;
-        let decided = tool_request(&row);
-        record(&mut tx, scope, &decided, decided.note.as_deref()).await?;
-        let notification = CreateNotification {
-            user_id: user_id.to_owned(),
-            session_key: decided.session_key.clone(),
-            content: sentence(&decided),
-            task_id: Some(decided.task_id.clone()),
-            idempotency_key: None,
-        };
-        let role = session_role(user_id, &decided.session_key).unwrap_or_default();
-        let of_run = run_rows::find_of(&mut tx, user_id, role, &decided.run_key).await?;
-        let mut metadata = Map::from_iter([
-            ("tool_request_id".to_owned(), json!(decided.id)),
-            ("tool_request_status".to_owned(), json!(decided.status)),
-        ]);
-        if of_run.is_some_and(|found| found.run.detached) {
-            metadata.insert("detached".to_owned(), json!(true));
-        }
-        let extras = Extras { run_key: Some(&decided.run_key), metadata: Some(metadata) };
-        notifications::insert(&mut tx, &notification, extras).await?;
-        tx.commit().await?;
-        Ok(decided)
     }
 }

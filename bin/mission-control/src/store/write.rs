@@ -85,7 +85,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The role of the agent that makes the call, lead or not.
-    pub(super) fn own_role(&self) -> Option<&'a str> {
+    pub(crate) fn own_role(&self) -> Option<&'a str> {
         match self.by.actor {
             Actor::Agent { role, .. } => Some(role),
             Actor::Person(_) | Actor::Unnamed | Actor::Service | Actor::System => None,

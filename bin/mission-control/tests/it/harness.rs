@@ -101,6 +101,7 @@ pub(crate) struct Options {
     pub(crate) deltas: DeltasConfig,
     pub(crate) files: FileLimits,
     pub(crate) orphan_max_attempts: u32,
+    pub(crate) rules_per_user: u32,
 }
 
 impl Default for Options {
@@ -116,6 +117,7 @@ impl Default for Options {
             deltas: DeltasConfig::default(),
             files: FileLimits::default(),
             orphan_max_attempts: 8,
+            rules_per_user: 100,
         }
     }
 }
@@ -219,6 +221,7 @@ impl Backend {
             deltas: options.deltas,
             files: options.files,
             orphan_max_attempts: options.orphan_max_attempts,
+            rules_per_user: options.rules_per_user,
             board: options.board,
             board_proxy: options.proxy,
             board_proxies: TrustedProxies::default(),

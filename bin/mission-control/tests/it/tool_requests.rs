@@ -35,7 +35,7 @@ async fn a_request_waits_until_a_person_decides_and_its_session_is_told_with_the
     assert_eq!(
         request,
         json!({
-            "id": id, "status": "pending", "task_id": task, "run_key": "r1",
+            "id": id, "kind": "approval", "status": "pending", "task_id": task, "run_key": "r1",
             "session_key": "user:ann:scout", "tool": "create_document",
             "arguments": { "title": "Plan", "n": [1, 2] }, "reason": "the user asked"
         })
@@ -257,6 +257,7 @@ async fn the_client_asks_and_a_service_decides() {
         arguments: json!({ "a": 1 }).as_object().unwrap().clone(),
         reason: None,
         idempotency_key: "k".into(),
+        ..CreateToolRequest::default()
     };
     let made = client.request_tool(&new).await.unwrap();
     assert_eq!(made.known_status(), Some(ToolRequestStatus::Pending));

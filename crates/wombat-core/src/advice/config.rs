@@ -11,8 +11,8 @@ use crate::mcp_config::{application_keys, tool_prefix};
 use crate::nearest::{nearest, nearest_within};
 
 /// The keys of an agent in `agent-config.json`.
-const AGENT_KEYS: [&str; 5] =
-    ["role", "session_key_template", "heartbeat_cron", "default_model_tier", "tools"];
+const AGENT_KEYS: [&str; 6] =
+    ["role", "session_key_template", "heartbeat_cron", "default_model_tier", "tools", "output"];
 
 impl Advisor<'_> {
     pub(super) fn config(&mut self, read: Read) {

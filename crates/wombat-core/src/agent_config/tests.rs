@@ -75,7 +75,7 @@ fn what_would_silently_remove_a_rule_is_refused_with_its_line() {
                 "\"approval\": [\"x\", {\"tool\": \"y\",\n\"when\": {\n\"amount\": {\"gtt\": 1}}}]",
             ),
             6,
-            "tools.approval[1].when: amount: unknown keyword \"gtt\"",
+            "tools.approval[1].when: amount: unknown word \"gtt\"",
         ),
         (tools("\"approval\": [{\"tool\": \"y\",\n\"when\": 7}]"), 5, "when: must be an object"),
         (tools("\"approval\": [\n{\"tool\": \"y\"}]"), 5, "missing field `when`"),

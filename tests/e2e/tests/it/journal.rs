@@ -3,6 +3,7 @@
 mod approvals;
 mod budgets;
 mod cancelling;
+mod questions;
 mod takeover;
 
 use std::path::Path;
@@ -26,7 +27,8 @@ fn workspace() -> TempDir {
     write(
         "config/agent-config.json",
         &json!({ "agents": [
-            { "role": "scout", "tools": { "approval": ["create_document"] } },
+            { "role": "scout", "tools": {
+                "approval": ["create_document"], "enable": ["ask_user"] } },
             { "role": "jarvis" },
         ] })
         .to_string(),

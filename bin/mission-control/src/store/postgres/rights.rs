@@ -8,6 +8,8 @@ use crate::store::open::{OpenError, said};
 /// The program's tables. Those of the audit log are only added to.
 const TABLES: [(&str, &str); 25] = [
     ("_sqlx_migrations", "SELECT"),
+    ("approval_rule_uses", ALL),
+    ("approval_rules", ALL),
     ("audit", "SELECT, INSERT"),
     ("audit_reasons", "SELECT, INSERT"),
     ("audit_subjects", "SELECT, INSERT"),
