@@ -21,11 +21,11 @@ pub(super) fn input(
     provider: Provider,
     messages: &[Message],
     has_tools: bool,
-    is_own_server: bool,
+    takes_parts: bool,
 ) -> Value {
     // Outputs of parts are in OpenAI's reference (`FunctionAndCustomToolCallOutput`); other servers read
     // a text there.
-    let messages = results_as_text(for_tools(messages, has_tools), |_| is_own_server);
+    let messages = results_as_text(for_tools(messages, has_tools), |_| takes_parts);
     let mut input = Vec::new();
     let mut ids = CallIds::default();
     for message in messages.iter() {
