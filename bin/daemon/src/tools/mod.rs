@@ -27,6 +27,7 @@ mod refusal;
 mod reply;
 mod save_file;
 mod set;
+mod source_state;
 mod specs;
 
 use std::sync::Arc;
