@@ -83,8 +83,9 @@ impl RunContext<'_> {
                     progress.steps.extend(done.iter().map(report));
                     done.iter().for_each(|step| attempts.add(step));
                     let results = Box::pin(self.results(done)).await;
-                    let results = results
-                        .map_err(|error| self.attach(error, state.text_so_far(), &progress.steps))?;
+                    let results = results.map_err(|error| {
+                        self.attach(error, state.text_so_far(), &progress.steps)
+                    })?;
                     state.on_tool_results(results);
                 }
                 Next::Fail(FailReason::NoSummary) if typed.as_ref().is_none_or(Typed::is_lax) => {

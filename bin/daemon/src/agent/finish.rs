@@ -77,11 +77,7 @@ impl RunContext<'_> {
     }
 
     /// Stores the reply with the files that the agent has made.
-    async fn put_reply(
-        &self,
-        text: &str,
-        progress: &Progress,
-    ) -> Result<store::Stored, McError> {
+    async fn put_reply(&self, text: &str, progress: &Progress) -> Result<store::Stored, McError> {
         let put = async || {
             let files = self.files.saved().into_iter().filter_map(|file| file.file_id);
             let files = files.map(|file_id| FileRef { file_id }).collect();

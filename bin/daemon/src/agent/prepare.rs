@@ -352,7 +352,10 @@ mod tests {
         assert_eq!(newest(&thread[..3], "find it", &[]), None);
         assert_eq!(newest(&thread[..1], "find it", &[]), Some(0));
         assert_eq!((newest(&thread, "done", &[]), newest(&[], "x", &[])), (None, None));
-        assert_eq!((last(&thread, "find it", &[]), last(&thread, "and that", &[])), (None, Some(4)));
+        assert_eq!(
+            (last(&thread, "find it", &[]), last(&thread, "and that", &[])),
+            (None, Some(4))
+        );
         assert_eq!((last(&thread[..2], "done", &[]), last(&[], "x", &[])), (None, None));
     }
 }

@@ -97,7 +97,8 @@ pub(super) fn check(
             "{} files are too many: a message may bring {most} (WOMBAT_MAX_ATTACHMENTS)",
             files.len()
         );
-        let is_list = one_more.place.starts_with(LIST) && one_more.place[LIST.len()..].starts_with('.');
+        let is_list =
+            one_more.place.starts_with(LIST) && one_more.place[LIST.len()..].starts_with('.');
         let place = if is_list { LIST } else { &one_more.place };
         problems.entry(place.to_owned()).or_insert(why);
         return Ok(Vec::new());
@@ -170,7 +171,8 @@ fn one(file: GivenFile, problems: &mut BTreeMap<String, String>) -> Option<Given
 
 /// The parts of a `data:` URL in base64: media type and base64.
 pub(super) fn data_url(url: &str) -> Option<(String, String)> {
-    let rest = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).map(|_| &url[5..])?;
+    let rest =
+        url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).map(|_| &url[5..])?;
     let (head, data) = rest.split_once(',')?;
     let media_type = head.strip_suffix(";base64")?;
     let media_type = if media_type.is_empty() { "text/plain" } else { media_type };
@@ -211,11 +213,7 @@ mod tests {
             bytes: Bytes::from_static(b"hi"),
         };
         let stored = Given::Stored { file_id: "f1".to_owned() };
-        let expected = [
-            stored,
-            inline("a.txt", "text/plain"),
-            inline("b.txt", "text/plain"),
-        ];
+        let expected = [stored, inline("a.txt", "text/plain"), inline("b.txt", "text/plain")];
         assert_eq!((given.unwrap(), problems), (expected.to_vec(), BTreeMap::new()));
     }
 
@@ -237,7 +235,10 @@ mod tests {
             (json!([file("a", "text/plain", "a-_=")]), "attachments.0.data"),
             (json!([file("a", "text/plain", "not base64")]), "attachments.0.data"),
             (json!([file("a", "text/plain", "aGk="), file("b", "a/b", "?")]), "attachments.1.data"),
-            (json!([{ "file_id": "f" }, { "file_id": "f" }, { "file_id": "f" }, { "file_id": "f" }]), "attachments"),
+            (
+                json!([{ "file_id": "f" }, { "file_id": "f" }, { "file_id": "f" }, { "file_id": "f" }]),
+                "attachments",
+            ),
         ];
         for (attachments, place) in bad {
             let (_, problems) = read(attachments.clone());

@@ -125,11 +125,7 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     read.map_err(|error| {
         let is_too_large = std::error::Error::source(&error)
             .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-        if is_too_large {
-            too_large(limit, "")
-        } else {
-            malformed("the body is incomplete")
-        }
+        if is_too_large { too_large(limit, "") } else { malformed("the body is incomplete") }
     })
 }
 

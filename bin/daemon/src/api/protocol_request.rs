@@ -82,7 +82,11 @@ impl ProtocolRequest {
     ///
     /// # Errors
     /// All invalid fields at once; an unknown role; a run that cannot be resumed.
-    pub(super) async fn validate(mut self, app: &App, trace: &TraceId) -> Result<RunRequest, ApiError> {
+    pub(super) async fn validate(
+        mut self,
+        app: &App,
+        trace: &TraceId,
+    ) -> Result<RunRequest, ApiError> {
         let mut problems = BTreeMap::new();
         check_rest(app, self.body_bytes, attachments::base64_bytes(&self.attachments))?;
         let user = self.user().map_err(|error| problems.extend(error));

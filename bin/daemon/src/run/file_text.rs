@@ -76,7 +76,8 @@ fn utf16(bytes: &[u8]) -> Option<&'static Encoding> {
     if bytes.len() < 4 || !bytes.contains(&0) {
         return None;
     }
-    let zeros = |first: usize| bytes.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
+    let zeros =
+        |first: usize| bytes.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd) = (zeros(0), zeros(1));
     let (enough, none) = (bytes.len() / 20, bytes.len() / 1000);
     match (even, odd) {
@@ -88,7 +89,8 @@ fn utf16(bytes: &[u8]) -> Option<&'static Encoding> {
 
 /// Whether decoded bytes are text and no noise.
 fn is_text(text: &str) -> bool {
-    let is_odd = |c: &char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}') || *c == '\u{fffd}';
+    let is_odd =
+        |c: &char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}') || *c == '\u{fffd}';
     let odd = text.chars().filter(is_odd).count();
     !text.contains('\0') && odd * MAX_CONTROL_SHARE <= text.chars().count()
 }
@@ -109,8 +111,12 @@ mod tests {
         let lines = "a line of text\r\nand another\r\n";
         assert_eq!(text_of(&utf16(u16::to_le_bytes, lines), 100).unwrap(), lines);
         assert_eq!(text_of(&utf16(u16::to_be_bytes, lines), 100).unwrap(), lines);
-        assert_eq!(text_of(b"Gr\xf6\xdfe und Stra\xdfe, f\xfcr \xc4pfel", 100).unwrap(), "Größe und Straße, für Äpfel");
-        let (sjis, _, _) = encoding_rs::SHIFT_JIS.encode("東京の値段は高いです。ありがとうございます。");
+        assert_eq!(
+            text_of(b"Gr\xf6\xdfe und Stra\xdfe, f\xfcr \xc4pfel", 100).unwrap(),
+            "Größe und Straße, für Äpfel"
+        );
+        let (sjis, _, _) =
+            encoding_rs::SHIFT_JIS.encode("東京の値段は高いです。ありがとうございます。");
         assert!(text_of(&sjis, 100).unwrap().starts_with("東京の値段"));
         assert_eq!(text_of(b"", 100).unwrap(), "");
     }
@@ -118,7 +124,8 @@ mod tests {
     #[test]
     fn noise_is_no_text() {
         assert_eq!(text_of(b"PK\x03\x04\x00\x00\x00\x00\x08\x00", 100), None);
-        let noise: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let noise: Vec<u8> =
+            (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         assert_eq!(text_of(&noise, 1_000), None);
     }
 
@@ -127,9 +134,15 @@ mod tests {
         let text = "é".repeat(1_000);
         assert_eq!(text_of(text.as_bytes(), 1_000).unwrap(), text);
         let cut = text_of(text.as_bytes(), 999).unwrap();
-        assert_eq!(cut, format!("{}\n[cut: the first 999 characters of 2000 bytes]", "é".repeat(999)));
+        assert_eq!(
+            cut,
+            format!("{}\n[cut: the first 999 characters of 2000 bytes]", "é".repeat(999))
+        );
         let cut = text_of("値".repeat(1_000).as_bytes(), 10).unwrap();
-        assert_eq!(cut, format!("{}\n[cut: the first 10 characters of 3000 bytes]", "値".repeat(10)));
+        assert_eq!(
+            cut,
+            format!("{}\n[cut: the first 10 characters of 3000 bytes]", "値".repeat(10))
+        );
         let cut = text_of("😀".repeat(1_000).as_bytes(), 10).unwrap();
         assert!(cut.starts_with(&"😀".repeat(10)) && cut.contains("first 10 characters"), "{cut}");
     }

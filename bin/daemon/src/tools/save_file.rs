@@ -15,8 +15,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 const JSON: &str = "application/json";
 
 /// What an agent may write: text that is a file of its own, and that nothing runs.
-const MEDIA_TYPES: [&str; 5] =
-    ["text/csv", "text/markdown", JSON, "image/svg+xml", "text/plain"];
+const MEDIA_TYPES: [&str; 5] = ["text/csv", "text/markdown", JSON, "image/svg+xml", "text/plain"];
 
 pub(super) const TOOL: EnabledTool = EnabledTool {
     name: "save_file",

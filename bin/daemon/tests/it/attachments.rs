@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::harness::{World, message, refuses, says};
 
 /// A picture of one pixel.
-pub(crate) const PNG: &[u8] = b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\
+pub(crate) const PNG: &[u8] =
+    b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\
     \x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90\x77\x53\xde\x00\x00\x00\x0c\x49\x44\x41\
     \x54\x78\x9c\x63\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef\x00\x00\x00\x00\x49\
     \x45\x4e\x44\xae\x42\x60\x82";
@@ -54,12 +55,17 @@ async fn what_is_no_file_is_refused_before_anything_is_made() {
         (json!([text("a", b"1"), text("", b"1")]), 400, "attachments.1.name"),
         (json!([text(&"n".repeat(256), b"1")]), 400, "attachments.0.name"),
         (json!([text("a\nb", b"1")]), 400, "attachments.0.name"),
-        (json!([{ "name": "a", "media_type": "text/plain", "data": "ä" }]), 400, "attachments.0.data"),
+        (
+            json!([{ "name": "a", "media_type": "text/plain", "data": "ä" }]),
+            400,
+            "attachments.0.data",
+        ),
         (json!([text("a", &[b'x'; 60]), text("b", &[b'x'; 41])]), 413, ""),
         (json!([{ "file_id": "f" }]), 400, ""),
     ];
     for (attachments, status, field) in cases {
-        let body = message(json!({ "attachments": attachments, "task_id": null, "task_title": "T" }));
+        let body =
+            message(json!({ "attachments": attachments, "task_id": null, "task_title": "T" }));
         for path in ["/api/agents/send", "/api/agents/stream"] {
             let response = world.daemon.post(path, &body).send().await.unwrap();
             let got = response.status().as_u16();
@@ -91,7 +97,8 @@ async fn files_have_room_beside_the_limit_of_bodies() {
     let (status, answer) = world.daemon.send(&with(json!([zeros]))).await;
     assert_eq!(status, 200, "{answer}");
     // PHP writes each slash of base64 with a backslash before it.
-    let bytes: Vec<u8> = (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let bytes: Vec<u8> =
+        (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     let slashes = with(json!([inline("a.bin", "application/octet-stream", &bytes)])).to_string();
     let escaped = slashes.replace('/', "\\/");
     assert!(escaped.len() > slashes.len() + 100);
@@ -161,7 +168,10 @@ async fn a_file_that_the_provider_refuses_fails_no_run() {
     let world = World::new().await;
     let refused = refuses(400, "invalid_image", "The image data you provided is not valid.");
     world.model(vec![refused, says("I was not shown it")]).await;
-    let body = with(json!([inline("cat.png", "image/png", PNG), inline("a.txt", "text/plain", b"hi there")]));
+    let body = with(json!([
+        inline("cat.png", "image/png", PNG),
+        inline("a.txt", "text/plain", b"hi there")
+    ]));
     let (status, answer) = world.daemon.send(&body).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(used(&answer), ["named", "text"]);

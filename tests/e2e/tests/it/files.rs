@@ -33,7 +33,8 @@ impl World {
         for folder in ["workspace", "config"] {
             std::fs::create_dir(example.path().join(folder)).unwrap();
         }
-        let roles = json!({ "agents": [{ "role": "scout", "tools": { "enable": ["save_file"] } }] });
+        let roles =
+            json!({ "agents": [{ "role": "scout", "tools": { "enable": ["save_file"] } }] });
         std::fs::write(example.path().join("config/agent-config.json"), roles.to_string()).unwrap();
         let daemon = vec![
             ("LLM_PROVIDER", "openai".to_owned()),

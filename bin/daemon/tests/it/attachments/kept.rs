@@ -144,7 +144,8 @@ async fn files_by_id_count_for_the_limit_of_all_together() {
 #[tokio::test]
 async fn what_the_backend_does_not_take_is_told_before_the_run() {
     let (world, _) = world(json!({})).await;
-    let quota = json!({ "error": "full", "code": "quota_exceeded", "details": { "quota_bytes": 7 } });
+    let quota =
+        json!({ "error": "full", "code": "quota_exceeded", "details": { "quota_bytes": 7 } });
     let full = Mock::given(method("PUT")).and(path(format!("{MC}/files")));
     let full = full.respond_with(ResponseTemplate::new(413).set_body_json(quota));
     full.with_priority(1).mount(&world.backend).await;
@@ -159,16 +160,27 @@ async fn a_key_names_the_hashes_of_the_files() {
     let (world, files, journal) = journaled(&["files", "message_lookup"]).await;
     world.model(vec![refuses(400, "bad", "no"), says("seen")]).await;
     let cat = files.add("f1", "cat.png", "image/png", PNG);
-    assert_eq!(world.daemon.send(&keyed(json!([inline("a.txt", "text/plain", b"one")]))).await.0, 502);
+    assert_eq!(
+        world.daemon.send(&keyed(json!([inline("a.txt", "text/plain", b"one")]))).await.0,
+        502
+    );
     let recorded = journal.held().steps[&0].to_string();
-    assert!(recorded.contains(&sha256_hex(b"one")) && !recorded.contains(&base64(b"one")), "{recorded}");
-    for other in [json!([inline("a.txt", "text/plain", b"two")]), json!([]), json!([{ "file_id": cat["file_id"] }])] {
+    assert!(
+        recorded.contains(&sha256_hex(b"one")) && !recorded.contains(&base64(b"one")),
+        "{recorded}"
+    );
+    for other in [
+        json!([inline("a.txt", "text/plain", b"two")]),
+        json!([]),
+        json!([{ "file_id": cat["file_id"] }]),
+    ] {
         let (status, answer) = world.daemon.send(&keyed(other)).await;
         assert_eq!((status, &answer["code"]), (409, &json!("idempotency_conflict")), "{answer}");
     }
     // The same bytes are the same request, by id as well.
     let again = files.add("f2", "b.txt", "text/plain", b"one");
-    let (status, answer) = world.daemon.send(&keyed(json!([{ "file_id": again["file_id"] }]))).await;
+    let (status, answer) =
+        world.daemon.send(&keyed(json!([{ "file_id": again["file_id"] }]))).await;
     assert_eq!((status, used(&answer)), (200, vec!["text"]), "{answer}");
 }
 
@@ -185,8 +197,15 @@ async fn a_repetition_stores_nothing_again_and_finds_what_was_deleted() {
     assert!(asked(&world).await.contains("no longer available"));
     assert!(files.ids().is_empty());
     // A replayed answer lists them, too.
-    world.backend_says("GET", "/messages", 200, json!({ "items": [
-        { "id": "m1", "task_id": "t1", "content": "I was told", "actor_type": "agent" }] })).await;
+    world
+        .backend_says(
+            "GET",
+            "/messages",
+            200,
+            json!({ "items": [
+        { "id": "m1", "task_id": "t1", "content": "I was told", "actor_type": "agent" }] }),
+        )
+        .await;
     let (status, answer) = world.daemon.send(&body).await;
     assert_eq!((status, &answer["replayed"]), (200, &json!(true)), "{answer}");
     assert_eq!(used(&answer), ["gone"]);
@@ -225,7 +244,8 @@ async fn the_newest_files_of_the_thread_are_given_again_and_older_ones_named() {
     let world = World::with(&settings, features).await;
     let files = Files::mount(&world).await;
     world.model(vec![says("ok")]).await;
-    let file = |id: &str, text: &str| files.add(id, &format!("{id}.txt"), "text/plain", text.as_bytes());
+    let file =
+        |id: &str, text: &str| files.add(id, &format!("{id}.txt"), "text/plain", text.as_bytes());
     let said = |id: &str, actor: &str, content: &str, attachments: Vec<Value>| {
         json!({ "id": id, "task_id": "t1", "content": content, "actor_type": actor,
             "agent_role": "scout", "attachments": attachments })

@@ -42,6 +42,7 @@ async fn the_journal_has_its_hash_and_the_backend_its_bytes() {
     assert_eq!(status, 200, "{answer}");
     let steps = json!(journal.held().steps).to_string();
     assert!(steps.contains(&files.ids()[0]) && !steps.contains(&base64(PNG)), "{steps}");
-    let tool: Value = journal.held().steps.values().find(|step| step["kind"] == "tool").unwrap().clone();
+    let tool: Value =
+        journal.held().steps.values().find(|step| step["kind"] == "tool").unwrap().clone();
     assert_eq!(tool["payload"]["files"][0]["media_type"], "image/png", "{tool}");
 }
