@@ -9,7 +9,7 @@ use mc_client::error::McError;
 use mc_client::steps::KnownFile;
 use wombat_core::untrusted::break_control_tokens;
 
-use crate::agent::context::RunContext;
+use super::context::RunContext;
 use crate::run::attachments::{stored, used};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::file_text::text_of;
@@ -26,7 +26,7 @@ const LEAST_CHARS: usize = 200;
 
 impl RunContext<'_> {
     /// The newest turn of the conversation, with the files that came with it.
-    pub(in crate::agent) async fn with_attachments(
+    pub(super) async fn with_attachments(
         &self,
         newest: String,
         attachments: &[KnownFile],
@@ -95,7 +95,7 @@ impl RunContext<'_> {
     /// After a provider has refused the conversation, which may be for its files (a broken picture, more
     /// pages than fit): names them in the place of what models got of them, first pictures and documents,
     /// then texts. Whether there was anything.
-    pub(in crate::agent) fn withhold_files(&self, error: &RunError, state: &mut RunState) -> bool {
+    pub(super) fn withhold_files(&self, error: &RunError, state: &mut RunState) -> bool {
         use LlmErrorKind::{ContextTooLong, InvalidRequest, Rejected};
         if !matches!(error.kind, RunErrorKind::Llm(ContextTooLong | InvalidRequest | Rejected, _)) {
             return false;

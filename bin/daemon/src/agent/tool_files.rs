@@ -7,8 +7,8 @@ use mc_client::error::McError;
 use mc_client::files::sha256_hex;
 use mc_client::steps::KnownFile;
 
-use crate::agent::context::RunContext;
-use crate::agent::journal::ToolStep;
+use super::context::RunContext;
+use super::journal::ToolStep;
 use crate::run::attachments::{known, used};
 use crate::run::error::RunError;
 use crate::run::state_machine::ToolResult;
@@ -19,7 +19,7 @@ const TOO_MANY: &str = "the tools of this run have given more files than can be 
 
 impl RunContext<'_> {
     /// Keeps the files of a result. One that the backend does not take serves this attempt only.
-    pub(in crate::agent) async fn keep_files(&self, files: &[ToolFile]) -> Vec<KnownFile> {
+    pub(super) async fn keep_files(&self, files: &[ToolFile]) -> Vec<KnownFile> {
         let mut kept = Vec::with_capacity(files.len());
         for file in files {
             let ToolFile { name, media_type, bytes } = file;
@@ -50,10 +50,7 @@ impl RunContext<'_> {
     }
 
     /// The results of a turn's calls, with their files.
-    pub(in crate::agent) async fn results(
-        &self,
-        steps: Vec<ToolStep>,
-    ) -> Result<Vec<ToolResult>, RunError> {
+    pub(super) async fn results(&self, steps: Vec<ToolStep>) -> Result<Vec<ToolResult>, RunError> {
         let mut results = Vec::with_capacity(steps.len());
         for step in steps {
             self.note_saved(&step);
@@ -76,7 +73,7 @@ impl RunContext<'_> {
 
     /// Stores the files that the agent has made once more: the backend keeps those that no message has for
     /// a day only, and a person may take longer to decide.
-    pub(in crate::agent) async fn save_again(&self) -> Result<(), McError> {
+    pub(super) async fn save_again(&self) -> Result<(), McError> {
         let all = self.files.inner().saved.clone();
         for (at, (file, content)) in all.into_iter().enumerate() {
             let stored = self.client.put_file(&file.name, &file.media_type, content).await?;
