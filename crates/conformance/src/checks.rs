@@ -6,6 +6,7 @@ pub(crate) mod capabilities;
 mod endpoint_access;
 pub(crate) mod errors;
 pub(crate) mod events;
+pub(crate) mod files;
 mod handing_on;
 pub(crate) mod heartbeat_standup;
 pub(crate) mod idempotency;

@@ -31,6 +31,9 @@ const MAX_CHAIN: usize = 100;
 /// The longest key of a run.
 const MAX_RUN_KEY: usize = 200;
 
+/// How many files a message may have.
+const MAX_ATTACHMENTS: usize = 100;
+
 pub(super) async fn list_tasks(
     State(app): State<App>,
     tenant: Tenant,
@@ -106,6 +109,9 @@ pub(super) async fn create_message(
     let new = body.value;
     require_filled(&[("task_id", &new.task_id), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
+    if new.attachments.len() > MAX_ATTACHMENTS {
+        return Err(ApiError::field("attachments", "are more than 100"));
+    }
     if new.tool_request_id.is_some()
         && matches!(
             (&writer.tenant, new.actor_type),

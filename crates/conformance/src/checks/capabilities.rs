@@ -15,6 +15,7 @@ const KNOWN: [&str; 22] = [
     "agent_mentions",
     "tasks_update",
     "documents_list",
+    "files",
     "notifications",
     "notifications_dispatch",
     "notifications_fail",
