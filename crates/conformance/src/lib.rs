@@ -24,7 +24,7 @@ use shown::counted;
 
 use crate::checks::{
     audit, auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
-    limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
+    decisions, limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -105,6 +105,7 @@ chapters! {
     "journal" => journal,
     "runs" => run_stream,
     "orphans" => orphans,
+    "decisions" => decisions,
     "limits" => limits,
     "audit" => audit,
     "everywhere" => invariants,
