@@ -6,13 +6,11 @@
 
 mod actions;
 mod approvals;
-mod decide;
-mod edits;
-mod questions;
-mod rules;
 mod columns;
 mod compose;
+mod decide;
 mod documents;
+mod edits;
 mod forms;
 mod guard;
 mod login;
@@ -20,6 +18,8 @@ mod markup;
 mod notices;
 mod overview;
 mod panels;
+mod questions;
+mod rules;
 mod thread;
 mod timeline;
 mod totals;

@@ -5,7 +5,9 @@
 mod endpoints;
 mod operation;
 
-use mc_client::{approval_rules, audit, budgets, deltas, leases, orphans, runs, tool_requests, tools, types};
+use mc_client::{
+    approval_rules, audit, budgets, deltas, leases, orphans, runs, tool_requests, tools, types,
+};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 

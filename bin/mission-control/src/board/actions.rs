@@ -9,8 +9,8 @@ use serde::Deserialize as _;
 use serde_json::json;
 
 use super::forms::own_form;
-use super::viewer::Viewer;
 use super::markup;
+use super::viewer::Viewer;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::{is_role, mentioned_roles};

@@ -98,7 +98,9 @@ impl Place<'_> {
         post(out, "/decide")?;
         hidden(out, self.token, self.user, id)?;
         match self.task {
-            Some(task) => write!(out, "<input type=\"hidden\" name=\"task\" value=\"{}\">", Esc(task)),
+            Some(task) => {
+                write!(out, "<input type=\"hidden\" name=\"task\" value=\"{}\">", Esc(task))
+            }
             None => Ok(()),
         }
     }

@@ -81,8 +81,9 @@ async fn read(
         }
         Some("edited") => {
             let text = field("arguments").unwrap_or_default().to_owned();
-            let arguments = serde_json::from_str(&text)
-                .map_err(|error| ApiError::field("arguments", &format!("must be a JSON object: {error}")))?;
+            let arguments = serde_json::from_str(&text).map_err(|error| {
+                ApiError::field("arguments", &format!("must be a JSON object: {error}"))
+            })?;
             Ok((Decide { edited: Some(Edited { arguments }), ..approved() }, Some(text)))
         }
         Some("always") => Ok((Decide { rule: Some(rule(&field)?), ..approved() }, None)),

@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn json_gets_lines_and_keeps_its_values() {
-        let sent = r#"{ "a":[1,{"b" : "x, {\"y\\\": z"}],"n":12345678901234567890123, "o": {}, "l":[ ]}"#;
+        let sent =
+            r#"{ "a":[1,{"b" : "x, {\"y\\\": z"}],"n":12345678901234567890123, "o": {}, "l":[ ]}"#;
         let lines = "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x, {\\\"y\\\\\\\": z\"\n    }\n  ],\n  \"n\": 12345678901234567890123,\n  \"o\": {},\n  \"l\": []\n}";
         assert_eq!(spaced(sent), lines);
         let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();

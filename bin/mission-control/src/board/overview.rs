@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
-use mc_client::budgets::Budget;
 use mc_client::approval_rules::ApprovalRule;
+use mc_client::budgets::Budget;
 use mc_client::types::{Document, Page};
 
 use super::markup::place::at;

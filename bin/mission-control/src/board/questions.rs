@@ -90,13 +90,18 @@ mod tests {
         assert!(html.contains("<textarea") && html.contains("What fits"), "{html}");
         let html = page(json!({ "question": "Else?" }));
         assert!(html.contains("value=\"answered\"") && !html.contains("What fits"), "{html}");
-        assert!(!html.contains("value=\"approved\"") && html.contains("value=\"denied\""), "{html}");
+        assert!(
+            !html.contains("value=\"approved\"") && html.contains("value=\"denied\""),
+            "{html}"
+        );
     }
 
     #[test]
     fn nothing_from_outside_is_markup() {
         let hostile = "<script>alert('x')</script>\"&";
-        for more in [json!({ "options": [hostile, "b"] }), json!({ "schema": { "title": hostile } })] {
+        for more in
+            [json!({ "options": [hostile, "b"] }), json!({ "schema": { "title": hostile } })]
+        {
             let mut arguments = json!({ "question": hostile });
             arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let html = page(arguments);

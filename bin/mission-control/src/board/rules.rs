@@ -44,7 +44,11 @@ fn one(out: &mut String, user: &str, token: &str, rule: &ApprovalRule) -> fmt::R
     out.push(' ');
     post(out, "/revoke")?;
     hidden(out, token, user, &rule.id)?;
-    write!(out, "<button aria-label=\"Take back the rule for {}\">Take back</button></form>", Esc(&rule.tool))
+    write!(
+        out,
+        "<button aria-label=\"Take back the rule for {}\">Take back</button></form>",
+        Esc(&rule.tool)
+    )
 }
 
 #[cfg(test)]

@@ -66,7 +66,8 @@ impl Thread<'_> {
             Ok(())
         })?;
         if !self.waiting.is_empty() {
-            let page = approvals::Place { user: self.user, token: self.token, task: Some(&task.id) };
+            let page =
+                approvals::Place { user: self.user, token: self.token, task: Some(&task.id) };
             approvals::approvals(out, page, self.waiting, false)?;
         }
         documents::list_of(out, self.user, self.documents)?;

@@ -109,7 +109,10 @@ impl Endpoint {
         self.method == "post"
             && self.body.is_some_and(|body| {
                 body.starts_with("Create")
-                    || matches!(body, "LeaseRequest" | "RecordAct" | "Reserve" | "Usage" | "UseRule")
+                    || matches!(
+                        body,
+                        "LeaseRequest" | "RecordAct" | "Reserve" | "Usage" | "UseRule"
+                    )
             })
     }
 
@@ -132,9 +135,15 @@ impl Endpoint {
 
 /// All endpoints, in the order of the document.
 pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    [&objects::ENDPOINTS[..], &notifications::ENDPOINTS, &runs::ENDPOINTS, &control::ENDPOINTS, &decisions::ENDPOINTS]
-        .into_iter()
-        .flatten()
+    [
+        &objects::ENDPOINTS[..],
+        &notifications::ENDPOINTS,
+        &runs::ENDPOINTS,
+        &control::ENDPOINTS,
+        &decisions::ENDPOINTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Links of OpenAPI, for what one endpoint creates and another takes: from, to, the parameter there,

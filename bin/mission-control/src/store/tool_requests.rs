@@ -119,8 +119,8 @@ pub async fn insert(
             tool_request_id: Some(made.id.clone()),
             ..CreateMessage::default()
         };
-        let asks = new.asked_by.as_ref().map_or(role, |asker| &*asker.role);
-        messages::insert(tx, user_id, Author::Agent(asks), &message).await?;
+        // In the session's name: who asks for another role does not speak as that one.
+        messages::insert(tx, user_id, Author::Agent(role), &message).await?;
     }
     Ok(made)
 }

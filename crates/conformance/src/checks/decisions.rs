@@ -60,7 +60,8 @@ async fn call(w: &World) -> Result<Asked, NotPassed> {
     let amount = json!({ "type": "number", "maximum": 100 });
     let parameters =
         json!({ "type": "object", "required": ["amount"], "properties": { "amount": amount } });
-    ask(w, json!({ "tool": "refund", "arguments": { "amount": 40 }, "parameters": parameters })).await
+    ask(w, json!({ "tool": "refund", "arguments": { "amount": 40 }, "parameters": parameters }))
+        .await
 }
 
 /// The request has this status still, or by now.
@@ -79,19 +80,36 @@ fn says_what(answer: &Answer, code: &str) -> Result<(), NotPassed> {
 }
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
-    let sentence = "A question is stored with the agent's message that asks it, which has its tool_request_id";
-    suite.check("question", &["decisions", "tool_requests", "messages_list"], sentence, asked_in_thread).await;
+    let sentence =
+        "A question is stored with the agent's message that asks it, which has its tool_request_id";
+    suite
+        .check(
+            "question",
+            &["decisions", "tool_requests", "messages_list"],
+            sentence,
+            asked_in_thread,
+        )
+        .await;
     let sentence = "POST /tool-requests/{id}/decision {answer}: what does not fit is 400 answer_mismatch with details.errors, and the question stays pending";
     suite.check("answer", &DECISIONS, sentence, answered).await;
     let sentence = "A decided request is 409 already_decided, but for the same Idempotency-Key and body, which are answered as before";
     suite.check("decided-once", &DECISIONS, sentence, once).await;
-    let sentence = "edited.arguments are checked against parameters, and kept beside the requested ones";
+    let sentence =
+        "edited.arguments are checked against parameters, and kept beside the requested ones";
     suite.check("edited", &DECISIONS, sentence, edited).await;
     let sentence = "A person's message on the task answers the only question there, unless it does not fit; one that names a question and does not fit it is 400, and is not stored";
-    suite.check("answered-by-message", &["decisions", "tool_requests", "messages_list"], sentence, by_message).await;
+    suite
+        .check(
+            "answered-by-message",
+            &["decisions", "tool_requests", "messages_list"],
+            sentence,
+            by_message,
+        )
+        .await;
     let sentence = "An agent may answer its own session's questions, nothing else: 403";
     suite.check("agents", &DECISIONS, sentence, agents).await;
-    let sentence = "A question whose time is over is expired, and its session is notified as of a decision";
+    let sentence =
+        "A question whose time is over is expired, and its session is notified as of a decision";
     let features = ["decisions", "tool_requests", "notifications", "notifications_dispatch"];
     suite.check("expired", &features, sentence, expired).await;
     let sentence = "POST /approval-rules/{id}/uses: 200 for a call that fits, whose repeat is answered the same; 409 rule_void with details.reason used_up or revoked after that";
@@ -99,7 +117,9 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
     let sentence = "A rule's when is checked when it is written: 400";
     suite.check("rule-form", &["approval_rules"], sentence, rule_form).await;
     let sentence = "rule within a decision makes one of the request's role and tool";
-    suite.check("rule-of-a-decision", &["decisions", "approval_rules"], sentence, rule_within).await;
+    suite
+        .check("rule-of-a-decision", &["decisions", "approval_rules"], sentence, rule_within)
+        .await;
 }
 
 async fn asked_in_thread(w: &World) -> Verdict {
@@ -123,7 +143,11 @@ async fn answered(w: &World) -> Verdict {
     let refused = person.post(&asked.decision(), json!({ "answer": "Green" })).await?;
     says_what(&refused, "answer_mismatch")?;
     has_status(w, &asked, "pending").await?;
-    w.person(&w.two).await?.post(&asked.decision(), json!({ "answer": "Red" })).await?.fails(404)?;
+    w.person(&w.two)
+        .await?
+        .post(&asked.decision(), json!({ "answer": "Red" }))
+        .await?
+        .fails(404)?;
     person.post(&asked.decision(), json!({ "answer": " dark BLUE " })).await?.ok()?;
     let found = has_status(w, &asked, "answered").await?;
     found.has_fields(&[("answer", json!("Dark blue"))])?;
@@ -142,7 +166,10 @@ async fn once(w: &World) -> Verdict {
     let again = person.post(&asked.decision(), red.clone()).await?;
     ensure(first.ok()? == again.ok()?, || format!("expected {}, got {}", first.text, again.text))?;
     let other = w.person(&w.one).await?.with("idempotency-key", key);
-    other.post(&asked.decision(), json!({ "answer": "Dark blue" })).await?.fails_with(409, "already_decided")?;
+    other
+        .post(&asked.decision(), json!({ "answer": "Dark blue" }))
+        .await?
+        .fails_with(409, "already_decided")?;
     w.person(&w.one).await?.post(&asked.decision(), red).await?.fails_with(409, "already_decided")
 }
 
@@ -195,7 +222,10 @@ async fn agents(w: &World) -> Verdict {
     let agent = w.agent(&w.one);
     agent.post(&call.decision(), json!({ "status": "approved" })).await?.fails(403)?;
     agent.post(&asked.decision(), json!({ "status": "denied" })).await?.fails(403)?;
-    let other = w.agent_as(&w.one, "conformance-other").post(&asked.decision(), json!({ "answer": "Red" })).await?;
+    let other = w
+        .agent_as(&w.one, "conformance-other")
+        .post(&asked.decision(), json!({ "answer": "Red" }))
+        .await?;
     other.fails_as_one_of(&[403, 404])?;
     has_status(w, &asked, "pending").await?;
     agent.post(&asked.decision(), json!({ "answer": "Red" })).await?.ok()?;
@@ -206,7 +236,8 @@ async fn agents(w: &World) -> Verdict {
 
 async fn expired(w: &World) -> Verdict {
     let arguments = json!({ "question": "Still there?" });
-    let soon = json!({ "kind": "question", "tool": "ask_user", "arguments": arguments, "ttl_secs": 1 });
+    let soon =
+        json!({ "kind": "question", "tool": "ask_user", "arguments": arguments, "ttl_secs": 1 });
     let (asked, begun) = (ask(w, soon).await?, Instant::now());
     let service = w.service()?;
     let delivery = loop {
@@ -255,7 +286,9 @@ async fn rule(w: &World) -> Verdict {
     made.created()?;
     let id = made.text_at("id")?.to_owned();
     let uses = format!("/approval-rules/{id}/uses");
-    let listed = agent.all(&format!("/approval-rules?role={}&tool=refund&limit=200", crate::token::ROLE)).await?;
+    let listed = agent
+        .all(&format!("/approval-rules?role={}&tool=refund&limit=200", crate::token::ROLE))
+        .await?;
     ensure(listed.iter().any(|one| one["id"] == id.as_str()), || {
         "expected the rule in the list, got one without it".to_owned()
     })?;
@@ -308,7 +341,8 @@ async fn rule_within(w: &World) -> Verdict {
     for own in ["role", "tool"] {
         rule.as_object_mut().map(|fields| fields.remove(own));
     }
-    let decided = person.post(&asked.decision(), json!({ "status": "approved", "rule": rule })).await?;
+    let decided =
+        person.post(&asked.decision(), json!({ "status": "approved", "rule": rule })).await?;
     decided.ok()?;
     let listed = person.all("/approval-rules?tool=refund&limit=200").await?;
     let made = listed.iter().find(|one| one["tool_request_id"] == asked.made.body["id"]);
