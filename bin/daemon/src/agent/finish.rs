@@ -17,8 +17,8 @@ use crate::run::attachments::saved;
 use crate::run::error::{Produced, RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::output::Output;
-use crate::tools::Mentions;
 use crate::run::request::RunKind;
+use crate::tools::Mentions;
 
 /// What a conversation has produced so far.
 #[derive(Default)]

@@ -6,10 +6,11 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 use mc_client::types::{Document, Message, Page, Task};
 
-use super::markup::{Esc, FULL, Short, Time, header, live, page, prose, section};
 use super::attachments::Attachments;
-use super::{compose, documents, panels};
+use super::markup::{Esc, FULL, Short, Time, header, live, page, prose, section};
+use super::{approvals, compose, documents, panels};
 use crate::store::board::{NotificationRow, RunRow};
+use crate::store::waiting::Waiting;
 
 /// One task: its messages and documents.
 pub(super) struct Thread<'a> {
@@ -20,6 +21,8 @@ pub(super) struct Thread<'a> {
     /// The roles that are offered to write to.
     pub(super) roles: &'a [String],
     pub(super) task: &'a Task,
+    /// What waits for a person on it.
+    pub(super) waiting: &'a [Waiting],
     pub(super) messages: &'a Page<Message>,
     /// Of the files in them those that are there no more.
     pub(super) gone: &'a HashSet<String>,
@@ -66,6 +69,11 @@ impl Thread<'_> {
             out.extend(shown.into_iter().rev());
             Ok(())
         })?;
+        if !self.waiting.is_empty() {
+            let page =
+                approvals::Place { user: self.user, token: self.token, task: Some(&task.id) };
+            approvals::approvals(out, page, self.waiting, false)?;
+        }
         documents::list_of(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
         panels::notifications(out, self.user, self.token, self.notifications, self.asked_at)?;
@@ -89,8 +97,13 @@ impl Thread<'_> {
             Some("user") => ("user", self.user),
             Some(_) | None => ("agent", message.agent_role.as_deref().unwrap_or("agent")),
         };
+        let mark = match (&message.tool_request_id, kind) {
+            (None, _) => "",
+            (Some(_), "user") => " <span class=\"tag\">answer</span>",
+            (Some(_), _) => " <span class=\"tag\">question</span>",
+        };
         let mut out = format!(
-            "<article class=\"{kind}\"><h3>{} {}</h3><div class=\"text\">{}</div>",
+            "<article class=\"{kind}\"><h3>{} {}{mark}</h3><div class=\"text\">{}</div>",
             Short(who),
             Time(message.created_at),
             prose(&message.content)

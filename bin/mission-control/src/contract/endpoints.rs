@@ -1,6 +1,7 @@
 //! The contract's endpoints.
 
 mod control;
+mod decisions;
 mod files;
 mod notifications;
 mod objects;
@@ -116,7 +117,10 @@ impl Endpoint {
         self.method == "post"
             && self.body.is_some_and(|body| {
                 body.starts_with("Create")
-                    || matches!(body, "LeaseRequest" | "RecordAct" | "Reserve" | "Usage")
+                    || matches!(
+                        body,
+                        "LeaseRequest" | "RecordAct" | "Reserve" | "Usage" | "UseRule"
+                    )
             })
     }
 
@@ -139,14 +143,21 @@ impl Endpoint {
 
 /// All endpoints, in the order of the document.
 pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    [&objects::ENDPOINTS[..], &files::ENDPOINTS, &notifications::ENDPOINTS, &runs::ENDPOINTS, &control::ENDPOINTS]
-        .into_iter()
-        .flatten()
+    [
+        &objects::ENDPOINTS[..],
+        &files::ENDPOINTS,
+        &notifications::ENDPOINTS,
+        &runs::ENDPOINTS,
+        &control::ENDPOINTS,
+        &decisions::ENDPOINTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Links of OpenAPI, for what one endpoint creates and another takes: from, to, the parameter there,
 /// where the value is found.
-pub(super) const LINKS: [(&str, &str, &str, &str); 15] = [
+pub(super) const LINKS: [(&str, &str, &str, &str); 18] = [
     ("create_task", "get_task", "id", "$response.body#/id"),
     ("create_task", "update_task", "id", "$response.body#/id"),
     ("create_document", "get_document", "id", "$response.body#/id"),
@@ -160,6 +171,9 @@ pub(super) const LINKS: [(&str, &str, &str, &str); 15] = [
     ("take_turn", "free_turn", "id", "$response.body#/lease_id"),
     ("create_tool_request", "get_tool_request", "id", "$response.body#/id"),
     ("create_tool_request", "decide_tool_request", "id", "$response.body#/id"),
+    ("create_tool_request", "decide", "id", "$response.body#/id"),
+    ("create_approval_rule", "use_approval_rule", "id", "$response.body#/id"),
+    ("create_approval_rule", "revoke_approval_rule", "id", "$response.body#/id"),
     ("put_run", "get_run", "run_key", "$response.body#/run_key"),
     ("put_run", "cancel_run", "run_key", "$response.body#/run_key"),
 ];

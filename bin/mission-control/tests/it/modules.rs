@@ -6,6 +6,7 @@ mod attachments;
 mod audit;
 mod auth;
 mod board;
+mod board_decisions;
 mod bounds;
 mod budgets;
 mod children;
