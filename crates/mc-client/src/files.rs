@@ -125,7 +125,10 @@ async fn bytes_of(caller: &Caller, file: &FileMeta, max_bytes: usize) -> Result<
     let wrong = |cause: String| Err(McError::BadAnswer { cause });
     let most = u64::try_from(max_bytes).unwrap_or(u64::MAX);
     if file.size > most {
-        return wrong(format!("the file has {} bytes, of which at most {most} are read", file.size));
+        return wrong(format!(
+            "the file has {} bytes, of which at most {most} are read",
+            file.size
+        ));
     }
     let mut call = Call::get(&path(&["files", &file.file_id])).accept("*/*");
     // A file may be a page.

@@ -26,7 +26,12 @@ fn what_is_declared_stays_where_the_bytes_do_not_contradict() {
         ("application/x-foo", "a.foo", b"words", "application/x-foo"),
         ("application/x-foo", "a.foo", NOISE, "application/x-foo"),
         ("application/json", "a", b"{ not json", "application/json"),
-        ("application/vnd.oasis.opendocument.text", "a.odt", ZIP, "application/vnd.oasis.opendocument.text"),
+        (
+            "application/vnd.oasis.opendocument.text",
+            "a.odt",
+            ZIP,
+            "application/vnd.oasis.opendocument.text",
+        ),
         ("audio/mpegurl", "a.m3u", b"#EXTM3U\n", "audio/mpegurl"),
         ("text/plain", "latin1.txt", b"caf\xe9", "text/plain"),
         ("text/plain", "wide.txt", b"\xff\xfea\0b\0", "text/plain"),
@@ -49,7 +54,12 @@ fn what_the_bytes_contradict_is_replaced() {
         ("image/png", "a.png", NOISE, UNKNOWN),
         ("text/plain", "a.txt", NOISE, UNKNOWN),
         ("application/pdf", "a.pdf", ZIP, "application/zip"),
-        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "a.docx", b"words", "text/plain"),
+        (
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            "a.docx",
+            b"words",
+            "text/plain",
+        ),
     ]);
 }
 
