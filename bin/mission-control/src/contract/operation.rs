@@ -83,7 +83,8 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
     let content = match endpoint.answer {
         Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
         Answer::Bytes(schema) => json!({
-            "application/json": { "schema": reference(schema) }, "*/*": { "schema": {} }
+            // A file may be JSON itself.
+            "application/json": { "schema": { "anyOf": [reference(schema), {}] } }, "*/*": { "schema": {} }
         }),
         ref answer => json_content(&schema_of(answer)),
     };
