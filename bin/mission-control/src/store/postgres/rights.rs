@@ -6,7 +6,7 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. Those of the audit log are only added to.
-const TABLES: [(&str, &str); 25] = [
+const TABLES: [(&str, &str); 27] = [
     ("_sqlx_migrations", "SELECT"),
     ("approval_rule_uses", ALL),
     ("approval_rules", ALL),
