@@ -6,6 +6,7 @@
 
 mod actions;
 mod approvals;
+mod attachments;
 mod columns;
 mod compose;
 mod documents;
@@ -16,6 +17,7 @@ mod markup;
 mod notices;
 mod overview;
 mod panels;
+mod parts;
 mod thread;
 mod timeline;
 mod totals;
@@ -32,6 +34,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, header};
+use mc_client::types::Message;
 
 use self::viewer::{Viewer, record_view};
 use crate::app::App;
@@ -39,7 +42,7 @@ use crate::auth::Listener;
 use crate::demo;
 use crate::error::ApiError;
 use crate::extract::{Id, Params};
-use crate::routes::events;
+use crate::routes::{events, files};
 use crate::store::{Scope, stamp};
 
 /// The most messages of a thread.
@@ -60,6 +63,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/", get(overview))
         .route("/tasks/{id}", get(task))
         .route("/documents/{id}", get(document))
+        .route("/files/{id}", get(file))
         .route("/runs/{id}", get(run))
         .route("/tool-requests/{id}/arguments", get(arguments))
         .route("/live", get(live))
@@ -67,6 +71,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/decide", post(actions::decide))
         .route("/requeue", post(actions::requeue))
         .route("/cancel", post(actions::cancel))
+        .route("/delete-file", post(actions::delete_file))
         .route("/assets/{name}", get(asset))
         .route("/logout", post(login::log_out));
     let router = if app.login.has_password() {
@@ -142,13 +147,16 @@ async fn task(
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
     let user = viewer.shown(user_of(&params))?;
+    let messages = app.store.messages(user, &id, THREAD, None).await?;
+    let files = messages.items.iter().flat_map(Message::files);
     let page = thread::Thread {
         user,
         may_choose: viewer.may_choose(),
         token: &forms::token(&app, &viewer)?,
         roles: &roles(&app, &viewer, user).await?,
         task: &app.store.task(user, &id).await?,
-        messages: &app.store.messages(user, &id, THREAD, None).await?,
+        gone: &app.store.gone_files(user, files).await?,
+        messages: &messages,
         documents: &app.store.documents(user, Some(&id), None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, Some(&id)).await?,
         asked_at: asked_at(&app),
@@ -169,6 +177,20 @@ async fn document(
     let document = app.store.document(user, &id).await?;
     record_view(&app, &viewer, user, &headers, Some(("document", &id))).await?;
     Ok(Html(documents::document(user, &document)))
+}
+
+/// A file, to be saved.
+async fn file(
+    State(app): State<App>,
+    viewer: Viewer,
+    headers: HeaderMap,
+    Id(id): Id,
+    Query(params): Params,
+) -> Result<Response, ApiError> {
+    let user = viewer.shown(user_of(&params))?;
+    let file = app.store.file(user, &id).await?;
+    record_view(&app, &viewer, user, &headers, Some(("file", &id))).await?;
+    files::download(&app.store, file)
 }
 
 async fn run(

@@ -19,6 +19,8 @@ use self::operation::operation;
     types::UpdateTask,
     types::Message,
     types::CreateMessage,
+    types::FileMeta,
+    types::FileRef,
     types::Document,
     types::CreateDocument,
     types::Notification,
@@ -104,6 +106,7 @@ pub fn document() -> Value {
     let post = &mut schemas["PostDeltas"]["properties"];
     post["seq"]["minimum"] = json!(1);
     post["events"]["maxItems"] = json!(mc_client::deltas::MAX_EVENTS);
+    schemas["CreateMessage"]["properties"]["attachments"]["maxItems"] = json!(100);
     let mut paths = Map::new();
     for endpoint in endpoints() {
         let prefix = if endpoint.path.starts_with("/api/") { "" } else { "/api/mission-control" };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::request::Parts;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -43,14 +43,7 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _app: &App) -> Result<Self, ApiError> {
-        let coding = request.headers().get(header::CONTENT_ENCODING);
-        if coding.is_some_and(|coding| coding != "identity") {
-            return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "the body must not be compressed: leave Content-Encoding out",
-            ));
-        }
+        refuse_coding(request.headers())?;
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_json =
             kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/json"));
@@ -84,6 +77,16 @@ impl<T: DeserializeOwned, const MAX: usize> FromRequest<App> for Body<T, MAX> {
         let value = deserialize(&raw, "")?;
         Ok(Self { bytes, raw, value })
     }
+}
+
+/// Refuses a body that is compressed.
+pub(crate) fn refuse_coding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let coding = headers.get(header::CONTENT_ENCODING);
+    if coding.is_none_or(|coding| coding == "identity") {
+        return Ok(());
+    }
+    let text = "the body must not be compressed: leave Content-Encoding out";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", text))
 }
 
 /// Deserialises JSON. `under` is prefixed to the name of a field that is wrong.

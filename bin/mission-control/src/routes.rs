@@ -8,6 +8,7 @@ pub(crate) mod decisions;
 mod deltas;
 mod dispatch;
 pub(crate) mod events;
+pub(crate) mod files;
 mod heartbeat_standup;
 mod leases;
 pub(crate) mod metrics;
@@ -41,7 +42,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 23] = [
+const FEATURES: [&str; 24] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -49,6 +50,7 @@ const FEATURES: [&str; 23] = [
     "user_messages",
     "tasks_update",
     "documents_list",
+    "files",
     "notifications",
     "notifications_dispatch",
     "heartbeat",
@@ -79,6 +81,8 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/messages", get(objects::list_messages).post(objects::create_message))
         .route("/documents", get(objects::list_documents).post(objects::create_document))
         .route("/documents/{id}", get(objects::get_document))
+        .route("/files", put(files::put))
+        .route("/files/{id}", get(files::get).delete(files::delete))
         .route(
             "/notifications",
             get(objects::list_notifications).post(objects::create_notification),

@@ -6,6 +6,7 @@ pub(crate) mod capabilities;
 mod endpoint_access;
 pub(crate) mod errors;
 pub(crate) mod events;
+pub(crate) mod files;
 pub(crate) mod heartbeat_standup;
 pub(crate) mod idempotency;
 pub(crate) mod invariants;

@@ -23,7 +23,7 @@ use serde_json::json;
 use shown::counted;
 
 use crate::checks::{
-    audit, auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
+    audit, auth, capabilities, errors, events, files, heartbeat_standup, idempotency, invariants, journal,
     limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
 };
 use crate::report::Report;
@@ -99,6 +99,7 @@ chapters! {
     "idempotency" => idempotency,
     "paging" => paging,
     "objects" => objects,
+    "files" => files,
     "queue" => queue,
     "events" => events,
     "wake" => heartbeat_standup,

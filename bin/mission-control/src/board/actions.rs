@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::forms::own_form;
 use super::viewer::Viewer;
-use super::{approvals, markup};
+use super::{approvals, markup, parts};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::{is_role, mentioned_roles};
@@ -76,6 +76,18 @@ pub(super) async fn requeue(
     Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
+/// A person deletes a file.
+pub(super) async fn delete_file(
+    State(app): State<App>,
+    viewer: Viewer,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Action { user, id, form } = action(&app, &viewer, request).await?;
+    app.store.delete_file(viewer.scope(&user), &id).await?;
+    let task = form.get("task").map(|task| task.trim()).unwrap_or_default();
+    Ok(Redirect::to(&markup::task_link(&user, task)).into_response())
+}
+
 /// A person cancels a run.
 pub(super) async fn cancel(
     State(app): State<App>,
@@ -94,7 +106,11 @@ pub(super) async fn write(
     viewer: Viewer,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Action { user, form, .. } = action(&app, &viewer, request).await?;
+    let (form, files) = match parts::has_parts(&request) {
+        true => parts::own_form(&app, &viewer, request).await?,
+        false => (own_form(&app, &viewer, request).await?, Vec::new()),
+    };
+    let user = viewer.user(form.get("user").map(String::as_str))?.to_owned();
     let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default();
     let (user, role, text) = (user.as_str(), field("role"), field("text"));
     if text.is_empty() {
@@ -130,7 +146,7 @@ pub(super) async fn write(
         } else {
             task
         };
-        let message = CreateMessage { task_id, content, ..CreateMessage::default() };
+        let message = CreateMessage { task_id, content, attachments: files, ..CreateMessage::default() };
         let scope = viewer.scope(user);
         let message = insert(tx, scope, Author::Person, &message, answering.as_ref()).await?;
         if viewer.name().is_some_and(|own| own != user) {

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::markup::{Esc, Short, post, section};
+use super::markup::{Esc, Short, post_files, section};
 
 /// The form that writes to an agent, on one of some tasks or on a new one. Some roles are offered, the
 /// first of them at once; any other can be named.
@@ -16,7 +16,7 @@ pub(super) fn form(
     chosen: Option<&str>,
 ) -> fmt::Result {
     section(out, "write", "Write to an agent", |out| {
-        post(out, "/write")?;
+        post_files(out, "/write")?;
         write!(out, "<input type=\"hidden\" name=\"token\" value=\"{}\"><p>", Esc(token))?;
         let user = Esc(user);
         if may_choose {
@@ -46,6 +46,7 @@ pub(super) fn form(
              <span class=\"count\" id=\"hint\">@role in the text names another agent, or several</span>\
              <textarea id=\"text\" name=\"text\" rows=\"3\" required aria-describedby=\"hint\" aria-controls=\"names\"></textarea>\
              <ul id=\"names\" role=\"listbox\" aria-label=\"Agents\" hidden></ul></p>\n\
+             <p><label for=\"files\">Files</label> <input id=\"files\" name=\"files\" type=\"file\" multiple></p>\n\
              <p><button>Send</button></p></form>\n",
         );
         Ok(())

@@ -15,7 +15,7 @@ use crate::error::ApiError;
 use crate::extract::read_body;
 
 /// The largest form, in bytes.
-const MAX_FORM: usize = 256 * 1024;
+pub(super) const MAX_FORM: usize = 256 * 1024;
 
 /// The fields of a form.
 pub(super) async fn fields(request: Request) -> Result<HashMap<String, String>, ApiError> {
@@ -38,13 +38,36 @@ pub(super) async fn own_form(
     viewer: &Viewer,
     request: Request,
 ) -> Result<HashMap<String, String>, ApiError> {
-    let address = app.config.front.address(guard::peer(&request), request.headers());
-    let own = guard::is_same_origin(request.headers(), &address);
+    let origin = Origin::of(app, &request);
     let form = fields(request).await?;
-    let sent = form.get("token").map(|token| token.trim()).unwrap_or_default();
-    if !own || !bool::from(sent.as_bytes().ct_eq(token(app, viewer)?.as_bytes())) {
-        let why = "this form was not sent from the page, or the page is old: reload it";
-        return Err(ApiError::forbidden(why));
-    }
+    origin.check(app, viewer, &form)?;
     Ok(form)
+}
+
+/// Where a form comes from, as the browser tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    is_own: bool,
+}
+
+impl Origin {
+    pub(super) fn of(app: &App, request: &Request) -> Self {
+        let address = app.config.front.address(guard::peer(request), request.headers());
+        Self { is_own: guard::is_same_origin(request.headers(), &address) }
+    }
+
+    /// Refuses a form that was not sent from our own page, by the person whose page it was.
+    pub(super) fn check(
+        self,
+        app: &App,
+        viewer: &Viewer,
+        form: &HashMap<String, String>,
+    ) -> Result<(), ApiError> {
+        let sent = form.get("token").map(|token| token.trim()).unwrap_or_default();
+        if self.is_own && bool::from(sent.as_bytes().ct_eq(token(app, viewer)?.as_bytes())) {
+            return Ok(());
+        }
+        let why = "this form was not sent from the page, or the page is old: reload it";
+        Err(ApiError::forbidden(why))
+    }
 }

@@ -72,7 +72,10 @@ async fn guarded(app: App, mut request: Request, next: Next) -> Response {
         }
         response = shown;
     }
-    response.headers_mut().extend(HEADERS);
+    // A file that is downloaded has stricter ones of its own.
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
     response
 }
 

@@ -106,6 +106,12 @@ pub(super) fn post(out: &mut String, path: &str) -> fmt::Result {
     write!(out, "<form method=\"post\" action=\"{}\">", at(path))
 }
 
+/// The same, of a form with files.
+pub(super) fn post_files(out: &mut String, path: &str) -> fmt::Result {
+    let path = at(path);
+    write!(out, "<form method=\"post\" action=\"{path}\" enctype=\"multipart/form-data\">")
+}
+
 /// The hidden fields of a form about one object.
 pub(super) fn hidden(out: &mut String, token: &str, user: &str, id: &str) -> fmt::Result {
     for (name, value) in [("token", token), ("user", user), ("id", id)] {

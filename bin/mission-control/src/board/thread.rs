@@ -1,11 +1,13 @@
 //! The page of one task.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
 use mc_client::types::{Document, Message, Page, Task};
 
 use super::markup::{Esc, FULL, Short, Time, header, live, page, prose, section};
+use super::attachments::Attachments;
 use super::{compose, documents, panels};
 use crate::store::board::{NotificationRow, RunRow};
 
@@ -19,6 +21,8 @@ pub(super) struct Thread<'a> {
     pub(super) roles: &'a [String],
     pub(super) task: &'a Task,
     pub(super) messages: &'a Page<Message>,
+    /// Of the files in them those that are there no more.
+    pub(super) gone: &'a HashSet<String>,
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
     /// When a dispatcher last asked for notifications.
@@ -49,7 +53,7 @@ impl Thread<'_> {
             // The newest ones are shown, as many as the page takes.
             let (mut shown, mut size) = (Vec::new(), 0);
             for message in self.messages.items.iter().rev() {
-                let html = self.message(message);
+                let html = self.message(message)?;
                 if size + html.len() > FULL && !shown.is_empty() {
                     break;
                 }
@@ -80,16 +84,20 @@ impl Thread<'_> {
         Ok(())
     }
 
-    fn message(&self, message: &Message) -> String {
+    fn message(&self, message: &Message) -> Result<String, fmt::Error> {
         let (kind, who) = match message.actor_type.as_deref() {
             Some("user") => ("user", self.user),
             Some(_) | None => ("agent", message.agent_role.as_deref().unwrap_or("agent")),
         };
-        format!(
-            "<article class=\"{kind}\"><h3>{} {}</h3><div class=\"text\">{}</div></article>\n",
+        let mut out = format!(
+            "<article class=\"{kind}\"><h3>{} {}</h3><div class=\"text\">{}</div>",
             Short(who),
             Time(message.created_at),
             prose(&message.content)
-        )
+        );
+        let files = Attachments { user: self.user, token: self.token, gone: self.gone };
+        files.of(&mut out, message)?;
+        out.push_str("</article>\n");
+        Ok(out)
     }
 }

@@ -1,6 +1,7 @@
 //! The contract's endpoints.
 
 mod control;
+mod files;
 mod notifications;
 mod objects;
 mod runs;
@@ -49,11 +50,20 @@ pub(super) enum Answer {
     Batch,
     /// An object with a status.
     Status,
+    /// An object of a type: 201 where it is new.
+    New(&'static str),
+    /// Bytes of any type; an object of a type where that is asked for.
+    Bytes(&'static str),
+    /// Nothing (204).
+    Nothing,
     /// Any JSON.
     Any,
     /// Server-sent events.
     Events,
 }
+
+/// A body that is no JSON.
+pub(super) const BYTES: &str = "bytes";
 
 /// An endpoint.
 pub(super) struct Endpoint {
@@ -71,7 +81,7 @@ pub(super) struct Endpoint {
     pub(super) who: Who,
     /// Query parameters, and whether each is required.
     pub(super) query: &'static [(&'static str, bool)],
-    /// The schema of the body; any object if empty.
+    /// The schema of the body; any object if empty, and bytes if [`BYTES`].
     pub(super) body: Option<&'static str>,
     /// The body of a success.
     pub(super) answer: Answer,
@@ -129,17 +139,19 @@ impl Endpoint {
 
 /// All endpoints, in the order of the document.
 pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    [&objects::ENDPOINTS[..], &notifications::ENDPOINTS, &runs::ENDPOINTS, &control::ENDPOINTS]
+    [&objects::ENDPOINTS[..], &files::ENDPOINTS, &notifications::ENDPOINTS, &runs::ENDPOINTS, &control::ENDPOINTS]
         .into_iter()
         .flatten()
 }
 
 /// Links of OpenAPI, for what one endpoint creates and another takes: from, to, the parameter there,
 /// where the value is found.
-pub(super) const LINKS: [(&str, &str, &str, &str); 13] = [
+pub(super) const LINKS: [(&str, &str, &str, &str); 15] = [
     ("create_task", "get_task", "id", "$response.body#/id"),
     ("create_task", "update_task", "id", "$response.body#/id"),
     ("create_document", "get_document", "id", "$response.body#/id"),
+    ("put_file", "get_file", "id", "$response.body#/file_id"),
+    ("put_file", "delete_file", "id", "$response.body#/file_id"),
     ("create_notification", "read_notification", "id", "$response.body#/id"),
     ("create_notification", "deliver", "id", "$response.body#/id"),
     ("create_notification", "fail_delivery", "id", "$response.body#/id"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::endpoints::{Answer, Endpoint, LINKS, Who};
+use super::endpoints::{Answer, BYTES, Endpoint, LINKS, Who};
 
 fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
@@ -14,7 +14,7 @@ fn json_content(schema: &Value) -> Value {
 
 fn schema_of(answer: &Answer) -> Value {
     match answer {
-        Answer::One(schema) => reference(schema),
+        Answer::One(schema) | Answer::New(schema) => reference(schema),
         Answer::Page(schema) => json!({
             "type": "object", "required": ["items"],
             "properties": {
@@ -36,7 +36,7 @@ fn schema_of(answer: &Answer) -> Value {
         Answer::Status => json!({
             "type": "object", "required": ["status"], "properties": { "status": { "type": "string" } }
         }),
-        Answer::Any | Answer::Events => json!({}),
+        Answer::Any | Answer::Events | Answer::Bytes(_) | Answer::Nothing => json!({}),
     }
 }
 
@@ -59,7 +59,10 @@ fn failures(endpoint: &Endpoint) -> Map<String, Value> {
     if endpoint.body.is_some() {
         add("409", "It conflicts with what is stored; `code` says how.");
         add("413", "The body is too large.");
-        add("415", "The body is not JSON.");
+        add("415", match endpoint.body {
+            Some(BYTES) => "The body is compressed.",
+            Some(_) | None => "The body is not JSON.",
+        });
     }
     if endpoint.path == "/budget/reserve" {
         add("402", "The budget is spent.");
@@ -76,6 +79,10 @@ fn failures(endpoint: &Endpoint) -> Map<String, Value> {
 pub(super) fn operation(endpoint: &Endpoint) -> Value {
     let content = match endpoint.answer {
         Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+        Answer::Bytes(schema) => json!({
+            // A file may be JSON itself.
+            "application/json": { "schema": { "anyOf": [reference(schema), {}] } }, "*/*": { "schema": {} }
+        }),
         ref answer => json_content(&schema_of(answer)),
     };
     let mut success = json!({ "description": "Done.", "content": content });
@@ -97,7 +104,20 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
         success["links"] = json!(links);
     }
     let mut responses = failures(endpoint);
-    responses.insert("200".to_owned(), success);
+    match endpoint.answer {
+        Answer::New(_) => {
+            let mut new = success.clone();
+            new["description"] = json!("It is new.");
+            responses.insert("201".to_owned(), new);
+            responses.insert("200".to_owned(), success);
+        }
+        Answer::Nothing => {
+            responses.insert("204".to_owned(), json!({ "description": "Done." }));
+        }
+        _ => {
+            responses.insert("200".to_owned(), success);
+        }
+    }
     let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{'));
     let in_path = in_path.map(|name| {
         let name = name.trim_end_matches('}');
@@ -123,6 +143,8 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
             "from" | "to" => json!({ "type": "string", "format": "date-time" }),
             "role" => json!({ "type": "string", "description": "The role whose run is meant, for people where several have one with this key, and for roles that lead others; an agent means its own." }),
             "unread" => json!({ "type": "boolean" }),
+            "meta" => json!({ "type": "boolean", "default": false, "description": "`true` asks for what is known of the file instead of its bytes." }),
+            "name" if endpoint.id == "put_file" => json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^/\\\x00-\x1f\x7f-\x9f]*\S[^/\\\x00-\x1f\x7f-\x9f]*$", "description": "At most 255 bytes of UTF-8." }),
             "status" if endpoint.path == "/tasks" => reference("TaskStatus"),
             "status" => reference("ToolRequestStatus"),
             _ => json!({ "type": "string" }),
@@ -147,10 +169,12 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
     });
     if let Some(body) = endpoint.body {
         let required = endpoint.needs_body();
-        operation["requestBody"] = json!({ "required": required, "content": json_content(&match body {
-            "" => json!({ "type": "object" }),
-            schema => reference(schema),
-        }) });
+        let content = match body {
+            BYTES => json!({ "*/*": { "schema": { "type": "string", "format": "binary" } } }),
+            "" => json_content(&json!({ "type": "object" })),
+            schema => json_content(&reference(schema)),
+        };
+        operation["requestBody"] = json!({ "required": required, "content": content });
     }
     operation
 }

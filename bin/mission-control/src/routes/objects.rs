@@ -21,6 +21,9 @@ use crate::store::notifications::Extras;
 use crate::store::tasks::TaskFilter;
 use crate::store::{Scope, documents, notifications, tasks};
 
+/// How many files a message may have.
+const MAX_ATTACHMENTS: usize = 100;
+
 pub(super) async fn list_tasks(
     State(app): State<App>,
     tenant: Tenant,
@@ -104,6 +107,9 @@ pub(super) async fn create_message(
     {
         let why = "is for what a person says: a question makes its own message";
         return Err(ApiError::field("tool_request_id", why));
+    }
+    if new.attachments.len() > MAX_ATTACHMENTS {
+        return Err(ApiError::field("attachments", "are more than 100"));
     }
     let author = match (&writer.tenant, new.actor_type) {
         (Tenant::Agent(agent), Some(ActorType::User)) => told(agent, &new)?,

@@ -10,7 +10,7 @@ use mc_client::types::{Attachment, FileMeta, FileRef};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-pub(crate) use self::upload::{Stored, Upload};
+pub(crate) use self::upload::Upload;
 
 use super::audit::{Act, Actor, By, record};
 use super::error::StoreError;

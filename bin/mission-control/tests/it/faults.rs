@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 60] = [
+const FAULTS: [(&str, &str); 70] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -53,6 +53,16 @@ const FAULTS: [(&str, &str); 60] = [
     ("titles that are no text", "wake.standup"),
     ("forgets updated_at", "objects.task"),
     ("forgets doc_type", "objects.document"),
+    ("another hash", "files.file"),
+    ("a file each time", "files.equal-file"),
+    ("believes what it is told", "files.media-type"),
+    ("takes any name", "files.file-name"),
+    ("shows files", "files.inert-file"),
+    ("runs files", "files.inert-file"),
+    ("files for everybody", "files.anothers-file"),
+    ("lets agents delete", "files.deleted-file"),
+    ("forgets attachments", "files.attached-file"),
+    ("attaches nothing", "files.attached-nothing"),
     ("reads nothing", "queue.notification"),
     ("hears no mention", "queue.mention"),
     ("the newest first", "queue.undelivered"),
@@ -149,6 +159,31 @@ fn alter(
             items.into_iter().flatten().for_each(|item| item["agent_role"] = json!("another"));
         }
         "says yes with a 401" if *status == own => *status = StatusCode::UNAUTHORIZED,
+        "another hash" if path.contains("/files") => body["sha256"] = json!("00"),
+        "a file each time" if *status == 200 && path.ends_with("/files") => {
+            (*status, body["file_id"]) = (StatusCode::CREATED, json!(uuid::Uuid::new_v4()));
+        }
+        "believes what it is told" if body["media_type"] == "text/html" => {
+            body["media_type"] = json!("image/png");
+        }
+        "takes any name" if *status == 400 && path.ends_with("/files") => {
+            (*status, *body) = (StatusCode::CREATED, json!({ "file_id": "x" }));
+        }
+        "shows files" => drop(headers.remove("content-disposition")),
+        "runs files" => drop(headers.remove("content-security-policy")),
+        "files for everybody" if *status == own && path.contains("/files/") => {
+            (*status, *body) = (StatusCode::OK, json!({ "file_id": "x" }));
+        }
+        "lets agents delete" if *status == 403 && path.contains("/files/") => {
+            (*status, *body) = (StatusCode::NO_CONTENT, Value::Null);
+        }
+        "forgets attachments" => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            items.into_iter().flatten().for_each(|item| item["attachments"] = Value::Null);
+        }
+        "attaches nothing" if *status == own && path.ends_with("/messages") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
         "a lease for everybody" if body["code"] == "session_busy" => {
             (*status, *body) = (StatusCode::OK, json!({ "lease_id": "l", "fence": 1 }));
         }

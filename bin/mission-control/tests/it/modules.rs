@@ -2,6 +2,7 @@
 
 mod answered;
 mod approvals;
+mod attachments;
 mod audit;
 mod auth;
 mod board;
@@ -17,6 +18,7 @@ mod errors;
 mod events;
 mod failover;
 mod faults;
+mod files;
 mod harness;
 mod heartbeat;
 mod leases;

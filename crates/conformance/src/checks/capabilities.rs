@@ -6,7 +6,7 @@ use crate::suite::Suite;
 use crate::verdict::{ensure, failed};
 
 /// The optional features of the contract. A backend may announce others of its own.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -14,6 +14,7 @@ const KNOWN: [&str; 21] = [
     "user_messages",
     "tasks_update",
     "documents_list",
+    "files",
     "notifications",
     "notifications_dispatch",
     "notifications_fail",

@@ -13,7 +13,7 @@ use crate::world::World;
 type Endpoint = (Method, &'static str);
 
 /// The endpoints of each feature; those of the required part have an empty name.
-const ENDPOINTS: [(&str, &[(&str, &str)]); 20] = [
+const ENDPOINTS: [(&str, &[(&str, &str)]); 21] = [
     (
         "",
         &[
@@ -29,6 +29,7 @@ const ENDPOINTS: [(&str, &[(&str, &str)]); 20] = [
     ("messages_list", &[("GET", "/messages?task_id=x")]),
     ("message_lookup", &[("GET", "/messages?idempotency_key=x")]),
     ("documents_list", &[("GET", "/documents"), ("GET", "/documents/x")]),
+    ("files", &[("PUT", "/files?name=x"), ("GET", "/files/x"), ("DELETE", "/files/x")]),
     (
         "notifications",
         &[("GET", "/notifications"), ("POST", "/notifications"), ("POST", "/notifications/x/read")],
