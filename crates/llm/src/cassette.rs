@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::context::CallContext;
 use crate::error::LlmErrorKind;
 use crate::event::Completion;
+use crate::media::Media;
 use crate::provider::{Answer, Failure};
 use crate::request::{LlmRequest, Message, ToolSpec};
 
@@ -125,10 +126,14 @@ fn key(request: &LlmRequest, call: &CallContext) -> String {
         .iter()
         .enumerate()
         .filter_map(|(at, message)| match message {
-            Message::User { content, .. } => {
+            Message::User { content, media } => {
                 // The newest turn opens with the time.
                 let own = call.user_text.as_ref().filter(|_| Some(at) == newest);
-                Some(json!({ "user": own.unwrap_or(content) }))
+                let mut turn = json!({ "user": own.unwrap_or(content) });
+                if !media.is_empty() {
+                    turn["media"] = media.iter().map(Media::sha256).collect();
+                }
+                Some(turn)
             }
             Message::Assistant(turn) => Some(json!({ "assistant": turn })),
             Message::System { .. } | Message::Tool { .. } => None,

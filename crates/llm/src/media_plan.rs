@@ -33,14 +33,19 @@ pub(crate) fn shown<'a>(
     replaced(messages, support.uses_in(messages))
 }
 
-/// The conversation with a text in place of everything that the server has refused.
-pub(crate) fn named<'a>(messages: &'a [Message]) -> (Cow<'a, [Message]>, Used) {
-    let refused = |media: &Media| match media.text() {
-        Some(_) => MediaUse::Text,
-        None => MediaUse::Named(NotSent::Refused),
+/// The same, after the server has refused what it got: with a text in place of everything.
+pub(crate) fn refused<'a>(
+    messages: &'a [Message],
+    support: &MediaSupport,
+) -> (Cow<'a, [Message]>, Used) {
+    let told = |(media, used): (&Media, MediaUse)| match used {
+        MediaUse::Sent(_) | MediaUse::Repeated(_) if media.text().is_some() => MediaUse::Text,
+        MediaUse::Sent(_) | MediaUse::Repeated(_) => MediaUse::Named(NotSent::Refused),
+        MediaUse::Text | MediaUse::Named(_) => used,
     };
-    let uses = messages.iter().flat_map(Message::media).map(refused).collect();
-    replaced(messages, uses)
+    let uses = support.uses_in(messages);
+    let all = messages.iter().flat_map(Message::media);
+    replaced(messages, all.zip(uses).map(told).collect())
 }
 
 fn replaced(messages: &[Message], uses: Vec<MediaUse>) -> (Cow<'_, [Message]>, Used) {

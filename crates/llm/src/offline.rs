@@ -59,11 +59,23 @@ fn built_in(request: &LlmRequest, facts: &Facts<'_>) -> Answer {
     match request.tool_choice {
         // What was done so far is said with all the rest, at the end.
         ToolChoice::Auto if !turn.calls.is_empty() => answer(request, String::new(), turn.calls),
-        ToolChoice::Auto => answer(request, turn.text, Vec::new()),
-        ToolChoice::None if turn.calls.is_empty() => answer(request, turn.text, Vec::new()),
+        ToolChoice::Auto => answer(request, with_files(turn.text, facts), Vec::new()),
+        ToolChoice::None if turn.calls.is_empty() => {
+            answer(request, with_files(turn.text, facts), Vec::new())
+        }
         ToolChoice::None => {
             let text = [turn.text, stopped(facts)].join("\n\n");
             answer(request, text.trim().to_owned(), Vec::new())
+        }
+    }
+}
+
+/// A reply that also says which files came.
+fn with_files(text: String, facts: &Facts<'_>) -> String {
+    match facts.files() {
+        none if none.is_empty() => text,
+        files => {
+            format!("You attached {files}; a scripted model cannot look into files.\n\n{text}")
         }
     }
 }

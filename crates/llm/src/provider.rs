@@ -12,6 +12,7 @@ mod failure;
 pub(crate) mod fuzzing;
 mod gemini;
 mod history;
+mod media;
 mod network;
 mod quirks;
 mod responses;

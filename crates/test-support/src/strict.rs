@@ -13,6 +13,7 @@ mod chat_turns;
 mod gemini;
 mod gemini_schema;
 mod limits;
+mod media;
 mod responses;
 mod responses_params;
 mod schema;
@@ -23,6 +24,7 @@ use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 pub use limits::output_limit;
+pub use media::{Sent, sent as media};
 
 /// A provider's server, as far as it differs in what it refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -211,6 +213,7 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
         anthropic_turns::RULES,
         gemini::RULES,
         gemini_schema::RULES,
+        media::RULES,
     ]
     .into_iter()
     .flatten()

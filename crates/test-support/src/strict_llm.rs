@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -143,6 +143,7 @@ impl StrictLlm {
         let answers = answers.into_iter().collect();
         let shared = Arc::new(Mutex::new(Shared { answers, ..Shared::default() }));
         let app = Router::new().fallback(answer).with_state((profile, Arc::clone(&shared)));
+        let app = app.layer(DefaultBodyLimit::disable());
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { profile, url, shared }
     }
@@ -179,6 +180,12 @@ impl StrictLlm {
                     .map_or_else(Vec::new, |all| all.keys().cloned().collect()),
             })
             .collect()
+    }
+
+    /// The images and documents of the newest request.
+    pub fn media(&self) -> Vec<strict::Sent> {
+        let shared = lock(&self.shared);
+        shared.asked.last().map_or_else(Vec::new, |asked| strict::media(self.profile, &asked.body))
     }
 
     /// Takes the refusals so far, so that they do not fail the test.

@@ -15,7 +15,7 @@ use super::attempts::{Attempts, TurnOrigin};
 use super::budget::Budget;
 use super::context::RunContext;
 use super::finish::Progress;
-use super::journal::{LlmStep, ToolStep, millis, report};
+use super::journal::{LlmStep, millis, report};
 use super::model::{CallError, ModelCaller};
 use super::prompt_window::{Window, prompt_report};
 use super::tool_calls::{Finished, Turn};
@@ -26,7 +26,7 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::meter::estimate_tools;
 use crate::run::recording::Recording;
-use crate::run::state_machine::{FailReason, Next, RunState, ToolResult};
+use crate::run::state_machine::{FailReason, Next, RunState};
 use crate::tools::RequestedCall;
 
 impl RunContext<'_> {
@@ -115,17 +115,6 @@ impl RunContext<'_> {
         }
     }
 
-    /// The results of a turn's calls, with their files.
-    async fn results(&self, steps: Vec<ToolStep>) -> Result<Vec<ToolResult>, RunError> {
-        let mut results = Vec::with_capacity(steps.len());
-        for step in steps {
-            self.note_saved(&step);
-            let media = self.result_media(&step).await?;
-            results.push(ToolResult { content: step.content, media });
-        }
-        Ok(results)
-    }
-
     /// One turn of the model: from the journal, or by a call. After a refusal that another call may
     /// avoid, the state is still to ask.
     async fn ask(
@@ -178,7 +167,7 @@ impl RunContext<'_> {
             return Ok(());
         }
         drop(fitted);
-        if said.is_empty() && is_about_files(&error) && self.withhold_files(&error, state) {
+        if said.is_empty() && self.withhold_files(&error, state) {
             tracing::warn!(
                 cause = error.cause,
                 "the model does not take the files of the conversation; they are named instead"
@@ -364,12 +353,6 @@ struct Place {
 /// Whether the model went on calling tools although none was allowed.
 fn is_forbidden_call(error: &RunError) -> bool {
     matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::ForbiddenCall, _))
-}
-
-/// Whether a provider may have refused a prompt for its files: a broken picture, or more pages than fit.
-fn is_about_files(error: &RunError) -> bool {
-    use LlmErrorKind::{ContextTooLong, InvalidRequest, Rejected};
-    matches!(error.kind, RunErrorKind::Llm(ContextTooLong | InvalidRequest | Rejected, _))
 }
 
 /// The reply of a run whose model did not sum up what it had done.

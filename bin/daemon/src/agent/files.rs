@@ -1,12 +1,7 @@
-//! The files of a run: those that come with its message (`resolve`), those of the thread (`history`) and those
-//! of tools' results. The journal holds their hashes; their bytes are fetched from the backend when a model
-//! is to get them (`load`), by whichever instance. What became of each is told in the answer (`report`).
-
-mod history;
-mod load;
-mod report;
-mod resolve;
-mod tool_files;
+//! The files of a run: those that come with its message (`file_resolve`), those of the thread (`file_history`)
+//! and those of tools' results (`tool_files`). The journal holds their hashes; their bytes are fetched from the
+//! backend when a model is to get them (`file_load`), by whichever instance. What became of each is told in the
+//! answer (`file_report`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,8 +9,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use mc_client::steps::KnownFile;
 
-pub(crate) use self::report::{attachments_of, saved_of};
-pub(crate) use self::resolve::{Bring, resolve};
 use crate::run::attachments::used;
 
 /// What a run knows of its files.
@@ -23,23 +16,23 @@ use crate::run::attachments::used;
 pub(super) struct RunFiles(Mutex<Inner>);
 
 #[derive(Default)]
-struct Inner {
+pub(super) struct Inner {
     /// The files that came with the message.
-    attachments: Vec<KnownFile>,
+    pub(super) attachments: Vec<KnownFile>,
     /// The bytes that are here, by hash.
-    bytes: HashMap<String, Bytes>,
+    pub(super) bytes: HashMap<String, Bytes>,
     /// What no model gets although it would read it, and why, by hash.
-    withheld: BTreeMap<String, &'static str>,
+    pub(super) withheld: BTreeMap<String, &'static str>,
     /// How models got files, by hash.
-    uses: BTreeMap<String, String>,
+    pub(super) uses: BTreeMap<String, String>,
     /// The files that the agent has made, with their content.
-    saved: Vec<(KnownFile, Bytes)>,
+    pub(super) saved: Vec<(KnownFile, Bytes)>,
     /// The bytes of tools' files that models got.
-    of_tools: usize,
+    pub(super) of_tools: usize,
 }
 
 impl RunFiles {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,7 +56,7 @@ impl RunFiles {
 }
 
 /// Notes a use, unless a better one is known.
-fn add_use(uses: &mut BTreeMap<String, String>, hash: &str, used: &str) {
+pub(super) fn add_use(uses: &mut BTreeMap<String, String>, hash: &str, used: &str) {
     let is_better = uses.get(hash).is_none_or(|known| used::rank(known) < used::rank(used));
     if is_better {
         uses.insert(hash.to_owned(), used.to_owned());

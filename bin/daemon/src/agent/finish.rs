@@ -8,7 +8,7 @@ use mc_client::types::{FileRef, Message};
 use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 
 use super::context::RunContext;
-use super::files::saved_of;
+use super::file_report::saved_of;
 use super::refusals::is_same_task;
 use super::store;
 use crate::run::answer::{Ending, RunAnswer, StoredReply};

@@ -184,6 +184,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::run::attachments::name_for;
 
     fn read(attachments: Value) -> (Result<Vec<Given>, ApiError>, BTreeMap<String, String>) {
         let limits = Files { max_attachments: 3, max_bytes: 8, history: 0 };

@@ -15,7 +15,7 @@ use service::trace::TraceId;
 use super::detached::{Found, backend};
 use super::error::ApiError;
 use crate::agent::detach::pending;
-use crate::agent::files::{attachments_of, saved_of};
+use crate::agent::file_report::{attachments_of, saved_of};
 use crate::agent::requests::told;
 use crate::agent::typed::output_of_stored;
 use crate::run::answer_json::{cost_to_wire, usage_to_wire};

@@ -42,6 +42,14 @@ pub(super) struct BodyWithFiles {
     _place: Option<SemaphorePermit<'static>>,
 }
 
+#[cfg(test)]
+impl From<Map<String, Value>> for BodyWithFiles {
+    fn from(object: Map<String, Value>) -> Self {
+        let bytes = serde_json::to_vec(&object).unwrap_or_default().len();
+        Self { object, bytes, _place: None }
+    }
+}
+
 /// So many bodies with files are read at the same time: each is held in memory as a whole.
 static LARGE_BODIES: Semaphore = Semaphore::const_new(16);
 
@@ -64,7 +72,12 @@ impl FromRequest<App> for BodyWithFiles {
         let files = app.settings.files.max_base64();
         let limit = most.saturating_add(files).saturating_add(files / 16);
         let body = read(request, limit).await?;
-        Ok(Self { object: parse(&body)?, bytes: body.len(), _place: place })
+        match parse(&body) {
+            Ok(object) => Ok(Self { object, bytes: body.len(), _place: place }),
+            // Whatever it is, it has no files.
+            Err(_) if body.len() > most => Err(too_large(most, "")),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::extract::check_rest;
 use super::options::{read_limits, read_options};
 use super::send::MAX_KEY_BYTES;
 use super::{output, resume};
-use crate::agent::files::{self, Bring};
+use crate::agent::file_resolve::{Bring, resolve};
 use crate::run::error::RunError;
 use crate::run::request::{KeySpace, RunRequest, TaskTarget};
 use crate::state::App;
@@ -117,7 +117,7 @@ impl ProtocolRequest {
         });
         let key = self.key.map(|key| self.key_space.run_key(&session, &key));
         let bring = Bring { session: &session, key: key.as_ref(), detached: self.detached };
-        let attachments = Box::pin(files::resolve(app, trace, bring, files)).await?;
+        let attachments = Box::pin(resolve(app, trace, bring, files)).await?;
         let mut history = self.history;
         if let Some(context) = self.context {
             // By the run's own key, so that a repeated request is the same one.

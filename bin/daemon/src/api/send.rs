@@ -21,7 +21,7 @@ use super::header::{KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
 use super::options::{read_limits, read_options};
 use super::protocol_request::admitted;
 use super::{answers, attachments, detached, header, output, resume, sse};
-use crate::agent::files::{self, Bring};
+use crate::agent::file_resolve::{Bring, resolve};
 use crate::agent::launch;
 use crate::run::attachments::Given;
 use crate::run::request::{KeySpace, RunRequest, TaskTarget, Webhook};
@@ -214,7 +214,7 @@ pub(super) async fn read(
     };
     let webhook = checked(hook, app).await?;
     let bring = Bring { session: &session, key: key.as_ref(), detached };
-    let attachments = Box::pin(files::resolve(app, trace, bring, files)).await?;
+    let attachments = Box::pin(resolve(app, trace, bring, files)).await?;
     let request = RunRequest {
         session,
         message,

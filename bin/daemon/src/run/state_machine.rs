@@ -147,6 +147,12 @@ impl From<String> for ToolResult {
     }
 }
 
+impl From<&str> for ToolResult {
+    fn from(content: &str) -> Self {
+        content.to_owned().into()
+    }
+}
+
 /// Two calls are equal when this text is.
 fn identity(call: &ToolCall) -> String {
     format!("{}\n{}", call.name, canonical_json(&call.arguments))

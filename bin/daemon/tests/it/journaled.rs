@@ -74,16 +74,6 @@ impl Journal {
         Self::world_that_has(&[], settings, steps).await
     }
 
-    /// The same with more features.
-    pub(crate) async fn world_with(
-        settings: &[(&str, &str)],
-        more: Value,
-        steps: Vec<Value>,
-    ) -> (World, Self) {
-        let names: Vec<_> = more.as_object().unwrap().keys().map(String::as_str).collect();
-        Self::world_that_has(&names, settings, steps).await
-    }
-
     /// The same with further features.
     pub(crate) async fn world_that_has(
         features: &[&str],

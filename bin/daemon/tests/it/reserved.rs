@@ -4,19 +4,24 @@ use serde_json::{Value, json};
 
 use crate::harness::{MC, World, calls, message, says};
 
-const SKILL: &str = "---\nname: control\ndescription: The control plane.\n---\n```http\n\
-                     POST /api/mission-control/tool-requests/{id}/decision\n\
-                     * /api/mission-control/**\n* /api/**\n* /API/**\n* /{a}/{b}/{c}\n* /{a}/{b}/{c}/{d}\n```\n";
+/// A skill that declares everything.
+fn skill() -> String {
+    let all = ["GET", "POST", "DELETE"].into_iter().flat_map(|method| {
+        let paths =
+            ["/api/mission-control/tool-requests/{id}/decision", "/api/**", "/API/**", "/x/**"];
+        paths.map(|path| format!("{method} {path}\n"))
+    });
+    let all: String = all.collect();
+    format!("---\nname: control\ndescription: The control plane.\n---\n```http\n{all}```\n")
+}
 
 #[tokio::test]
 async fn a_person_s_word_cannot_be_given_by_a_model() {
     let world = World::new().await;
-    world.write("skills/control/SKILL.md", SKILL);
+    world.write("skills/control/SKILL.md", &skill());
     world.daemon.reloaded("The control plane.").await;
-    let mut turns = Vec::new();
-    let mut paths = Vec::new();
     for part in ["tool-requests", "approval-rules", "runs", "sessions", "profile", "audit"] {
-        for path in [
+        let paths = [
             format!("{MC}/{part}"),
             format!("{MC}/{part}/7"),
             format!("{MC}/{}", part.to_uppercase()),
@@ -30,28 +35,29 @@ async fn a_person_s_word_cannot_be_given_by_a_model() {
             format!("{MC}%2f{part}"),
             format!("{MC}/{part};a"),
             format!("/x{MC}/{part}"),
-        ] {
-            for method in ["GET", "POST", "DELETE"] {
-                let arguments = json!({ "method": method, "path": path, "body": {} });
-                turns.push(("call_backend", arguments));
-            }
-            paths.push(path);
+        ];
+        let all = paths.iter().flat_map(|path| {
+            ["GET", "POST", "DELETE"].map(|method| {
+                ("call_backend", json!({ "method": method, "path": path, "body": {} }))
+            })
+        });
+        let all: Vec<_> = all.collect();
+        world.llm.reset().await;
+        world.model(vec![calls(&all), says("ok")]).await;
+        let (status, answer) = world.daemon.send(&message(json!({}))).await;
+        assert_eq!(status, 200, "{answer}");
+        let steps = answer["steps"].as_array().unwrap();
+        assert_eq!(steps.len(), all.len());
+        for step in steps {
+            let why = step["error"].as_str().unwrap_or_default();
+            let is_refused = why.contains("control plane's own") || why.contains("a path must not");
+            assert!(is_refused, "{step}");
         }
     }
-    let count = turns.len();
-    world.model(vec![calls(&turns), says("ok")]).await;
-    let (status, answer) = world.daemon.send(&message(json!({}))).await;
-    assert_eq!(status, 200, "{answer}");
-    let steps = answer["steps"].as_array().unwrap();
-    assert_eq!(steps.len(), count);
-    assert!(steps.iter().all(|step| step["ok"] == false), "{answer}");
     let received = world.backend.received_requests().await.unwrap();
-    let own = |request: &&wiremock::Request| {
-        let path = request.url.path();
-        ![format!("{MC}/capabilities"), format!("{MC}/messages")].contains(&path.to_owned())
-    };
-    let reached: Vec<_> =
-        received.iter().filter(own).map(|request| request.url.path().to_owned()).collect();
+    let own = [format!("{MC}/capabilities"), format!("{MC}/messages")];
+    let paths = received.iter().map(|request| request.url.path());
+    let reached: Vec<_> = paths.filter(|path| !own.iter().any(|own| own == path)).collect();
     assert!(reached.is_empty(), "{reached:?}");
     // The rest of the contract is callable, as declared.
     let tasks = json!({ "method": "GET", "path": format!("{MC}/tasks") });

@@ -146,7 +146,8 @@ pub(super) async fn write(
         } else {
             task
         };
-        let message = CreateMessage { task_id, content, attachments: files, ..CreateMessage::default() };
+        let message =
+            CreateMessage { task_id, content, attachments: files, ..CreateMessage::default() };
         let scope = viewer.scope(user);
         let message = insert(tx, scope, Author::Person, &message, answering.as_ref()).await?;
         if viewer.name().is_some_and(|own| own != user) {

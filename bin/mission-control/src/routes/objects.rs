@@ -99,6 +99,9 @@ pub(super) async fn create_message(
     let new = body.value;
     require_filled(&[("task_id", &new.task_id), ("content", &new.content)])?;
     require_key(new.idempotency_key.as_deref())?;
+    if new.attachments.len() > MAX_ATTACHMENTS {
+        return Err(ApiError::field("attachments", "are more than 100"));
+    }
     if new.tool_request_id.is_some()
         && matches!(
             (&writer.tenant, new.actor_type),
@@ -107,9 +110,6 @@ pub(super) async fn create_message(
     {
         let why = "is for what a person says: a question makes its own message";
         return Err(ApiError::field("tool_request_id", why));
-    }
-    if new.attachments.len() > MAX_ATTACHMENTS {
-        return Err(ApiError::field("attachments", "are more than 100"));
     }
     let author = match (&writer.tenant, new.actor_type) {
         (Tenant::Agent(agent), Some(ActorType::User)) => told(agent, &new)?,

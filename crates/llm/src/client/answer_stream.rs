@@ -5,6 +5,8 @@ use crate::cassette;
 use crate::context::{CallContext, Received};
 use crate::error::{LlmError, LlmErrorKind};
 use crate::event::StreamEvent;
+use crate::media::MediaSupport;
+use crate::media_plan;
 use crate::model::{ModelRef, Provider};
 use crate::offline::OfflineStream;
 use crate::provider::{Answer, Failure, LiveStream, Mode, Piece};
@@ -211,11 +213,14 @@ impl Parts {
     ) -> Result<Pieces, Failure> {
         call.received.attempt_begins(model);
         if model.provider == Provider::Offline {
+            let support = MediaSupport::of(model.provider, &model.name);
+            call.shown.note(media_plan::shown(&request.messages, &support).1);
             let answer = self.script().answer(request, call).await?;
             return Ok(Pieces::Offline(OfflineStream::new(answer)));
         }
         let traceparent = call.traceparent.as_deref();
-        let stream = self.network.stream(model, request, traceparent, mode).await?;
+        let mut stream = self.network.stream(model, request, traceparent, mode).await?;
+        call.shown.note(stream.used());
         Ok(Pieces::Network(Box::new(stream)))
     }
 }

@@ -30,6 +30,8 @@ pub struct MediaSupport {
     is_own_server: bool,
     /// The most tokens of all items.
     max_tokens: Option<u64>,
+    /// Whether no model looks at them.
+    is_scripted: bool,
 }
 
 /// What becomes of an item in a request.
@@ -52,6 +54,8 @@ pub enum NotSent {
     Gone,
     /// It is neither an image nor a PDF.
     OtherKind,
+    /// Its bytes are not those of its type.
+    Damaged,
     /// Nothing is known of the model.
     UnknownModel,
     /// The model does not read this kind.
@@ -82,6 +86,7 @@ impl fmt::Display for NotSent {
         match self {
             Self::Gone => f.write_str("its content is no longer there"),
             Self::OtherKind => f.write_str("it is neither an image nor a PDF"),
+            Self::Damaged => f.write_str("its content is not what its type says"),
             Self::UnknownModel => f.write_str("it is not known whether this model reads files"),
             Self::NotRead(MediaKind::Image) => f.write_str("this model reads no images"),
             Self::NotRead(MediaKind::Document) => f.write_str("this model reads no PDFs"),
@@ -136,6 +141,7 @@ impl MediaSupport {
             // Behind another server a model's provider may be another one, too.
             is_own_server: is_own_server && vendor.is_none(),
             max_tokens: window.map(|window| window * WINDOW_PERCENT / 100),
+            is_scripted: provider == Provider::Offline,
         }
     }
 
@@ -217,6 +223,9 @@ impl MediaSupport {
             return Err(NotSent::NotRead(kind));
         }
         let look = media.look();
+        if look.media_type.is_none() && !self.is_scripted && !self.is_other(media) {
+            return Err(NotSent::Damaged);
+        }
         match kind {
             MediaKind::Image => {
                 let other = self.each().find(|limits| !limits.takes(media.media_type()));
@@ -250,6 +259,12 @@ impl MediaSupport {
             MediaKind::Document => {}
         }
         Ok(kind)
+    }
+
+    /// Whether it is an image of a type that is not taken anyway.
+    fn is_other(&self, media: &Media) -> bool {
+        media.kind() == Some(MediaKind::Image)
+            && self.each().any(|limits| !limits.takes(media.media_type()))
     }
 
     fn each(&self) -> impl Iterator<Item = &'static Limits> {

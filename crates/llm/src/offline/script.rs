@@ -49,9 +49,12 @@ struct When {
     /// The agent's role.
     #[serde(default)]
     role: Option<String>,
-    /// Matches the newest user message.
+    /// Matches the newest user message, or it with a line for each of its images and documents.
     #[serde(default)]
     user: Option<Pattern>,
+    /// Matches the images and documents of that message: `[image cat.png] [document a.pdf]`.
+    #[serde(default)]
+    files: Option<Pattern>,
     /// The tool whose result is the newest message.
     #[serde(default)]
     tool: Option<String>,
@@ -151,7 +154,11 @@ impl Rule {
             (Some(_), _) => return None,
             // A rule without a tool answers the user: otherwise what it calls would be called again
             // after every result. Only a rule of text alone matches after a result, too.
-            (None, Some(_)) if when.user.is_some() || !self.call.is_empty() => return None,
+            (None, Some(_))
+                if when.user.is_some() || when.files.is_some() || !self.call.is_empty() =>
+            {
+                return None;
+            }
             (None, _) => {}
         }
         if let Some(Pattern(pattern)) = &when.result
@@ -159,9 +166,15 @@ impl Rule {
         {
             return None;
         }
+        if let Some(Pattern(pattern)) = &when.files
+            && !pattern.is_match(&facts.files())
+        {
+            return None;
+        }
         match &when.user {
             None => Some(Captures::default()),
-            Some(Pattern(pattern)) => Captures::of(pattern, facts.user()),
+            Some(Pattern(pattern)) => Captures::of(pattern, facts.user())
+                .or_else(|| Captures::of(pattern, &facts.user_and_files())),
         }
     }
 }

@@ -6,6 +6,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::context::CallContext;
+use crate::media::Media;
 use crate::request::{LlmRequest, Message, ToolChoice};
 
 /// The groups of a rule's pattern; the whole match is the first.
@@ -24,8 +25,10 @@ impl Captures {
 pub(super) struct Facts<'a> {
     role: &'a str,
     user: &'a str,
+    /// The images and documents of the newest user message, by their marks.
+    files: Vec<String>,
     /// Name and content of the results since the newest user message, oldest first.
-    results: Vec<(&'a str, &'a str)>,
+    results: Vec<(&'a str, Cow<'a, str>)>,
     /// Whether a result came last.
     after_tool: bool,
     /// What was said before the newest user message.
@@ -45,18 +48,26 @@ impl<'a> Facts<'a> {
             all => all,
         };
         let newest = messages.iter().rposition(|message| matches!(message, Message::User { .. }));
-        let user = match newest.map(|at| &messages[at]) {
-            Some(Message::User { content, .. }) => content.as_str(),
-            _ => "",
+        let (user, files) = match newest.map(|at| &messages[at]) {
+            Some(Message::User { content, media }) => (content.as_str(), media.as_slice()),
+            _ => ("", &[][..]),
         };
         let since = &messages[newest.map_or(0, |at| at + 1)..];
         let results = since.iter().filter_map(|message| match message {
-            Message::Tool { name, content, .. } => Some((name.as_str(), content.as_str())),
+            Message::Tool { name, content, media, .. } => {
+                let marks = media.iter().map(|media| ["\n", &media.mark()].concat());
+                let content = match media.as_slice() {
+                    [] => Cow::Borrowed(content.as_str()),
+                    _ => Cow::Owned(content.clone() + &marks.collect::<String>()),
+                };
+                Some((name.as_str(), content))
+            }
             Message::System { .. } | Message::User { .. } | Message::Assistant(_) => None,
         });
         Self {
             role: &call.role,
             user: call.user_text.as_deref().unwrap_or(user),
+            files: files.iter().map(Media::mark).collect(),
             results: results.collect(),
             after_tool: matches!(messages.last(), Some(Message::Tool { .. })),
             earlier: &messages[..newest.unwrap_or_default()],
@@ -69,6 +80,17 @@ impl<'a> Facts<'a> {
 
     pub(super) fn user(&self) -> &str {
         self.user
+    }
+
+    /// The attached images and documents: `[image cat.png] [document a.pdf]`.
+    pub(super) fn files(&self) -> String {
+        self.files.join(" ")
+    }
+
+    /// The person's words, and a line for each image and document.
+    pub(super) fn user_and_files(&self) -> String {
+        let lines = self.files.iter().map(|mark| ["\n", mark.as_str()].concat());
+        self.user.to_owned() + &lines.collect::<String>()
     }
 
     pub(super) fn earlier(&self) -> &'a [Message] {
@@ -178,6 +200,7 @@ impl<'a> Facts<'a> {
         }
         match inner {
             "user" => return Some(Some(self.user.into())),
+            "files" => return Some(Some(self.files().into())),
             "role" => return Some(Some(self.role.into())),
             _ => {}
         }
@@ -186,7 +209,7 @@ impl<'a> Facts<'a> {
             None => (inner, ""),
         };
         let (content, path) = match head {
-            "result" => (self.results.last().map(|(_, content)| *content), Cow::Borrowed(path)),
+            "result" => (self.results.last().map(|(_, content)| content), Cow::Borrowed(path)),
             "tool" => {
                 let (name, path) = path.split_once('.').unwrap_or((path, ""));
                 let (name, nth) = match name.split_once('#') {
@@ -198,7 +221,7 @@ impl<'a> Facts<'a> {
                     Some(nth) => of_tool.nth(nth.checked_sub(1)?),
                     None => of_tool.next_back(),
                 };
-                (found.map(|(_, content)| *content), Cow::Borrowed(path))
+                (found.map(|(_, content)| content), Cow::Borrowed(path))
             }
             _ => return None,
         };
@@ -258,7 +281,12 @@ mod tests {
         Facts {
             role: "scout",
             user: "find Two things",
-            results: vec![("list", "{\"id\":1}"), ("list", "{\"id\":2}"), ("get", FENCED)],
+            files: vec!["[image cat.png]".to_owned()],
+            results: vec![
+                ("list", "{\"id\":1}".into()),
+                ("list", "{\"id\":2}".into()),
+                ("get", FENCED.into()),
+            ],
             after_tool: true,
             earlier: &[],
         }
@@ -273,6 +301,7 @@ mod tests {
         for (template, text) in [
             ("{1} for {role}: {user}", "Two for scout: find Two things"),
             ("{1|lower}", "two"),
+            ("{files}", "[image cat.png]"),
             ("{result.items.0.id}{result.items.0.n}", "a7"),
             ("{tool.list.id} {tool.list#1.id}", "2 1"),
             ("[{2}{result.nothing}]", "[]"),

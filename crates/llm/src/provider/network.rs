@@ -26,6 +26,7 @@ use crate::error::LlmErrorKind;
 use crate::event::FinishReason;
 use crate::final_tool::FinalTool;
 use crate::media::{self, MediaSupport, Said};
+use crate::media_plan::Used;
 use crate::model::{ModelRef, Provider};
 use crate::request::{LlmRequest, ToolChoice, ToolList, ToolProblem};
 use crate::settings::{LlmConfigError, LlmSettings, Timeouts};
@@ -123,6 +124,7 @@ impl Network {
             }
             let mut live = LiveStream::new(target.clone(), sent.tools, request.tool_choice, mode);
             live.final_tool = sent.final_tool;
+            live.used = sent.used;
             live.limit = target.unsaid_limit(model, request, &self.quirks.of(model));
             match body {
                 Body::Nothing => return Err(Failure::cut_off()),
@@ -199,6 +201,8 @@ pub(crate) struct LiveStream {
     /// The tool that takes the answer. Until the end it is not known whether it is called, so that the
     /// text is held back until then.
     final_tool: Option<FinalTool>,
+    /// What became of the request's images and documents.
+    used: Used,
     tool_choice: ToolChoice,
     mode: Mode,
     /// The output limit that was sent, tokens, if the server may not say that it has cut an answer.
@@ -222,11 +226,17 @@ impl LiveStream {
             target,
             tools,
             final_tool: None,
+            used: Used::new(),
             tool_choice,
             mode,
             limit: None,
             size: 0,
         }
+    }
+
+    /// What became of the request's images and documents.
+    pub(crate) fn used(&mut self) -> Used {
+        std::mem::take(&mut self.used)
     }
 
     /// The next piece. After [`Piece::Done`] or a failure there is none.

@@ -57,6 +57,8 @@ pub(super) struct Quirks {
     no_tool_choice: bool,
     /// It refuses the thoughts of this conversation; for this request only.
     pub(super) no_thoughts: bool,
+    /// It refuses the images or documents of this conversation; for this request only.
+    pub(super) no_media: bool,
     /// Its streams are empty: the whole answer is asked for; for this request only.
     pub(super) is_whole: bool,
     /// It refuses a higher output limit than this.
@@ -81,6 +83,7 @@ impl Quirks {
             (self.no_null_content, "empty text instead of null"),
             (self.no_tool_choice, "no tool_choice"),
             (self.no_thoughts, "no earlier thoughts this time"),
+            (self.no_media, "no images and documents this time"),
             (self.is_whole, "no streaming this time"),
         ];
         let words = words.into_iter().filter(|(is_so, _)| *is_so).map(|(_, word)| word.to_owned());
@@ -110,6 +113,16 @@ impl Quirks {
     /// that these quirks should have removed.
     pub(super) fn after(self, request: &LlmRequest, failure: &Failure) -> Option<Self> {
         let meaning = failure.meaning()?;
+        let has_media = !self.no_media && request.messages.iter().any(|m| !m.media().is_empty());
+        // Nothing but files makes a request that large, and what the table does not know may be of them.
+        let is_of_media = match failure.status {
+            Some(413) => true,
+            Some(400 | 415 | 422) if meaning == Meaning::Unknown => true,
+            _ => meaning == Meaning::MediaRefused,
+        };
+        if has_media && is_of_media {
+            return Some(Self { no_media: true, ..self });
+        }
         // llama.cpp refuses schemas with 500, too, and llama-cpp-python everything.
         let is_refusal = match failure.status {
             Some(400..=499) => true,
@@ -162,6 +175,8 @@ impl Quirks {
         if let Some(asked) = request.max_output_tokens.map(u64::from) {
             more.limit(asked, &is_refused, failure);
         }
+        // No file fails a run.
+        more.no_media |= has_media && more == self;
         (more != self).then_some(more)
     }
 
@@ -219,6 +234,7 @@ impl Quirks {
             no_null_content: self.no_null_content || other.no_null_content,
             no_tool_choice: self.no_tool_choice || other.no_tool_choice,
             no_thoughts: false,
+            no_media: false,
             is_whole: false,
             output_limit: limits.into_iter().flatten().min(),
             output_left: None,

@@ -21,7 +21,7 @@ use crate::provider::quirks::Quirks;
 use crate::provider::responses::ResponsesReader;
 use crate::provider::tool_form::{Refused, Rules, ToolForm};
 use crate::provider::wire::{Reader, json_text};
-use crate::provider::{anthropic, chat, gemini, history, responses, schema};
+use crate::provider::{anthropic, chat, gemini, history, media, responses, schema};
 use crate::request::{AssistantMessage, LlmRequest, ToolList, ToolSpec};
 use crate::settings::{Endpoint, LlmConfigError, OpenAiApi};
 
@@ -188,6 +188,17 @@ impl Target {
 
     /// The body of a request as JSON, with the tools in this form.
     pub(super) fn body(
+        &self,
+        model: &ModelRef,
+        request: &LlmRequest,
+        quirks: &Quirks,
+        tools: &ToolForm,
+    ) -> String {
+        media::filled(self.draft(model, request, quirks, tools), &request.messages)
+    }
+
+    /// The body with marks in the places of images and documents.
+    pub(super) fn draft(
         &self,
         model: &ModelRef,
         request: &LlmRequest,

@@ -13,7 +13,7 @@ use crate::provider::failure::Failure;
 use crate::request::{AssistantMessage, Thoughts, ToolCall};
 
 pub(super) use json::{MAX_COUNT, at, count_at, count_of, error_in, items, str_at};
-pub(super) use text::{ObjectWriter, json_text, write_list};
+pub(super) use text::{ObjectWriter, json_text, write_list, write_value};
 
 /// The most calls, and other parts that are kept apart, of an answer. Readers compare each new piece
 /// with all of them.

@@ -8,6 +8,7 @@ mod chat;
 mod errors;
 mod gemini;
 mod llama_cpp_python;
+mod media;
 mod offline;
 mod openai;
 mod peers;

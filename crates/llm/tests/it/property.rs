@@ -125,9 +125,12 @@ fn conversations_in_any_order_are_taken() {
     proptest!(config(96), |(messages in any::messages(), choice in choice(), with in any::<bool>())| {
         providers.each(&[Answer::text("Fine.")], async |profile, client| {
             let tools = if with { plain_tools() } else { Vec::new() };
-            let request = LlmRequest {
+            let mut request = LlmRequest {
                 messages: messages.clone(), tools: tools.into(), tool_choice: choice, ..plain(profile)
             };
+            if messages.iter().any(|message| !message.media().is_empty()) {
+                crate::media::model(profile).clone_into(&mut request.model.name);
+            }
             ask(client, &request).await.is_some()
         })?;
     });

@@ -290,7 +290,8 @@ pub(super) const RULES: &[Rule] = &[
         |call| {
             call.each_message(|n, message| {
                 let role = text(message, "/role");
-                let empty = message["content"].as_str().is_none_or(|text| text.trim().is_empty());
+                let empty = message["content"].as_str().is_none_or(|text| text.trim().is_empty())
+                    && list(message, "/content").is_empty();
                 (empty && ["assistant", "user"].contains(&role) && calls(message).is_empty())
                     .then(|| format!("Invalid request: message at position {n} with role '{role}' must not be empty"))
             })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daemon_api::{Limits, Output, SendRequest, Turn, TurnRole};
+use daemon_api::{Attachment, Limits, Output, SendRequest, Turn, TurnRole};
 use http::HeaderMap;
 use serde_json::json;
 use service::settings::Layers;
@@ -29,7 +29,7 @@ fn app(workspace: &std::path::Path) -> App {
 async fn received(app: &App, request: &SendRequest<'_>) -> Result<RunRequest, ApiError> {
     let Value::Object(body) = serde_json::to_value(request).unwrap() else { panic!() };
     let (request, wants_stream) =
-        Box::pin(read(app, &TraceId::random(), HeaderMap::new(), body, false)).await?;
+        Box::pin(read(app, &TraceId::random(), HeaderMap::new(), body.into(), false)).await?;
     assert!(!wants_stream);
     Ok(request)
 }
@@ -73,6 +73,8 @@ async fn every_field_that_a_client_sends_arrives() {
             name: Some("number".to_owned()),
             strict: Some(false),
         }),
+        answers: None,
+        attachments: None,
     };
     let got = received(&app, &request).await.unwrap();
     assert_eq!(got.session.to_string(), "user:ann:scout");
@@ -99,7 +101,11 @@ async fn every_field_that_a_client_sends_arrives() {
     let got = received(&app, &with_id).await.unwrap();
     assert_eq!(got.task, TaskTarget::Id("t1".to_owned()));
 
-    // Only a request that resumes a run asks the backend for it.
+    // Only a request with files, or one that resumes a run, asks the backend for it.
+    let file = Attachment { file_id: Some("f".to_owned()), ..Attachment::default() };
+    let with_files = SendRequest { attachments: Some(vec![file].into()), ..request.clone() };
+    let error = received(&app, &with_files).await.unwrap_err();
+    assert_eq!(error.body.code, "backend_unavailable");
     let run_key = RunKey::random();
     let resume = SendRequest { resume_run_key: Some(run_key.as_str().into()), ..request };
     let error = received(&app, &resume).await.unwrap_err();

@@ -61,7 +61,7 @@ fn equal_calls_are_counted_over_the_whole_run() {
         run.on_completion(answer("", &[("a", 1), ("a", 1), ("a", 2)], FinishReason::ToolCalls));
         let Next::CallTools(calls) = run.next() else { panic!("{run:?}") };
         assert_eq!(calls.iter().map(|c| c.nth).collect::<Vec<_>>(), expected);
-        run.on_tool_results(vec![String::new(); 3]);
+        run.on_tool_results(vec![ToolResult::default(); 3]);
     }
 }
 

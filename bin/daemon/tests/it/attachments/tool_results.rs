@@ -35,7 +35,7 @@ async fn a_picture_that_the_backend_answers_with_is_shown_to_the_model() {
 
 #[tokio::test]
 async fn the_journal_has_its_hash_and_the_backend_its_bytes() {
-    let (world, journal) = Journal::world_with(&[], json!({ "files": true }), Vec::new()).await;
+    let (world, journal) = Journal::world_that_has(&["files"], &[], Vec::new()).await;
     let files = Files::mount(&world).await;
     chart(&world).await;
     let (status, answer) = world.daemon.send(&message(json!({}))).await;

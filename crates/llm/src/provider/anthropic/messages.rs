@@ -14,9 +14,11 @@
 
 use serde_json::{Value, json};
 
+use crate::media::{Media, MediaKind};
 use crate::model::Provider;
 use crate::provider::call_ids::CallIds;
 use crate::provider::history::{BEGAN_EARLIER, EMPTY, GO_ON, for_tools, system_note};
+use crate::provider::media;
 use crate::provider::turn_parts::{TurnPart, turn_parts};
 use crate::provider::wire;
 use crate::request::{AssistantMessage, Message};
@@ -45,11 +47,24 @@ pub(super) fn messages(provider: Provider, messages: &[Message], has_tools: bool
             // a user turn.
             Message::System { content } if content.trim().is_empty() => {}
             Message::System { content } => turns.push("user", text(&system_note(content))),
-            Message::User { content, .. } => turns.push("user", text(content)),
+            Message::User { content, media } if media.is_empty() => {
+                turns.push("user", text(content));
+            }
+            Message::User { content, media } => {
+                for block in media::parts(content, media, text, item) {
+                    turns.push("user", block);
+                }
+            }
             Message::Assistant(turn) => turns.assistant(assistant(provider, turn, &mut ids)),
-            Message::Tool { call_id, content, .. } => {
-                let content = if content.trim().is_empty() { EMPTY } else { content };
+            Message::Tool { call_id, content, media, .. } => {
                 let id = ids.result(call_id);
+                let content = match content.trim() {
+                    _ if !media.is_empty() => {
+                        Value::Array(media::parts(content, media, text, item))
+                    }
+                    "" => json!(EMPTY),
+                    _ => json!(content),
+                };
                 turns.push(
                     "user",
                     json!({ "type": "tool_result", "tool_use_id": id, "content": content }),
@@ -115,6 +130,23 @@ fn assistant(provider: Provider, turn: &AssistantMessage, ids: &mut CallIds) -> 
         })),
     });
     blocks.collect()
+}
+
+/// An image or a document, also within a result.
+///
+/// Sources: <https://platform.claude.com/docs/en/build-with-claude/vision>,
+/// <https://platform.claude.com/docs/en/build-with-claude/pdf-support>,
+/// <https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls>.
+fn item(media: &Media) -> Value {
+    let source = json!({
+        "type": "base64", "media_type": media.media_type(), "data": media::data(media),
+    });
+    match media.kind() {
+        Some(MediaKind::Document) => {
+            json!({ "type": "document", "source": source, "title": media::file_name(media) })
+        }
+        Some(MediaKind::Image) | None => json!({ "type": "image", "source": source }),
+    }
 }
 
 fn text(text: &str) -> Value {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::messages::{mark_last_block, messages, split_system};
 use crate::catalog;
+use crate::media::MediaSupport;
 use crate::model::ModelRef;
 use crate::provider::quirks::Quirks;
 use crate::provider::tool_form::WireTool;
@@ -72,7 +73,10 @@ fn default_limit(model: &ModelRef, request: &LlmRequest, body: &Value) -> u32 {
     let tools = tools.map(|tool| tool.description.len() + tool.parameters.to_string().len());
     let bytes = body.to_string().len() + tools.sum::<usize>();
     // Four bytes are about a token. Three tenths more: the estimate must not be too low.
-    let prompt = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(13) / 40;
+    let text = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(13) / 40;
+    let support = MediaSupport::of(model.provider, &model.name);
+    let media = request.messages.iter().map(|message| support.tokens_of(message)).sum::<u64>();
+    let prompt = text.saturating_add(media);
     let left = known.context.saturating_sub(prompt).max(MIN_TOKENS);
     known.max_output.min(u32::try_from(left).unwrap_or(u32::MAX))
 }

@@ -7,12 +7,14 @@ use serde_json::{Map, Value, json};
 use super::{calls, thoughts};
 use crate::catalog;
 use crate::final_tool;
+use crate::media::Media;
 use crate::model::{ModelRef, Provider};
 use crate::provider::history::{self, Order};
+use crate::provider::media;
 use crate::provider::quirks::Quirks;
 use crate::provider::schema;
 use crate::provider::tool_form::WireTool;
-use crate::provider::wire::{self, ObjectWriter, write_list};
+use crate::provider::wire::{self, ObjectWriter, write_list, write_value};
 use crate::request::{
     AssistantMessage, LlmRequest, Message, ResponseSchema, ToolCall, ToolChoice, ToolList,
 };
@@ -57,6 +59,9 @@ pub(in crate::provider) fn fitted(
     } else {
         history::paired(&request.messages)
     };
+    // <https://platform.openai.com/docs/api-reference/chat/create>: "For tool messages, only type `text`
+    // is supported."
+    let messages = history::results_as_text(messages, |_| false);
     match history::ordered(messages, server.order) {
         Cow::Borrowed(_) => Cow::Borrowed(request),
         Cow::Owned(messages) => Cow::Owned(LlmRequest {
@@ -199,9 +204,17 @@ impl Writer<'_> {
                 object.text("role", "system");
                 object.text("content", content);
             }
-            Message::User { content, .. } => {
+            Message::User { content, media } if media.is_empty() => {
                 object.text("role", "user");
                 object.text("content", content);
+            }
+            Message::User { content, media } => {
+                object.text("role", "user");
+                let is_mistral = self.model.provider == Provider::Mistral;
+                let text = |text: &str| json!({ "type": "text", "text": text });
+                let item = |media: &Media| media::chat_item(media, is_mistral);
+                let parts = media::parts(content, media, text, item);
+                write_list(&parts, object.field("content"), write_value);
             }
             Message::Assistant(turn) => self.assistant(turn, &mut object),
             Message::Tool { call_id, name, content, .. } => {

@@ -37,6 +37,8 @@ pub(crate) enum Meaning {
     /// Thoughts that were sent back are refused: they were another model's, or what stood before them
     /// has changed.
     ThoughtsRefused,
+    /// An image or a document is refused, or any.
+    MediaRefused,
     /// The request is malformed in another way.
     Malformed,
     /// The table does not know it.
@@ -66,6 +68,7 @@ impl Meaning {
             | Self::AnswerSchemaRefused
             | Self::ParameterRefused
             | Self::ThoughtsRefused
+            | Self::MediaRefused
             | Self::Malformed => (LlmErrorKind::InvalidRequest, false),
             Self::Unknown => match status {
                 // An error in a success that says nothing is the server's fault.
@@ -96,6 +99,7 @@ impl Meaning {
             | Self::AnswerSchemaRefused
             | Self::ParameterRefused
             | Self::ThoughtsRefused
+            | Self::MediaRefused
             | Self::Malformed => 400,
             Self::BadSample | Self::Unknown => return None,
         })

@@ -8,6 +8,7 @@ mod general;
 mod google;
 mod hosted;
 mod local;
+mod media;
 mod open_ai;
 mod request;
 
@@ -157,7 +158,8 @@ pub(super) fn meaning(provider: Provider, status: Option<u16>, details: &ErrorDe
         tables.chain(GENERAL.iter().copied()).flatten()
     };
     let samples = all().filter(|rule| rule.meaning == Meaning::BadSample);
-    let found = samples.chain(all()).find(|rule| rule.matches(status, details));
+    let found =
+        media::RULES.iter().chain(samples).chain(all()).find(|rule| rule.matches(status, details));
     match found {
         Some(rule) => rule.meaning,
         // RFC 9110, section 15.5: the status alone says that the request is malformed.
@@ -178,7 +180,9 @@ mod tests {
     #[test]
     fn every_row_has_a_source_and_a_condition_in_lower_case() {
         let mut rows = 0;
-        for rule in TABLES.iter().copied().chain(GENERAL.iter().copied()).flatten() {
+        let media = [media::RULES].into_iter();
+        let tables = media.chain(TABLES.iter().copied()).chain(GENERAL.iter().copied());
+        for rule in tables.flatten() {
             assert!(rule.source.starts_with("https://"), "{rule:?}");
             let phrases = [rule.codes, rule.says, rule.and, rule.unless].concat();
             assert!(!phrases.is_empty() || !rule.statuses.is_empty(), "{rule:?}");

@@ -14,9 +14,14 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
+use super::request::is_of_three;
 use super::{GIVEN_ID, SIGNATURE, THOUGHT_SIGNATURE};
+use crate::media::Media;
 use crate::model::ModelRef;
-use crate::provider::history::{BEGAN_EARLIER, EMPTY, GO_ON, for_tools, system_note};
+use crate::provider::history::{
+    BEGAN_EARLIER, EMPTY, GO_ON, for_tools, results_as_text, system_note,
+};
+use crate::provider::media;
 use crate::provider::turn_parts::{TurnPart, turn_parts};
 use crate::provider::wire;
 use crate::request::{AssistantMessage, Message, ToolCall};
@@ -27,7 +32,9 @@ const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 /// The conversation in turns of user, model and results, the first one a user's. Without tools, calls
 /// and results become text.
 pub(super) fn contents(model: &ModelRef, messages: &[Message], has_tools: bool) -> Value {
-    let messages = for_tools(messages, has_tools);
+    let messages = results_as_text(for_tools(messages, has_tools), |media| {
+        is_of_three(&model.name) && IN_RESULTS.contains(&media.media_type())
+    });
     let mut turns = Turns::default();
     // The ids that Gemini itself sent with the calls whose results follow; it does not need others.
     let mut given: VecDeque<Option<&Value>> = VecDeque::new();
@@ -35,13 +42,26 @@ pub(super) fn contents(model: &ModelRef, messages: &[Message], has_tools: bool) 
         match message {
             Message::System { content } if content.trim().is_empty() => {}
             Message::System { content } => turns.push(Turn::User, text(&system_note(content))),
-            Message::User { content, .. } => turns.push(Turn::User, text(content)),
+            Message::User { content, media } if media.is_empty() => {
+                turns.push(Turn::User, text(content));
+            }
+            Message::User { content, media } => {
+                for part in media::parts(content, media, text, item) {
+                    turns.push(Turn::User, part);
+                }
+            }
             Message::Assistant(turn) => {
                 given.extend(turn.tool_calls.iter().map(given_id));
                 turns.model(model_parts(model, turn));
             }
-            Message::Tool { name, content, .. } => {
-                let mut response = json!({ "name": name, "response": { "result": content } });
+            Message::Tool { name, content, media, .. } => {
+                let marks = media.iter().map(Media::mark);
+                let result = [content.clone()].into_iter().chain(marks).collect::<Vec<_>>();
+                let mut response =
+                    json!({ "name": name, "response": { "result": result.join("\n") } });
+                if !media.is_empty() {
+                    response["parts"] = media.iter().map(item).collect();
+                }
                 if let Some(id) = given.pop_front().flatten() {
                     response["id"] = id.clone();
                 }
@@ -50,6 +70,16 @@ pub(super) fn contents(model: &ModelRef, messages: &[Message], has_tools: bool) 
         }
     }
     turns.finish()
+}
+
+/// The types that results of Gemini 3 may hold
+/// (<https://ai.google.dev/gemini-api/docs/function-calling#multimodal>).
+const IN_RESULTS: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "application/pdf"];
+
+/// An image or a document, also within a result
+/// (<https://ai.google.dev/gemini-api/docs/image-understanding>).
+fn item(media: &Media) -> Value {
+    json!({ "inlineData": { "mimeType": media.media_type(), "data": media::data(media) } })
 }
 
 /// Whose turn it is.

@@ -29,6 +29,11 @@ pub(in crate::provider) fn path(model: &str) -> String {
 /// Whether a model can be held to a schema beside tools: since Gemini 3; older ones refuse that
 /// (<https://github.com/googleapis/python-genai/issues/867>).
 pub(in crate::provider) fn holds_beside_tools(model: &str) -> bool {
+    is_of_three(model)
+}
+
+/// Whether a model is Gemini 3 or newer.
+pub(super) fn is_of_three(model: &str) -> bool {
     let name = model.rsplit_once('/').map_or(model, |(_, name)| name);
     let version = name.strip_prefix("gemini-").and_then(|rest| rest.chars().next());
     version.and_then(|digit| digit.to_digit(10)).is_some_and(|version| version >= 3)

@@ -1,5 +1,6 @@
 //! One request, repeated without what the model refuses.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use reqwest::Response;
@@ -8,13 +9,14 @@ use tokio::time::timeout;
 
 use super::{Network, probe};
 use crate::final_tool::FinalTool;
+use crate::media_plan::{self, Used};
 use crate::model::ModelRef;
 use crate::provider::body;
 use crate::provider::failure::Failure;
 use crate::provider::quirks::Quirks;
 use crate::provider::target::Target;
 use crate::provider::tool_form::{self, Refused, ToolForm};
-use crate::request::LlmRequest;
+use crate::request::{LlmRequest, Message};
 
 /// How often a request is repeated at most because a part of it was refused: several tools in two steps
 /// each, and some parameters.
@@ -26,6 +28,22 @@ pub(super) struct Sent {
     pub(super) tools: Arc<ToolForm>,
     /// The one that takes the answer.
     pub(super) final_tool: Option<FinalTool>,
+    /// What became of the images and documents.
+    pub(super) used: Used,
+}
+
+/// A request with other messages, if they are.
+fn with_messages<'a>(request: &'a LlmRequest, messages: Cow<'a, [Message]>) -> Cow<'a, LlmRequest> {
+    match messages {
+        Cow::Borrowed(_) => Cow::Borrowed(request),
+        Cow::Owned(messages) => Cow::Owned(LlmRequest {
+            model: request.model.clone(),
+            messages,
+            tools: request.tools.clone(),
+            response_schema: request.response_schema.clone(),
+            ..*request
+        }),
+    }
 }
 
 impl Network {
@@ -39,15 +57,21 @@ impl Network {
         traceparent: Option<&str>,
         is_streamed: bool,
     ) -> Result<(Response, Sent), Failure> {
-        let given = request;
+        let support = self.media_support(model);
+        let (messages, mut used) = media_plan::shown(&request.messages, &support);
+        let mut given = with_messages(request, messages);
         let mut quirks = self.quirks.of(model);
         quirks.is_whole = !is_streamed;
         let (mut refused, mut repeats) = (self.refused.of(model), MAX_REPEATS);
         loop {
-            let (request, final_tool) = target.answer_form(model, given, &quirks).apply(given);
-            let request = &*request;
-            let tools = target.tools(model, &request.tools, quirks.plain_schemas, refused.clone());
-            let body = target.body(model, request, &quirks, &tools);
+            if quirks.no_media {
+                let (messages, told) = media_plan::refused(&request.messages, &support);
+                (given, used) = (with_messages(request, messages), told);
+            }
+            let (fitting, final_tool) = target.answer_form(model, &given, &quirks).apply(&given);
+            let asked = &*fitting;
+            let tools = target.tools(model, &asked.tools, quirks.plain_schemas, refused.clone());
+            let body = target.body(model, asked, &quirks, &tools);
             let url = target.url(&model.name);
             let headers = headers(target, traceparent, is_streamed);
             let sending = self.http.post(url).headers(headers).body(body).send();
@@ -59,26 +83,26 @@ impl Network {
             if response.status().is_success() {
                 // xllamacpp 2026.10: `text.format` is ignored there.
                 quirks.schema_of_chat |= target.is_responses()
-                    && request.response_schema.is_some()
+                    && asked.response_schema.is_some()
                     && probe::is_llama_cpp(response.headers());
                 self.quirks.keep(model, quirks);
                 self.refused.keep(model, refused);
-                if request.sends_tools() && tools.json().is_some() {
+                if asked.sends_tools() && tools.json().is_some() {
                     probe::look(&self.unseen, &self.http, target, model, response.headers());
                 }
-                return Ok((response, Sent { tools, final_tool }));
+                return Ok((response, Sent { tools, final_tool, used }));
             }
             let (status, headers) = (response.status(), response.headers().clone());
             let text = body::read_error(response, &self.timeouts).await;
             let failure = Failure::of_response(model.provider, status, &headers, &text);
             let failure = target.scrub(failure);
             let form = |plain: bool, refused: Option<&Refused>| {
-                target.tools(model, &request.tools, plain, refused.cloned())
+                target.tools(model, &asked.tools, plain, refused.cloned())
             };
             let after = |more: &Refused| form(quirks.plain_schemas, Some(more));
             let more = tool_form::refused_after(refused.as_ref(), &failure, &text, &tools, after);
             // An error may repeat what somebody wrote of tools.
-            let more = more.filter(|_| !tool_form::speaks_of_tools(&request.messages));
+            let more = more.filter(|_| !tool_form::speaks_of_tools(&asked.messages));
             if more.is_some() {
                 refused = more;
                 if repeats == 0 {
@@ -89,14 +113,15 @@ impl Network {
                 repeats -= 1;
                 continue;
             }
-            let more = quirks.after(request, &failure).filter(|_| repeats > 0);
+            let more = quirks.after(asked, &failure).filter(|_| repeats > 0);
             // What was not sent cannot be left out.
             let changed = |more: &Quirks| {
-                let (other, _) = target.answer_form(model, given, more).apply(given);
+                let (other, _) = target.answer_form(model, &given, more).apply(&given);
                 let (plain, refused) = (more.plain_schemas, refused.clone());
                 let form = target.tools(model, &other.tools, plain, refused);
-                target.body(model, &other, more, &form)
-                    != target.body(model, request, &quirks, &tools)
+                more.no_media != quirks.no_media
+                    || target.draft(model, &other, more, &form)
+                        != target.draft(model, asked, &quirks, &tools)
             };
             quirks = more.filter(changed).ok_or(failure)?;
             repeats -= 1;

@@ -7,16 +7,25 @@
 
 use serde_json::{Value, json};
 
+use crate::media::{Media, MediaKind};
 use crate::model::Provider;
 use crate::provider::call_ids::CallIds;
-use crate::provider::history::{EMPTY, for_tools};
+use crate::provider::history::{EMPTY, for_tools, results_as_text};
+use crate::provider::media;
 use crate::provider::turn_parts::{TurnPart, turn_parts};
 use crate::provider::wire;
 use crate::request::{AssistantMessage, Message};
 
 /// The conversation as items. Without tools, calls and outputs become text.
-pub(super) fn input(provider: Provider, messages: &[Message], has_tools: bool) -> Value {
-    let messages = for_tools(messages, has_tools);
+pub(super) fn input(
+    provider: Provider,
+    messages: &[Message],
+    has_tools: bool,
+    takes_parts: bool,
+) -> Value {
+    // Outputs of parts are in OpenAI's reference (`FunctionAndCustomToolCallOutput`); other servers read
+    // a text there.
+    let messages = results_as_text(for_tools(messages, has_tools), |_| takes_parts);
     let mut input = Vec::new();
     let mut ids = CallIds::default();
     for message in messages.iter() {
@@ -25,20 +34,50 @@ pub(super) fn input(provider: Provider, messages: &[Message], has_tools: bool) -
             Message::System { content } => {
                 input.push(json!({ "role": "system", "content": content }));
             }
+            Message::User { content, media } if !media.is_empty() => {
+                let parts = media::parts(content, media, text, item);
+                input.push(json!({ "role": "user", "content": parts }));
+            }
             Message::User { content, .. } => {
                 let content = if content.trim().is_empty() { EMPTY } else { content };
                 input.push(json!({ "role": "user", "content": content }));
             }
             Message::Assistant(turn) => assistant(provider, turn, &mut ids, &mut input),
-            Message::Tool { call_id, content, .. } => input.push(json!({
-                "type": "function_call_output", "call_id": ids.result(call_id), "output": content,
-            })),
+            Message::Tool { call_id, content, media, .. } => {
+                let output = match media.as_slice() {
+                    [] => json!(content),
+                    media => Value::Array(media::parts(content, media, text, item)),
+                };
+                input.push(json!({
+                    "type": "function_call_output", "call_id": ids.result(call_id), "output": output,
+                }));
+            }
         }
     }
     if input.is_empty() {
         input.push(json!({ "role": "user", "content": EMPTY }));
     }
     Value::Array(input)
+}
+
+fn text(text: &str) -> Value {
+    json!({ "type": "input_text", "text": text })
+}
+
+/// An image or a document, also within an output.
+///
+/// Sources: <https://developers.openai.com/api/docs/guides/images-vision>,
+/// <https://developers.openai.com/api/docs/guides/file-inputs>.
+fn item(media: &Media) -> Value {
+    let url = media::data_url(media);
+    match media.kind() {
+        Some(MediaKind::Document) => {
+            json!({ "type": "input_file", "filename": media::file_name(media), "file_data": url })
+        }
+        Some(MediaKind::Image) | None => {
+            json!({ "type": "input_image", "detail": "auto", "image_url": url })
+        }
+    }
 }
 
 /// Gives the model's texts the fields that vLLM requires of them, and OpenAI's own server does not

@@ -20,7 +20,8 @@ pub(in crate::provider) fn body(
     let fixed = catalog::find(model.provider, &model.name).is_some_and(|e| e.fixed_sampling);
     let mut body = Map::new();
     body.insert("model".into(), json!(model.name));
-    let mut input = input(model.provider, &request.messages, request.sends_tools());
+    let takes_parts = is_own_server || catalog::find(model.provider, &model.name).is_some();
+    let mut input = input(model.provider, &request.messages, request.sends_tools(), takes_parts);
     if !is_own_server {
         complete_for_others(&mut input);
     }

@@ -249,7 +249,7 @@ fn sealed_thoughts_go_back_in_front_of_what_they_led_to() {
     let result = Message::tool("c", "f", "7");
     let turns = [Message::user("Go"), Message::Assistant(turn), result];
     assert_eq!(
-        input(Provider::OpenAi, &turns, true),
+        input(Provider::OpenAi, &turns, true, true),
         json!([
             { "role": "user", "content": "Go" },
             { "type": "reasoning", "summary": [], "encrypted_content": "one" },
@@ -262,7 +262,7 @@ fn sealed_thoughts_go_back_in_front_of_what_they_led_to() {
             { "type": "function_call_output", "call_id": "c", "output": "7" },
         ])
     );
-    let plain = input(Provider::OpenRouter, &turns, true).to_string();
+    let plain = input(Provider::OpenRouter, &turns, true, true).to_string();
     assert!(!plain.contains("reasoning") && !plain.contains("phase"), "{plain}");
 }
 
@@ -275,7 +275,7 @@ fn reasoning_that_is_not_sealed_goes_back_only_with_its_text() {
     let bare = json!({ "type": "reasoning", "id": "rs_2", "summary": [] });
     let sent = |reasoning: &Value| {
         let turn = whole(&[reasoning.clone(), message.clone()]).message;
-        input(Provider::OpenAi, &[Message::Assistant(turn)], true)
+        input(Provider::OpenAi, &[Message::Assistant(turn)], true, true)
     };
     assert_eq!(sent(&open)[0], open);
     assert_eq!(
@@ -370,7 +370,7 @@ fn every_call_has_one_output_and_an_id_that_fits() {
         result("a"),
         result("orphan"),
     ];
-    let sent = input(Provider::OpenAi, &turns, true);
+    let sent = input(Provider::OpenAi, &turns, true, true);
     let sent = sent.as_array().unwrap();
     assert_eq!(sent[0], json!({ "role": "user", "content": "(empty)" }));
     let ids = |kind: &str| -> Vec<&str> {
@@ -382,7 +382,7 @@ fn every_call_has_one_output_and_an_id_that_fits() {
     assert_eq!(ids("function_call"), [&long[..64], "a", "call_5_0"]);
     assert_eq!(ids("function_call_output"), ids("function_call"));
     assert!(sent.last().unwrap()["content"].as_str().unwrap().contains("orphan"));
-    let texts = input(Provider::OpenAi, &turns, false).to_string();
+    let texts = input(Provider::OpenAi, &turns, false, true).to_string();
     assert!(!texts.contains("function_call"), "{texts}");
 }
 

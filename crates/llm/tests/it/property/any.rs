@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use llm::Media;
 use llm::model::Provider;
 use llm::request::{AssistantMessage, Message, ResponseSchema, Thoughts, ToolCall, ToolSpec};
 use proptest::prelude::*;
@@ -176,15 +177,49 @@ pub(super) fn messages() -> impl Strategy<Value = Vec<Message>> {
             Message::Assistant(AssistantMessage { text, tool_calls, thoughts })
         },
     );
-    let tool = (id(), name(), text())
-        .prop_map(|(call_id, name, content)| Message::tool(call_id, name, content));
+    let tool = (id(), name(), text(), media()).prop_map(|(call_id, name, content, media)| {
+        Message::tool_with(call_id, name, content, media)
+    });
     let message = prop_oneof![
         1 => text().prop_map(|content| Message::System { content }),
-        3 => text().prop_map(Message::user),
+        3 => (text(), media()).prop_map(|(text, media)| Message::user_with(text, media)),
         3 => assistant,
         2 => tool,
     ];
     prop::collection::vec(message, 1..7)
+}
+
+/// Files as people attach them: mostly none, good ones, and such that some provider or all refuse.
+fn media() -> impl Strategy<Value = Vec<Media>> {
+    let png = |name: &str, edge: u32| {
+        let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+        bytes.extend([edge.to_be_bytes(), edge.to_be_bytes()].concat());
+        Media::new(name, "image/png", [&bytes, name.as_bytes()].concat())
+    };
+    let file =
+        |name: &str, media_type: &str, bytes: &[u8]| Media::new(name, media_type, bytes.to_vec());
+    const FRAME: &[u8] = b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\0";
+    let gif = [b"GIF89a\x01\0\x01\0\0\0\0", FRAME, FRAME, b";"].concat();
+    let all = vec![
+        png("a.png", 9),
+        png("b.png", 2_500),
+        png("poster.png", 9_000),
+        png("", 1),
+        file("c.jpg", "image/jpeg", b"\xff\xd8\xff\xd9"),
+        file("d.webp", "image/webp", b"RIFF\0\0\0\0WEBPVP8 "),
+        file("e.gif", "image/gif", &gif),
+        file("f.heic", "image/heic", b"\0\0\0\x18ftypheic"),
+        file("g.pdf", "application/pdf", b"%PDF-1.4 <</Type /Page>>"),
+        file("h", "application/pdf", b"%PDF-1.4 <</Encrypt 5 0 R>>"),
+        file("i.png", "image/png", b"no image at all"),
+        file("j.svg", "image/svg+xml", b"<svg/>"),
+        file("k]\n.csv", "text/csv", b"a,b").with_text("a,b"),
+        Media::gone("l.png", "image/png", 9, "0".repeat(64)),
+    ];
+    prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::vec(prop::sample::select(all), 1..12),
+    ]
 }
 
 /// A schema of the answer.

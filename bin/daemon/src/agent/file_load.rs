@@ -9,7 +9,7 @@ use mc_client::error::McError;
 use mc_client::steps::KnownFile;
 use wombat_core::untrusted::break_control_tokens;
 
-use crate::agent::context::RunContext;
+use super::context::RunContext;
 use crate::run::attachments::{stored, used};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::file_text::text_of;
@@ -26,7 +26,7 @@ const LEAST_CHARS: usize = 200;
 
 impl RunContext<'_> {
     /// The newest turn of the conversation, with the files that came with it.
-    pub(in crate::agent) async fn with_attachments(
+    pub(super) async fn with_attachments(
         &self,
         newest: String,
         attachments: &[KnownFile],
@@ -92,18 +92,21 @@ impl RunContext<'_> {
         stand_in(file, said)
     }
 
-    /// After a provider has refused the conversation: names files in the place of what models got of them,
-    /// first pictures and documents, then texts. Whether there was anything.
-    pub(in crate::agent) fn withhold_files(&self, error: &RunError, state: &mut RunState) -> bool {
+    /// After a provider has refused the conversation, which may be for its files (a broken picture, more
+    /// pages than fit): names them in the place of what models got of them, first pictures and documents,
+    /// then texts. Whether there was anything.
+    pub(super) fn withhold_files(&self, error: &RunError, state: &mut RunState) -> bool {
+        use LlmErrorKind::{ContextTooLong, InvalidRequest, Rejected};
+        if !matches!(error.kind, RunErrorKind::Llm(ContextTooLong | InvalidRequest | Rejected, _)) {
+            return false;
+        }
         let is_too_long = matches!(error.kind, RunErrorKind::Llm(LlmErrorKind::ContextTooLong, _));
-        let all = [
-            |media: &Media| media.bytes().is_some() && media.kind().is_some(),
-            |media: &Media| media.bytes().is_some(),
-        ];
-        let which = if is_too_long { &all[..] } else { &all[..1] };
-        which.iter().any(|is_it| {
+        let is_shown = |media: &Media| media.kind().is_some() && media.text().is_none();
+        let texts_too = if is_too_long { &[false, true][..] } else { &[false] };
+        texts_too.iter().any(|texts_too| {
             state.replace_media(|media| {
-                if !is_it(media) {
+                let is_it = is_shown(media) || *texts_too && media.text().is_some();
+                if media.bytes().is_none() || !is_it {
                     return None;
                 }
                 let file = KnownFile {

@@ -6,8 +6,8 @@ use llm::Media;
 use llm::request::Message;
 use mc_client::steps::KnownFile;
 
-use super::load::stand_in;
-use crate::agent::context::RunContext;
+use super::context::RunContext;
+use super::file_load::stand_in;
 use crate::run::attachments::used;
 use crate::run::error::RunError;
 
@@ -19,7 +19,7 @@ const EARLIER: &str = "sent earlier in this conversation, and not shown again";
 
 impl RunContext<'_> {
     /// Earlier turns with their files, of which they have the hashes. `files` says where these are.
-    pub(in crate::agent) async fn with_files(
+    pub(super) async fn with_files(
         &self,
         mut history: Vec<Message>,
         files: &[KnownFile],

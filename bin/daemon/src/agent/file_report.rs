@@ -11,14 +11,14 @@ use mc_client::runs::RunStep;
 use mc_client::steps::{KnownFile, LLM, LLM_REJECTED, REQUEST, THREAD, TOOL};
 use serde::Deserialize;
 
-use super::add_use;
-use crate::agent::context::RunContext;
-use crate::agent::model::models;
+use super::context::RunContext;
+use super::files::add_use;
+use super::model::models;
 use crate::run::attachments::{report, saved, used};
 
 impl RunContext<'_> {
     /// How a model that has answered got the files in its prompt, by their hashes.
-    pub(in crate::agent) fn uses(
+    pub(super) fn uses(
         &self,
         shown: &Shown,
         completion: &Completion,
@@ -54,7 +54,7 @@ impl RunContext<'_> {
     }
 
     /// The files that came with the message, and how the model got them.
-    pub(in crate::agent) fn attachments(&self) -> Vec<AttachmentReport> {
+    pub(super) fn attachments(&self) -> Vec<AttachmentReport> {
         let inner = self.files.inner();
         let reports = inner.attachments.iter().map(|file| {
             let used = inner.uses.get(&file.sha256).map(String::as_str);
@@ -81,7 +81,7 @@ impl RunContext<'_> {
     }
 
     /// The attachments of a run that an earlier attempt has ended.
-    pub(in crate::agent) fn earlier_attachments(&self) -> Vec<AttachmentReport> {
+    pub(super) fn earlier_attachments(&self) -> Vec<AttachmentReport> {
         let steps = self.journal.steps();
         let reports = attachments_of(&steps);
         if !reports.is_empty() || !steps.is_empty() {

@@ -7,10 +7,11 @@ use mc_client::error::McError;
 use mc_client::files::sha256_hex;
 use mc_client::steps::KnownFile;
 
-use crate::agent::context::RunContext;
-use crate::agent::journal::ToolStep;
+use super::context::RunContext;
+use super::journal::ToolStep;
 use crate::run::attachments::{known, used};
 use crate::run::error::RunError;
+use crate::run::state_machine::ToolResult;
 use crate::tools::ToolFile;
 
 /// What is said of a file that is one too many.
@@ -18,7 +19,7 @@ const TOO_MANY: &str = "the tools of this run have given more files than can be 
 
 impl RunContext<'_> {
     /// Keeps the files of a result. One that the backend does not take serves this attempt only.
-    pub(in crate::agent) async fn keep_files(&self, files: &[ToolFile]) -> Vec<KnownFile> {
+    pub(super) async fn keep_files(&self, files: &[ToolFile]) -> Vec<KnownFile> {
         let mut kept = Vec::with_capacity(files.len());
         for file in files {
             let ToolFile { name, media_type, bytes } = file;
@@ -48,8 +49,19 @@ impl RunContext<'_> {
         kept
     }
 
+    /// The results of a turn's calls, with their files.
+    pub(super) async fn results(&self, steps: Vec<ToolStep>) -> Result<Vec<ToolResult>, RunError> {
+        let mut results = Vec::with_capacity(steps.len());
+        for step in steps {
+            self.note_saved(&step);
+            let media = self.result_media(&step).await?;
+            results.push(ToolResult { content: step.content, media });
+        }
+        Ok(results)
+    }
+
     /// Notes the file that a call has made.
-    pub(in crate::agent) fn note_saved(&self, step: &ToolStep) {
+    fn note_saved(&self, step: &ToolStep) {
         let Some(file) = &step.saved else { return };
         let (own, asked) = (&step.arguments["content"], &step.arguments["arguments"]["content"]);
         let content = own.as_str().or(asked.as_str()).unwrap_or_default();
@@ -61,7 +73,7 @@ impl RunContext<'_> {
 
     /// Stores the files that the agent has made once more: the backend keeps those that no message has for
     /// a day only, and a person may take longer to decide.
-    pub(in crate::agent) async fn save_again(&self) -> Result<(), McError> {
+    pub(super) async fn save_again(&self) -> Result<(), McError> {
         let all = self.files.inner().saved.clone();
         for (at, (file, content)) in all.into_iter().enumerate() {
             let stored = self.client.put_file(&file.name, &file.media_type, content).await?;
@@ -73,10 +85,7 @@ impl RunContext<'_> {
     }
 
     /// The files of a result as the model gets them.
-    pub(in crate::agent) async fn result_media(
-        &self,
-        step: &ToolStep,
-    ) -> Result<Vec<Media>, RunError> {
+    async fn result_media(&self, step: &ToolStep) -> Result<Vec<Media>, RunError> {
         let most = self.run.app.settings.files.max_bytes;
         let mut media = Vec::with_capacity(step.files.len());
         for file in &step.files {

@@ -14,7 +14,7 @@ use service::trace::TraceId;
 use tokio::time::Instant;
 use wombat_core::session::SessionKey;
 
-use crate::agent::journal::{Journal, empty_chain};
+use super::journal::{Journal, empty_chain};
 use crate::run::attachments::{Attached, Given, known};
 use crate::run::error::{FileRefusal, RunError, RunErrorKind};
 use crate::state::App;
