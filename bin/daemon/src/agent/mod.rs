@@ -26,6 +26,7 @@ pub(crate) mod file_resolve;
 mod files;
 mod finalizer;
 mod finish;
+mod finish_up;
 pub(crate) mod follow;
 pub(crate) mod journal;
 mod known_events;

@@ -59,10 +59,13 @@ fn failures(endpoint: &Endpoint) -> Map<String, Value> {
     if endpoint.body.is_some() {
         add("409", "It conflicts with what is stored; `code` says how.");
         add("413", "The body is too large.");
-        add("415", match endpoint.body {
-            Some(BYTES) => "The body is compressed.",
-            Some(_) | None => "The body is not JSON.",
-        });
+        add(
+            "415",
+            match endpoint.body {
+                Some(BYTES) => "The body is compressed.",
+                Some(_) | None => "The body is not JSON.",
+            },
+        );
     }
     if endpoint.path == "/budget/reserve" {
         add("402", "The budget is spent.");
