@@ -28,6 +28,7 @@ pub(crate) mod file_resolve;
 mod files;
 mod finalizer;
 mod finish;
+mod finish_up;
 pub(crate) mod follow;
 mod handing_on;
 pub(crate) mod journal;

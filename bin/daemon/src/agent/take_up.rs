@@ -22,14 +22,13 @@ use super::detach::{Entering, Place, pending};
 use super::driver::RunDriver;
 use super::ends::Ends;
 use super::finalizer::RunFinalizer;
-use super::finish::Progress;
-use super::journal::{Journal, ThreadStep};
+use super::journal::Journal;
 use super::launch::{TIMEOUT_GRACE, describe, outcome_label, settle};
 use super::lease::SessionLease;
-use super::prepare::{busy, look_up};
+use super::prepare::busy;
 use super::recorder::Recorder;
 use super::stands::Stands;
-use crate::run::answer::{Ending, RunAnswer};
+use crate::run::answer::RunAnswer;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::feed::OpenFeed;
@@ -357,57 +356,4 @@ impl Life<'_> {
 fn is_another_s(result: &Result<RunAnswer, RunError>) -> bool {
     let kind = result.as_ref().err().map(|error| &error.kind);
     matches!(kind, Some(RunErrorKind::SessionLost | RunErrorKind::Draining))
-}
-
-impl RunDriver<'_> {
-    /// From the journal as it is to the answer.
-    async fn finish_up(
-        &self,
-        client: AgentClient,
-        capabilities: Arc<Capabilities>,
-        task_id: &str,
-        journal: Journal,
-    ) -> Result<RunAnswer, RunError> {
-        let snapshot = self.app.workspace.snapshot();
-        let profile = snapshot.admit(self.request.session.role().as_str())?;
-        let context = self.context(client, capabilities, snapshot, profile, task_id, journal).await;
-        let recorded = context.journal.recorded_request()?;
-        let recorded = recorded.ok_or_else(|| RunError::new(RunErrorKind::RunNotFound))?;
-        if self.has_empty_checklist(&context.snapshot) {
-            return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
-        }
-        let thread = match (&recorded.detached, context.journal.thread()?) {
-            (_, Some(thread)) => Some(thread),
-            // A run that had a caller until now.
-            (None, None) => None,
-            (Some(detached), None) => {
-                let known = look_up(&context.client, &context.capabilities, self, task_id).await?;
-                let told = context.tell_thread(&known).await?;
-                let read = known.history(self.request, told.as_deref());
-                let reads_thread = detached.reads_thread;
-                let thread = ThreadStep {
-                    history: if reads_thread { read.turns } else { recorded.history.clone() },
-                    files: read.files,
-                    attachments: read.attachments,
-                };
-                Some(context.journal.put_thread(thread).await?)
-            }
-        };
-        let run = PutRun {
-            status: Some(RunStatus::Running),
-            detached: Some(true),
-            workspace_digest: Some(context.snapshot.digest().to_owned()),
-            extra: [("run_id".to_owned(), self.handle.run_id.clone().into())].into_iter().collect(),
-            ..PutRun::default()
-        };
-        context.journal.begin(&run).await?;
-        let typed = context.typed(recorded.output.as_ref()).await?;
-        let messages = Box::pin(context.messages(recorded, thread)).await?;
-        let answer = Box::pin(context.converse(messages, typed)).await?;
-        Ok(match answer.ending {
-            // It was stored just before its instance died; it is this run's all the same.
-            Ending::Replayed(stored) => RunAnswer { ending: Ending::Replied(stored), ..answer },
-            _ => answer,
-        })
-    }
 }

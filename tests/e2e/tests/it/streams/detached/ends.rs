@@ -184,3 +184,29 @@ async fn a_webhook_is_told_of_a_run_that_was_cancelled_while_it_waited() {
     let event = wait_for("the webhook", async || heard.lock().unwrap().first().cloned()).await;
     assert_eq!((&event["event"], &event["code"]), (&json!("agent.error"), &json!("run_cancelled")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readers_of_a_run_elsewhere_share_one_stream_of_the_backend() {
+    let slow = Slow::new().await;
+    slow.world.gate.arm(None);
+    let run = slow.world.begin(slow.elsewhere(), "t", &json!({})).await;
+    let path = run["stream"].as_str().unwrap();
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        let mut reader = Reader::open(&slow.world, &slow.here, path, None).await;
+        assert!(reader.until(super::has_words).await, "{:?}", reader.told);
+        readers.push(reader);
+    }
+    let streams = || {
+        let passed = slow.world.gate.passed();
+        let is_stream = |path: &str| path.contains("/events?") && path.contains("run_key=");
+        passed.iter().filter(|passed| is_stream(&passed.path)).count()
+    };
+    wait_for("a stream", async || (streams() > 0).then_some(())).await;
+    slow.world.model.let_go().await;
+    for mut reader in readers {
+        assert_eq!(reader.end().await.name, "done");
+        assert_eq!(super::text(&reader.told), PIECES.concat());
+    }
+    assert_eq!(streams(), 1);
+}
