@@ -16,6 +16,7 @@ use service::trace::TraceId;
 use super::children;
 use super::detached::{Found, backend};
 use super::error::ApiError;
+use crate::agent::detach::pending;
 use crate::agent::requests::told;
 use crate::agent::typed::output_of_stored;
 use crate::run::error::{RunError, RunErrorKind};
