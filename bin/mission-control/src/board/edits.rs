@@ -6,6 +6,7 @@ use chrono::{Duration, Utc};
 use serde_json::{Map, Value, json};
 
 use super::markup::Esc;
+use super::markup::visible::hides;
 use crate::store::waiting::Waiting;
 
 /// For how many days a rule holds unless the person says otherwise, and at most.
@@ -71,7 +72,15 @@ fn spaced(text: &str) -> String {
     let mut rest = text.chars().filter(|c| !c.is_ascii_control()).peekable();
     while let Some(c) = rest.next() {
         if in_text {
-            out.push(c);
+            // In a field nothing can be marked; an escape is the same text.
+            if hides(c) {
+                let units = &mut [0; 2];
+                c.encode_utf16(units)
+                    .iter()
+                    .for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+            } else {
+                out.push(c);
+            }
             in_text = is_escaped || c != '"';
             is_escaped = c == '\\' && !is_escaped;
             continue;
@@ -118,6 +127,7 @@ mod tests {
             r#"{ "a":[1,{"b" : "x, {\"y\\\": z"}],"n":12345678901234567890123, "o": {}, "l":[ ]}"#;
         let lines = "{\n  \"a\": [\n    1,\n    {\n      \"b\": \"x, {\\\"y\\\\\\\": z\"\n    }\n  ],\n  \"n\": 12345678901234567890123,\n  \"o\": {},\n  \"l\": []\n}";
         assert_eq!(spaced(sent), lines);
+        assert_eq!(spaced("[\"a\u{202e}\u{e0041}b\"]"), "[\n  \"a\\u202e\\udb40\\udc41b\"\n]");
         let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(parse(sent), parse(&spaced(sent)));
     }

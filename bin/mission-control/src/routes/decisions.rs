@@ -150,7 +150,7 @@ async fn fit_question(request: &ToolRequest, decision: &Decide) -> Result<Fittin
         }
     }
     let answer = match (&decision.answer, decision.status) {
-        (None, Some(ToolRequestStatus::Denied)) => {
+        (None | Some(Value::Null), Some(ToolRequestStatus::Denied)) => {
             return Ok(Fitting::new(ToolRequestStatus::Denied));
         }
         (Some(answer), None | Some(ToolRequestStatus::Answered)) => answer,
@@ -172,7 +172,8 @@ async fn fit_approval(
     decision: &Decide,
     edited: Option<&str>,
 ) -> Result<Fitting, ApiError> {
-    if decision.answer.is_some() {
+    // Some clients write what they leave out as null.
+    if decision.answer.as_ref().is_some_and(|answer| !answer.is_null()) {
         let text = "this is a call to approve: send its status, approved or denied";
         return Err(misfit(Misfit::Answer, vec![text.to_owned()]));
     }

@@ -90,9 +90,9 @@ async fn a_decision_is_made_once_and_repeated_only_as_it_was_made() {
     let backend = Backend::start().await;
     let path = wait(&backend, "k").await;
     let ann = backend.person("ann").with("idempotency-key", "d1");
-    let approve = json!({ "status": "approved", "note": "yes" });
+    let approve = json!({ "status": "approved", "note": "yes", "answer": null, "edited": null });
     let first = ann.post(&decision(&path), approve.clone()).await;
-    let again = ann.post(&decision(&path), json!({ "note": "yes", "status": "approved" })).await;
+    let again = ann.post(&decision(&path), json!({ "edited": null, "answer": null, "note": "yes", "status": "approved" })).await;
     assert_eq!(first.ok(), again.ok());
     for (caller, body) in [
         (ann.clone(), json!({ "status": "approved" })),

@@ -68,6 +68,11 @@ fn within(c: char, ranges: &[(u32, u32)]) -> bool {
     ranges.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
+/// Whether a character cannot be seen, or hides others.
+pub(crate) fn hides(c: char) -> bool {
+    within(c, &UNSEEN) || within(c, &COMBINING)
+}
+
 /// A character as it can be seen, escaped. `marks` counts the combining marks before it.
 fn write_char(f: &mut impl fmt::Write, c: char, marks: &mut usize) -> fmt::Result {
     *marks = if within(c, &COMBINING) { *marks + 1 } else { 0 };
