@@ -23,8 +23,8 @@ use serde_json::json;
 use shown::counted;
 
 use crate::checks::{
-    audit, auth, capabilities, errors, events, files, heartbeat_standup, idempotency, invariants, journal,
-    limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
+    audit, auth, capabilities, errors, events, files, heartbeat_standup, idempotency, invariants,
+    journal, limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;

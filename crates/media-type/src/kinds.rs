@@ -44,8 +44,14 @@ const SAME: [&[&str]; 15] = [
     &["application/x-7z-compressed", "application/7z"],
     &["application/vnd.rar", "application/x-rar-compressed", "application/x-rar"],
     &[
-        "video/mp4", "audio/mp4", "audio/m4a", "audio/x-m4a", "video/x-m4v", "video/quicktime",
-        "video/3gpp", "audio/3gpp",
+        "video/mp4",
+        "audio/mp4",
+        "audio/m4a",
+        "audio/x-m4a",
+        "video/x-m4v",
+        "video/quicktime",
+        "video/3gpp",
+        "audio/3gpp",
     ],
 ];
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
@@ -24,7 +26,12 @@ fn what_is_declared_stays_where_the_bytes_do_not_contradict() {
         ("application/x-foo", "a.foo", b"words", "application/x-foo"),
         ("application/x-foo", "a.foo", NOISE, "application/x-foo"),
         ("application/json", "a", b"{ not json", "application/json"),
-        ("application/vnd.oasis.opendocument.text", "a.odt", ZIP, "application/vnd.oasis.opendocument.text"),
+        (
+            "application/vnd.oasis.opendocument.text",
+            "a.odt",
+            ZIP,
+            "application/vnd.oasis.opendocument.text",
+        ),
         ("audio/mpegurl", "a.m3u", b"#EXTM3U\n", "audio/mpegurl"),
         ("text/plain", "latin1.txt", b"caf\xe9", "text/plain"),
         ("text/plain", "wide.txt", b"\xff\xfea\0b\0", "text/plain"),
@@ -47,7 +54,12 @@ fn what_the_bytes_contradict_is_replaced() {
         ("image/png", "a.png", NOISE, UNKNOWN),
         ("text/plain", "a.txt", NOISE, UNKNOWN),
         ("application/pdf", "a.pdf", ZIP, "application/zip"),
-        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "a.docx", b"words", "text/plain"),
+        (
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            "a.docx",
+            b"words",
+            "text/plain",
+        ),
     ]);
 }
 
@@ -88,5 +100,40 @@ fn a_media_type_is_an_essence_in_lower_case() {
     }
     for binary in ["image/png", "application/pdf", UNKNOWN, "application/zip"] {
         assert!(!is_text(binary), "{binary}");
+    }
+}
+
+/// How files of many kinds begin, so that what comes after it is read, too.
+const BEGINNINGS: [&[u8]; 14] = [
+    b"",
+    PNG,
+    PDF,
+    ZIP,
+    b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x13\0\0\0[Content_Types].xml",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    b"\0\0\0\x18ftyp",
+    b"RIFF\0\0\0\0WEBP",
+    b"\x1aE\xdf\xa3",
+    b"OggS",
+    b"<?xml",
+    b"<!--",
+    b"\xff\xfe",
+    b"MZ",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #[test]
+    fn whatever_comes_has_a_type(
+        begins in 0..BEGINNINGS.len(),
+        rest in proptest::collection::vec(any::<u8>(), 0..600),
+        declared in proptest::option::of("[a-z]{1,9}/[a-z+.-]{1,20}|.{0,20}"),
+        name in ".{0,20}",
+    ) {
+        let bytes = [BEGINNINGS[begins], &rest].concat();
+        let kind = of(declared.as_deref(), &name, &bytes);
+        prop_assert_eq!(parse(&kind), Some(kind.clone()));
+        // What it is taken for stays what it is.
+        prop_assert_eq!(of(Some(&kind), &name, &bytes), kind);
     }
 }

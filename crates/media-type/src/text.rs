@@ -49,7 +49,8 @@ pub(crate) fn is(head: &[u8]) -> bool {
 }
 
 fn has_wide_mark(head: &[u8]) -> bool {
-    head.starts_with(&[0xfe, 0xff]) || (head.starts_with(&[0xff, 0xfe]) && !head[2..].starts_with(&[0, 0]))
+    head.starts_with(&[0xfe, 0xff])
+        || (head.starts_with(&[0xff, 0xfe]) && !head[2..].starts_with(&[0, 0]))
 }
 
 /// Whether files of a type are text.
@@ -117,7 +118,8 @@ fn is_svg(begins: &str) -> bool {
         rest = without_comments(rest.split_once('>').map_or("", |(_, rest)| rest));
     }
     let element = rest.strip_prefix("<svg").or_else(|| rest.strip_prefix("<svg:svg"));
-    element.is_some_and(|rest| rest.starts_with(['>', '/']) || rest.starts_with(char::is_whitespace))
+    element
+        .is_some_and(|rest| rest.starts_with(['>', '/']) || rest.starts_with(char::is_whitespace))
 }
 
 /// Whether it is a JSON object or list, or the beginning of a large one.

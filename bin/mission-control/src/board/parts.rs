@@ -92,7 +92,11 @@ fn base(name: &str) -> &str {
 }
 
 fn malformed(error: &dyn std::fmt::Display) -> ApiError {
-    ApiError::new(StatusCode::BAD_REQUEST, "malformed_form", format!("the form cannot be read: {error}"))
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "malformed_form",
+        format!("the form cannot be read: {error}"),
+    )
 }
 
 fn incomplete(error: &MultipartError) -> ApiError {

@@ -6,8 +6,8 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 use mc_client::types::{Document, Message, Page, Task};
 
-use super::markup::{Esc, FULL, Short, Time, header, live, page, prose, section};
 use super::attachments::Attachments;
+use super::markup::{Esc, FULL, Short, Time, header, live, page, prose, section};
 use super::{compose, documents, panels};
 use crate::store::board::{NotificationRow, RunRow};
 

@@ -139,9 +139,15 @@ impl Endpoint {
 
 /// All endpoints, in the order of the document.
 pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    [&objects::ENDPOINTS[..], &files::ENDPOINTS, &notifications::ENDPOINTS, &runs::ENDPOINTS, &control::ENDPOINTS]
-        .into_iter()
-        .flatten()
+    [
+        &objects::ENDPOINTS[..],
+        &files::ENDPOINTS,
+        &notifications::ENDPOINTS,
+        &runs::ENDPOINTS,
+        &control::ENDPOINTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Links of OpenAPI, for what one endpoint creates and another takes: from, to, the parameter there,

@@ -59,10 +59,13 @@ fn failures(endpoint: &Endpoint) -> Map<String, Value> {
     if endpoint.body.is_some() {
         add("409", "It conflicts with what is stored; `code` says how.");
         add("413", "The body is too large.");
-        add("415", match endpoint.body {
-            Some(BYTES) => "The body is compressed.",
-            Some(_) | None => "The body is not JSON.",
-        });
+        add(
+            "415",
+            match endpoint.body {
+                Some(BYTES) => "The body is compressed.",
+                Some(_) | None => "The body is not JSON.",
+            },
+        );
     }
     if endpoint.path == "/budget/reserve" {
         add("402", "The budget is spent.");
@@ -80,7 +83,8 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
     let content = match endpoint.answer {
         Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
         Answer::Bytes(schema) => json!({
-            "application/json": { "schema": reference(schema) }, "*/*": { "schema": {} }
+            // A file may be JSON itself.
+            "application/json": { "schema": { "anyOf": [reference(schema), {}] } }, "*/*": { "schema": {} }
         }),
         ref answer => json_content(&schema_of(answer)),
     };

@@ -30,7 +30,9 @@ pub enum Author<'a> {
 fn attachments(row: &AnyRow) -> Vec<Attachment> {
     match json_of::<Value>(row.get("attachments")) {
         None => Vec::new(),
-        Some(Value::Array(items)) => serde_json::from_value(Value::Array(items)).unwrap_or_default(),
+        Some(Value::Array(items)) => {
+            serde_json::from_value(Value::Array(items)).unwrap_or_default()
+        }
         Some(other) => vec![Attachment::Other(other)],
     }
 }

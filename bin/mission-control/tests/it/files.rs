@@ -23,7 +23,7 @@ pub(crate) fn id(stored: &Answer) -> &str {
     stored.body["file_id"].as_str().unwrap()
 }
 
-async fn bytes_of(caller: &Caller, id: &str) -> Vec<u8> {
+pub(crate) async fn bytes_of(caller: &Caller, id: &str) -> Vec<u8> {
     let answer = caller.raw(Method::GET, &format!("{MC}/files/{id}")).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     answer.bytes().await.unwrap().to_vec()

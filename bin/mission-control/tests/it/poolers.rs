@@ -7,6 +7,7 @@ use test_support::pooler::{Pooler, Version};
 use test_support::postgres::Postgres;
 use wombat_mission_control::store::database::{Address, Database, Server};
 
+use crate::files;
 use crate::harness::{Backend, Home, column, kept, on_postgres};
 
 /// What a session has unless somebody set it.
@@ -63,6 +64,9 @@ async fn works_and_leaves_nothing(home: &Arc<Home>, pooler: &Pooler) {
     assert_eq!(agent.get("/tasks?limit=200").await.items().len(), 40);
     let again = agent.post("/tasks", json!({ "title": "7", "idempotency_key": "7" })).await;
     assert!(again.replayed());
+    let bytes = vec![7; 2 * 1024 * 1024 + 1];
+    let file = files::put(&agent, "a", "application/x-sevens", &bytes).await;
+    assert!(files::bytes_of(&agent, files::id(&file)).await == bytes, "{}", file.text);
     // More than one connection, as each statement may come to another one.
     for _ in 0..4 {
         let say = |statement: &str| {

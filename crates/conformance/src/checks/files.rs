@@ -14,7 +14,8 @@ const TEXT: &str = "a,b\n1,2\n";
 const HASH: &str = "492d5ea496056f1a6a6592241032fab764c321596317930b4fa0e1e8bc3b7470";
 
 /// How every PNG begins.
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
+const PNG: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
 
 async fn put(
     caller: &Caller<'_>,
@@ -49,7 +50,8 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
 }
 
 async fn kept(suite: &mut Suite<'_>) {
-    let sentence = "the bytes, with their Content-Type → 201 {file_id, name, media_type, size, sha256}";
+    let sentence =
+        "the bytes, with their Content-Type → 201 {file_id, name, media_type, size, sha256}";
     suite
         .check("file", &["files"], sentence, async |w| {
             let (agent, name) = (w.agent(&w.one), w.title("täble 漢.csv"));
@@ -91,7 +93,8 @@ async fn kept(suite: &mut Suite<'_>) {
             Ok("the same file again, and others for another name and other bytes".to_owned())
         })
         .await;
-    let sentence = "It is what Content-Type says, unless the bytes contradict it: then it is what they are";
+    let sentence =
+        "It is what Content-Type says, unless the bytes contradict it: then it is what they are";
     suite
         .check("media-type", &["files"], sentence, async |w| {
             let agent = w.agent(&w.one);
@@ -193,7 +196,8 @@ async fn attached(suite: &mut Suite<'_>) {
             let made = agent.post("/messages", attaching(&task, "see", &ids)).await?;
             made.created()?;
             let has_both = |message: &Value| {
-                let found = message["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let found =
+                    message["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
                 let fits = |(found, file): (&Value, &Value)| {
                     ["file_id", "name", "media_type", "size", "sha256"]
                         .iter()
