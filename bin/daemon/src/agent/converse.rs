@@ -44,7 +44,8 @@ impl RunContext<'_> {
         if typed.is_some() {
             state = state.typed();
         }
-        let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools));
+        let media = self.run.app.llm.media_support(&self.model);
+        let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools), media);
         let mut attempts = Attempts::default();
         let mut place = Place { at: self.journal.first_turn(), origin: TurnOrigin::default() };
         loop {

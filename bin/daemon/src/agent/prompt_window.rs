@@ -1,5 +1,6 @@
 //! How much of a conversation the model gets to see (docs/RUNS.md, "Long conversations").
 
+use llm::MediaSupport;
 use llm::error::LlmErrorKind;
 use mc_client::steps::PromptReport;
 
@@ -67,14 +68,16 @@ pub(super) struct Window {
     tools: u64,
     /// How often the room was made smaller.
     halvings: u32,
+    /// What the model gets of images and PDFs, and what they cost.
+    media: MediaSupport,
 }
 
 /// How often the room is made smaller in one run: from a million tokens to a thousand.
 const MAX_HALVINGS: u32 = 10;
 
 impl Window {
-    pub(super) fn new(room: Option<u64>, tools: u64) -> Self {
-        Self { room, tools, halvings: 0 }
+    pub(super) fn new(room: Option<u64>, tools: u64, media: MediaSupport) -> Self {
+        Self { room, tools, halvings: 0, media }
     }
 
     /// The room for the prompt, tokens.
@@ -97,7 +100,7 @@ impl Window {
             Next::Ask { messages, .. } => messages,
             Next::CallTools(_) | Next::Reply { .. } | Next::Fail(_) => &[],
         };
-        fit(messages, state.history(), self.tools, room)
+        fit(messages, state.history(), self.tools, room, &self.media)
     }
 
     /// After the provider found the prompt too long: halves the room, while there is anything that can

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use llm::MediaSupport;
 use llm::request::Message;
 
 use super::meter::estimate_message;
@@ -42,14 +43,17 @@ pub fn prompt_room(window: u64, answer: u64) -> u64 {
 
 /// Leaves out what does not fit into `room` tokens. `history` is where the earlier turns of the
 /// conversation are, of which system messages stay: they are instructions, or the summary of what came
-/// before. The run's own messages come behind them, `tools` is the size of the tools.
-pub fn fit(
-    messages: &[Message],
+/// before. The run's own messages come behind them, `tools` is the size of the tools, and `media` says
+/// what images and PDFs cost.
+pub fn fit<'a>(
+    messages: &'a [Message],
     history: std::ops::Range<usize>,
     tools: u64,
     room: u64,
-) -> Fitted<'_> {
-    let sizes: Vec<u64> = messages.iter().map(estimate_message).collect();
+    media: &MediaSupport,
+) -> Fitted<'a> {
+    let size = |message: &Message| estimate_message(message) + media.tokens_of(message);
+    let sizes: Vec<u64> = messages.iter().map(size).collect();
     let tokens = sizes.iter().sum::<u64>() + tools;
     let whole = Fitted {
         messages: Cow::Borrowed(messages),
@@ -84,7 +88,7 @@ pub fn fit(
     let mut own = messages[history.end..].to_vec();
     let (results_left_out, shortened) = shorten(&mut own, (tokens - freed).saturating_sub(room));
     kept.extend(own);
-    let tokens = kept.iter().map(estimate_message).sum::<u64>() + tools;
+    let tokens = kept.iter().map(size).sum::<u64>() + tools;
     Fitted { messages: Cow::Owned(kept), left_out, results_left_out, shortened, tokens }
 }
 

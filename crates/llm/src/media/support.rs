@@ -320,7 +320,9 @@ impl<'a> Room<'a> {
             return Err(if self.is_empty() { NotSent::TooLarge } else { NotSent::NoRoom });
         }
         let tokens = self.support.cost(media, kind);
-        if self.tokens.is_some_and(|left| tokens > left) {
+        // Where the pages cannot be counted, it may be less.
+        let is_sure = kind == MediaKind::Image || media.look().pages.is_some();
+        if is_sure && self.tokens.is_some_and(|left| tokens > left) {
             return Err(if self.is_empty() { NotSent::TooLarge } else { NotSent::NoRoom });
         }
         match kind {
@@ -328,7 +330,7 @@ impl<'a> Room<'a> {
             MediaKind::Document => self.take_pdf(media)?,
         }
         self.bytes -= size;
-        self.tokens = self.tokens.map(|left| left - tokens);
+        self.tokens = self.tokens.map(|left| left.saturating_sub(tokens));
         Ok(kind)
     }
 

@@ -8,7 +8,7 @@ use super::look::Look;
 const PAGE_TOKENS: u64 = 2_000;
 
 /// How many bytes of a PDF whose pages cannot be counted are taken for a page.
-const BYTES_PER_PAGE: u64 = 50_000;
+const BYTES_PER_PAGE: u64 = 100_000;
 
 /// How an image is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -154,7 +154,7 @@ mod tests {
     fn an_unknown_size_counts_as_a_large_image_and_unknown_pages_by_bytes() {
         let unknown = Look::default();
         assert_eq!(ImageTokens::default().of(&unknown), 4_784);
-        assert_eq!(of_pdf(Some(100), &unknown, 120_000), 300);
+        assert_eq!(of_pdf(Some(100), &unknown, 220_000), 300);
         assert_eq!(of_pdf(None, &Look { pages: Some(7), ..Look::default() }, 1), 14_000);
         assert_eq!(of_pdf(Some(258), &unknown, 0), 258);
     }

@@ -359,3 +359,5 @@ fn responses_is_strict() {
         body["input"][1].as_object_mut().unwrap().remove("encrypted_content");
     });
 }
+
+mod media;
