@@ -14,8 +14,9 @@ async function refresh() {
       for (const opened of old.querySelectorAll("details[id][open]")) {
         fresh.querySelector("#" + CSS.escape(opened.id))?.setAttribute("open", "");
       }
-      // What somebody is using is left alone until the next turn.
-      const used = old.contains(document.activeElement);
+      // What somebody is using, or has begun to fill in, is left alone until the next turn.
+      const fields = [...old.querySelectorAll("input, textarea")];
+      const used = old.contains(document.activeElement) || fields.some((one) => one.value !== one.defaultValue);
       if (!used && fresh.innerHTML !== old.innerHTML) old.replaceWith(fresh);
     }
   } catch {

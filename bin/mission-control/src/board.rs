@@ -8,7 +8,9 @@ mod actions;
 mod approvals;
 mod columns;
 mod compose;
+mod decide;
 mod documents;
+mod edits;
 mod forms;
 mod guard;
 mod login;
@@ -16,6 +18,8 @@ mod markup;
 mod notices;
 mod overview;
 mod panels;
+mod questions;
+mod rules;
 mod thread;
 mod timeline;
 mod totals;
@@ -45,6 +49,9 @@ use crate::store::{Scope, stamp};
 /// The most messages of a thread.
 const THREAD: u32 = 200;
 
+/// The most approval rules of a list.
+const RULES: u32 = 100;
+
 /// The most documents of a list.
 const DOCUMENTS: u32 = 50;
 
@@ -64,7 +71,8 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/tool-requests/{id}/arguments", get(arguments))
         .route("/live", get(live))
         .route("/write", post(actions::write))
-        .route("/decide", post(actions::decide))
+        .route("/decide", post(decide::decide))
+        .route("/revoke", post(decide::revoke))
         .route("/requeue", post(actions::requeue))
         .route("/cancel", post(actions::cancel))
         .route("/assets/{name}", get(asset))
@@ -98,7 +106,7 @@ async fn overview(
         (Some(_), _) | (None, Some(_)) => None,
     };
     let user = viewer.shown(newest.as_deref().or(chosen))?;
-    let (waiting, more_wait) = app.store.waiting(user).await?;
+    let (waiting, more_wait) = app.store.waiting(user, None).await?;
     let midnight = Utc::now().date_naive().and_time(chrono::NaiveTime::MIN);
     let page = overview::Overview {
         user,
@@ -120,6 +128,7 @@ async fn overview(
         agents: &app.store.agents(user).await?,
         waiting: &waiting,
         more_wait,
+        rules: &app.store.approval_rules(viewer.scope(user), None, None, RULES, None).await?,
         runs: &app.store.newest_runs(user, None).await?,
         budget: &app.store.budget(user, app.config.budget).await?,
         days: &app.store.spending(user).await?,
@@ -142,12 +151,14 @@ async fn task(
     Query(params): Params,
 ) -> Result<Html<String>, ApiError> {
     let user = viewer.shown(user_of(&params))?;
+    let (waiting, _) = app.store.waiting(user, Some(&id)).await?;
     let page = thread::Thread {
         user,
         may_choose: viewer.may_choose(),
         token: &forms::token(&app, &viewer)?,
         roles: &roles(&app, &viewer, user).await?,
         task: &app.store.task(user, &id).await?,
+        waiting: &waiting,
         messages: &app.store.messages(user, &id, THREAD, None).await?,
         documents: &app.store.documents(user, Some(&id), None, DOCUMENTS, None).await?.items,
         notifications: &app.store.newest_notifications(user, Some(&id)).await?,

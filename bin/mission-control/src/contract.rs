@@ -5,7 +5,9 @@
 mod endpoints;
 mod operation;
 
-use mc_client::{audit, budgets, deltas, leases, orphans, runs, tool_requests, tools, types};
+use mc_client::{
+    approval_rules, audit, budgets, deltas, leases, orphans, runs, tool_requests, tools, types,
+};
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
@@ -46,6 +48,12 @@ use self::operation::operation;
     tool_requests::ToolRequest,
     tool_requests::CreateToolRequest,
     tool_requests::Decision,
+    tool_requests::Decide,
+    tool_requests::Question,
+    approval_rules::ApprovalRule,
+    approval_rules::CreateApprovalRule,
+    approval_rules::UseRule,
+    approval_rules::RuleUse,
     leases::Lease,
     leases::LeaseRequest,
     leases::RenewLease,
@@ -61,7 +69,7 @@ use self::operation::operation;
 struct Components;
 
 /// Schemas and their text fields that must not be blank.
-const FILLED: [(&str, &str); 20] = [
+const FILLED: [(&str, &str); 21] = [
     ("CreateTask", "title"),
     ("UpdateTask", "title"),
     ("CreateMessage", "task_id"),
@@ -77,6 +85,7 @@ const FILLED: [(&str, &str); 20] = [
     ("CreateToolRequest", "tool"),
     ("CreateToolRequest", "run_key"),
     ("CreateToolRequest", "idempotency_key"),
+    ("UseRule", "idempotency_key"),
     ("PutStep", "kind"),
     ("PutBudget", "user_id"),
     ("Reserve", "run_id"),

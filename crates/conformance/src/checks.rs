@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod capabilities;
+pub(crate) mod decisions;
 mod endpoint_access;
 pub(crate) mod errors;
 pub(crate) mod events;

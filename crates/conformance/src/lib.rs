@@ -23,8 +23,8 @@ use serde_json::json;
 use shown::counted;
 
 use crate::checks::{
-    audit, auth, capabilities, errors, events, heartbeat_standup, idempotency, invariants, journal,
-    limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
+    audit, auth, capabilities, decisions, errors, events, heartbeat_standup, idempotency,
+    invariants, journal, limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -105,6 +105,7 @@ chapters! {
     "journal" => journal,
     "runs" => run_stream,
     "orphans" => orphans,
+    "decisions" => decisions,
     "limits" => limits,
     "audit" => audit,
     "everywhere" => invariants,

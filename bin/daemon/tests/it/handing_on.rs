@@ -68,7 +68,9 @@ async fn an_agent_that_was_woken_by_another_does_not_wake_it_again() {
     let world = world(&[], json!({ "agent_mentions": true })).await;
     world.model(vec![says("@writer look")]).await;
     let woken = |chain: Value| {
-        message(json!({ "metadata": { "type": "mc.notification", "notification_id": "n1", "chain": chain } }))
+        message(
+            json!({ "metadata": { "type": "mc.notification", "notification_id": "n1", "chain": chain } }),
+        )
     };
     let chain = json!({ "root_run_key": "k", "roles": ["writer"] });
     let (_, answer) = world.daemon.send(&woken(chain)).await;

@@ -1,18 +1,16 @@
-//! What a person does on the page: writes, decides, requeues, cancels.
+//! What a person does on the page: writes, requeues, cancels.
 
 use std::collections::HashMap;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use http::StatusCode;
-use mc_client::tool_requests::{Decision, ToolRequestStatus};
 use mc_client::types::{CreateMessage, CreateTask, Message};
 use serde::Deserialize as _;
 use serde_json::json;
 
 use super::forms::own_form;
+use super::markup;
 use super::viewer::Viewer;
-use super::{approvals, markup};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::{is_role, mentioned_roles};
@@ -25,44 +23,22 @@ use crate::store::{Scope, audit, tasks};
 /// How much of a message becomes the title of its task.
 const TITLE_CHARS: usize = 80;
 
-/// The most characters of a note.
-const MAX_NOTE: usize = 2_000;
-
 /// A form about one of a user's objects.
-struct Action {
-    user: String,
-    id: String,
-    form: HashMap<String, String>,
+pub(super) struct Action {
+    pub(super) user: String,
+    pub(super) id: String,
+    pub(super) form: HashMap<String, String>,
 }
 
-async fn action(app: &App, viewer: &Viewer, request: Request) -> Result<Action, ApiError> {
+pub(super) async fn action(
+    app: &App,
+    viewer: &Viewer,
+    request: Request,
+) -> Result<Action, ApiError> {
     let form = own_form(app, viewer, request).await?;
     let user = viewer.user(form.get("user").map(String::as_str))?.to_owned();
     let id = form.get("id").map(|text| text.trim()).unwrap_or_default().to_owned();
     Ok(Action { user, id, form })
-}
-
-/// A person approves a tool call, or denies it.
-pub(super) async fn decide(
-    State(app): State<App>,
-    viewer: Viewer,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let Action { user, id, form } = action(&app, &viewer, request).await?;
-    let status = match form.get("decision").map(String::as_str) {
-        Some("approved") => ToolRequestStatus::Approved,
-        Some("denied") => ToolRequestStatus::Denied,
-        Some(_) | None => return Err(ApiError::field("decision", "must be approved or denied")),
-    };
-    if status == ToolRequestStatus::Approved
-        && let Some(unshown) = approvals::unshown(&app.store.waiting_one(&user, &id).await?)
-    {
-        return Err(ApiError::new(StatusCode::CONFLICT, "not_shown_whole", unshown.why()));
-    }
-    let note = form.get("note").map(|note| note.trim()).filter(|note| !note.is_empty());
-    let note = note.map(|note| note.chars().take(MAX_NOTE).collect());
-    app.store.decide(viewer.scope(&user), &id, &Decision { status, note }, None, None).await?;
-    Ok(Redirect::to(&markup::link("/", &user)).into_response())
 }
 
 /// A person requeues a dead letter.

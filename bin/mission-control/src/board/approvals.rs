@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::markup::visible::{Visible, VisibleName, VisibleText, json};
 use super::markup::{Esc, cut, hidden, link, list, post, section, task_link};
+use super::{edits, questions};
 use crate::store::waiting::Waiting;
 
 /// The most bytes of HTML that show one call. More than a person reads at once.
@@ -82,16 +83,41 @@ fn arguments_link(user: &str, id: &str) -> String {
     link(&format!("/tool-requests/{id}/arguments"), user)
 }
 
+/// The page that a form stands on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) user: &'a str,
+    pub(super) token: &'a str,
+    /// The task that is shown, to which a decision leads back.
+    pub(super) task: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// The beginning of a form about a tool request, with its hidden fields.
+    pub(super) fn form(&self, out: &mut String, id: &str) -> fmt::Result {
+        post(out, "/decide")?;
+        hidden(out, self.token, self.user, id)?;
+        match self.task {
+            Some(task) => {
+                write!(out, "<input type=\"hidden\" name=\"task\" value=\"{}\">", Esc(task))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// The tool requests that wait for a decision. `more` tells that there are others.
 pub(super) fn approvals(
     out: &mut String,
-    user: &str,
-    token: &str,
+    page: Place<'_>,
     waiting: &[Waiting],
     more: bool,
 ) -> fmt::Result {
     section(out, "approvals", "Waiting for your decision", |out| {
-        list(out, waiting, "Nothing.", |out, request| one(out, user, token, request))?;
+        list(out, waiting, "Nothing.", |out, request| match request.question() {
+            Some(question) => questions::one(out, page, request, &question),
+            None => one(out, page, request),
+        })?;
         if more {
             out.push_str("<p class=\"none\">Newer ones are shown when these are decided.</p>\n");
         }
@@ -99,9 +125,9 @@ pub(super) fn approvals(
     })
 }
 
-fn one(out: &mut String, user: &str, token: &str, request: &Waiting) -> fmt::Result {
+fn one(out: &mut String, page: Place<'_>, request: &Waiting) -> fmt::Result {
     let (html, unshown) = render(request);
-    let task = task_link(user, &request.task_id);
+    let (user, task) = (page.user, task_link(page.user, &request.task_id));
     write!(out, "{html} <p><a href=\"{}\">Its task</a></p>", Esc(&task))?;
     if let Some(unshown) = unshown {
         let hash: [u8; 32] = Sha256::digest(request.arguments.as_bytes()).into();
@@ -117,28 +143,38 @@ fn one(out: &mut String, user: &str, token: &str, request: &Waiting) -> fmt::Res
         out.push_str("</span></p>");
     }
     let id = Esc(&request.id);
-    post(out, "/decide")?;
-    hidden(out, token, user, &request.id)?;
+    page.form(out, &request.id)?;
     write!(out, "<label for=\"note-{id}\">Note</label> <input id=\"note-{id}\" name=\"note\"> ")?;
     if unshown.is_none() {
         out.push_str("<button name=\"decision\" value=\"approved\">Approve</button> ");
     }
-    write!(out, "<button name=\"decision\" value=\"denied\">Deny</button></form>")
+    out.push_str("<button name=\"decision\" value=\"denied\">Deny</button>");
+    if unshown.is_none() {
+        edits::edit(out, request)?;
+        edits::always(out, request)?;
+    }
+    out.push_str("</form>");
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use mc_client::tool_requests::ToolRequestKind;
+
     use super::*;
 
     fn waiting(arguments: &str) -> Waiting {
         let (id, task_id) = ("id".to_owned(), "task".to_owned());
         let (tool, session_key) = ("pay".to_owned(), "user:ann:scout".to_owned());
-        Waiting { id, task_id, tool, session_key, reason: None, arguments: arguments.to_owned() }
+        let arguments = arguments.to_owned();
+        let kind = ToolRequestKind::Approval;
+        Waiting { id, task_id, tool, session_key, reason: None, arguments, kind, expires_at: None }
     }
 
     fn page(request: Waiting) -> String {
         let mut out = String::new();
-        approvals(&mut out, "ann", "t", &[request], false).unwrap();
+        let place = Place { user: "ann", token: "t", task: None };
+        approvals(&mut out, place, &[request], false).unwrap();
         out
     }
 
@@ -182,6 +218,8 @@ mod tests {
             session_key: hostile.into(),
             reason: Some(hostile.into()),
             arguments,
+            kind: ToolRequestKind::Approval,
+            expires_at: None,
         });
         assert!(!html.contains("<script>alert"), "{html}");
         let (_, rest) = html.split_once("<strong>").unwrap();

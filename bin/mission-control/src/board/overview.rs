@@ -3,12 +3,13 @@
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
+use mc_client::approval_rules::ApprovalRule;
 use mc_client::budgets::Budget;
-use mc_client::types::Document;
+use mc_client::types::{Document, Page};
 
 use super::markup::place::at;
 use super::markup::{Esc, Short, Time, link, list, live, page, post, section};
-use super::{approvals, columns, compose, documents, panels};
+use super::{approvals, columns, compose, documents, panels, rules};
 use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
 use crate::store::waiting::Waiting;
 
@@ -42,6 +43,8 @@ pub(super) struct Overview<'a> {
     pub(super) waiting: &'a [Waiting],
     /// Whether more wait than these.
     pub(super) more_wait: bool,
+    /// The approval rules in force.
+    pub(super) rules: &'a Page<ApprovalRule>,
     pub(super) runs: &'a [RunRow],
     pub(super) budget: &'a Budget,
     pub(super) days: &'a [DayRow],
@@ -96,7 +99,9 @@ impl Overview<'_> {
         let tasks: Vec<_> = newest.map(|t| (t.id.as_str(), t.title.as_str())).collect();
         compose::form(out, self.user, self.may_choose, self.token, self.roles, &tasks, None)?;
         writeln!(out, "<div id=\"live\" data-events=\"{}\">", Esc(&live(self.user)))?;
-        approvals::approvals(out, self.user, self.token, self.waiting, self.more_wait)?;
+        let page = approvals::Place { user: self.user, token: self.token, task: None };
+        approvals::approvals(out, page, self.waiting, self.more_wait)?;
+        rules::rules(out, self.user, self.token, self.rules)?;
         columns::tasks(out, self.user, self.columns)?;
         columns::today(out, self.user, self.done, self.columns)?;
         documents::list_of(out, self.user, self.documents)?;
@@ -174,6 +179,7 @@ mod tests {
             }],
             waiting: &[],
             more_wait: false,
+            rules: &Page { items: Vec::new(), next_cursor: None },
             runs: &[],
             budget: &Budget::default(),
             days: &[],

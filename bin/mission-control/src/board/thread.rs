@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use mc_client::types::{Document, Message, Page, Task};
 
 use super::markup::{Esc, FULL, Short, Time, header, live, page, prose, section};
-use super::{compose, documents, panels};
+use super::{approvals, compose, documents, panels};
 use crate::store::board::{NotificationRow, RunRow};
+use crate::store::waiting::Waiting;
 
 /// One task: its messages and documents.
 pub(super) struct Thread<'a> {
@@ -18,6 +19,8 @@ pub(super) struct Thread<'a> {
     /// The roles that are offered to write to.
     pub(super) roles: &'a [String],
     pub(super) task: &'a Task,
+    /// What waits for a person on it.
+    pub(super) waiting: &'a [Waiting],
     pub(super) messages: &'a Page<Message>,
     pub(super) documents: &'a [Document],
     pub(super) notifications: &'a [NotificationRow],
@@ -62,6 +65,11 @@ impl Thread<'_> {
             out.extend(shown.into_iter().rev());
             Ok(())
         })?;
+        if !self.waiting.is_empty() {
+            let page =
+                approvals::Place { user: self.user, token: self.token, task: Some(&task.id) };
+            approvals::approvals(out, page, self.waiting, false)?;
+        }
         documents::list_of(out, self.user, self.documents)?;
         panels::runs(out, self.user, self.runs)?;
         panels::notifications(out, self.user, self.token, self.notifications, self.asked_at)?;
@@ -85,8 +93,13 @@ impl Thread<'_> {
             Some("user") => ("user", self.user),
             Some(_) | None => ("agent", message.agent_role.as_deref().unwrap_or("agent")),
         };
+        let mark = match (&message.tool_request_id, kind) {
+            (None, _) => "",
+            (Some(_), "user") => " <span class=\"tag\">answer</span>",
+            (Some(_), _) => " <span class=\"tag\">question</span>",
+        };
         format!(
-            "<article class=\"{kind}\"><h3>{} {}</h3><div class=\"text\">{}</div></article>\n",
+            "<article class=\"{kind}\"><h3>{} {}{mark}</h3><div class=\"text\">{}</div></article>\n",
             Short(who),
             Time(message.created_at),
             prose(&message.content)

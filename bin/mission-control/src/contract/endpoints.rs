@@ -1,6 +1,7 @@
 //! The contract's endpoints.
 
 mod control;
+mod decisions;
 mod notifications;
 mod objects;
 mod runs;
@@ -49,6 +50,8 @@ pub(super) enum Answer {
     Batch,
     /// An object with a status.
     Status,
+    /// Nothing: 204.
+    Nothing,
     /// Any JSON.
     Any,
     /// Server-sent events.
@@ -106,7 +109,10 @@ impl Endpoint {
         self.method == "post"
             && self.body.is_some_and(|body| {
                 body.starts_with("Create")
-                    || matches!(body, "LeaseRequest" | "RecordAct" | "Reserve" | "Usage")
+                    || matches!(
+                        body,
+                        "LeaseRequest" | "RecordAct" | "Reserve" | "Usage" | "UseRule"
+                    )
             })
     }
 
@@ -129,14 +135,20 @@ impl Endpoint {
 
 /// All endpoints, in the order of the document.
 pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    [&objects::ENDPOINTS[..], &notifications::ENDPOINTS, &runs::ENDPOINTS, &control::ENDPOINTS]
-        .into_iter()
-        .flatten()
+    [
+        &objects::ENDPOINTS[..],
+        &notifications::ENDPOINTS,
+        &runs::ENDPOINTS,
+        &control::ENDPOINTS,
+        &decisions::ENDPOINTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Links of OpenAPI, for what one endpoint creates and another takes: from, to, the parameter there,
 /// where the value is found.
-pub(super) const LINKS: [(&str, &str, &str, &str); 13] = [
+pub(super) const LINKS: [(&str, &str, &str, &str); 16] = [
     ("create_task", "get_task", "id", "$response.body#/id"),
     ("create_task", "update_task", "id", "$response.body#/id"),
     ("create_document", "get_document", "id", "$response.body#/id"),
@@ -148,6 +160,9 @@ pub(super) const LINKS: [(&str, &str, &str, &str); 13] = [
     ("take_turn", "free_turn", "id", "$response.body#/lease_id"),
     ("create_tool_request", "get_tool_request", "id", "$response.body#/id"),
     ("create_tool_request", "decide_tool_request", "id", "$response.body#/id"),
+    ("create_tool_request", "decide", "id", "$response.body#/id"),
+    ("create_approval_rule", "use_approval_rule", "id", "$response.body#/id"),
+    ("create_approval_rule", "revoke_approval_rule", "id", "$response.body#/id"),
     ("put_run", "get_run", "run_key", "$response.body#/run_key"),
     ("put_run", "cancel_run", "run_key", "$response.body#/run_key"),
 ];

@@ -36,7 +36,7 @@ fn schema_of(answer: &Answer) -> Value {
         Answer::Status => json!({
             "type": "object", "required": ["status"], "properties": { "status": { "type": "string" } }
         }),
-        Answer::Any | Answer::Events => json!({}),
+        Answer::Any | Answer::Events | Answer::Nothing => json!({}),
     }
 }
 
@@ -78,7 +78,10 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
         Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
         ref answer => json_content(&schema_of(answer)),
     };
-    let mut success = json!({ "description": "Done.", "content": content });
+    let (status, mut success) = match endpoint.answer {
+        Answer::Nothing => ("204", json!({ "description": "Done." })),
+        _ => ("200", json!({ "description": "Done.", "content": content })),
+    };
     if endpoint.is_create() {
         success["headers"] = json!({ "Idempotent-Replayed": {
             "description": "`true` when it was created before under the same key.",
@@ -97,7 +100,7 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
         success["links"] = json!(links);
     }
     let mut responses = failures(endpoint);
-    responses.insert("200".to_owned(), success);
+    responses.insert(status.to_owned(), success);
     let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{'));
     let in_path = in_path.map(|name| {
         let name = name.trim_end_matches('}');

@@ -119,8 +119,8 @@ pub async fn insert(
             tool_request_id: Some(made.id.clone()),
             ..CreateMessage::default()
         };
-        let asks = new.asked_by.as_ref().map_or(role, |asker| &*asker.role);
-        messages::insert(tx, user_id, Author::Agent(asks), &message).await?;
+        // In the session's name: who asks for another role does not speak as that one.
+        messages::insert(tx, user_id, Author::Agent(role), &message).await?;
     }
     Ok(made)
 }
@@ -141,7 +141,10 @@ pub(super) async fn record(
     events::record_of(tx, scope.user_id, role, &name, ID, request).await?;
     let act = Act::new(scope.by, &name).of(scope.user_id).about("tool_request", &request.id);
     let act = act.with("role", role).with("run_key", &*request.run_key);
-    let mut act = act.with("tool", &*request.tool).with("kind", request.kind.as_str());
+    let mut act = act.with("tool", &*request.tool);
+    if request.kind == ToolRequestKind::Question {
+        act = act.with("kind", request.kind.as_str());
+    }
     if let Some(edited) = &request.edited {
         // What was called instead can be proven by it, without being told in the log.
         let arguments = Value::Object(edited.arguments.clone());

@@ -1,11 +1,13 @@
 //! Tool requests as a person decides about them: with their arguments as they were sent.
 
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
+use mc_client::tool_requests::{Question, ToolRequestKind};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::Store;
 use super::error::StoreError;
+use super::{Store, time};
 
 /// The most rows of a list on the page.
 const SHOWN: i64 = 50;
@@ -27,6 +29,10 @@ pub struct Waiting {
     pub reason: Option<String>,
     /// The arguments: the JSON text that was sent.
     pub arguments: String,
+    /// Whether it is a call to approve, or a question.
+    pub kind: ToolRequestKind,
+    /// Until when a question waits.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 fn waiting(row: &AnyRow) -> Waiting {
@@ -37,10 +43,18 @@ fn waiting(row: &AnyRow) -> Waiting {
         tool: row.get("tool"),
         reason: row.get("reason"),
         arguments: row.get("arguments"),
+        kind: row.get::<&str, _>("kind").parse().unwrap_or_default(),
+        expires_at: row.get::<Option<&str>, _>("expires_at").and_then(time),
     }
 }
 
 impl Waiting {
+    /// The question that it is.
+    pub fn question(&self) -> Option<Question> {
+        let is_question = self.kind == ToolRequestKind::Question;
+        is_question.then(|| serde_json::from_str(&self.arguments).ok()).flatten()
+    }
+
     /// How much memory it takes, about.
     fn size(&self) -> usize {
         let texts = [&self.session_key, &self.tool, &self.arguments];
@@ -50,13 +64,20 @@ impl Waiting {
 }
 
 impl Store {
-    /// The user's tool requests that wait for a decision, oldest first, and whether there are more:
-    /// they are as many as a page takes.
-    pub async fn waiting(&self, user_id: &str) -> Result<(Vec<Waiting>, bool), StoreError> {
+    /// The user's tool requests that wait for a decision, all or those on a task, oldest first, and whether
+    /// there are more: they are as many as a page takes.
+    pub async fn waiting(
+        &self,
+        user_id: &str,
+        task_id: Option<&str>,
+    ) -> Result<(Vec<Waiting>, bool), StoreError> {
+        self.expire_before_reading().await;
         let mut rows = sqlx::query(
-            "SELECT * FROM tool_requests WHERE user_id = $1 AND status = 'pending' ORDER BY seq LIMIT $2",
+            "SELECT * FROM tool_requests WHERE user_id = $1 AND status = 'pending' AND $2 IN ('', task_id) \
+             ORDER BY seq LIMIT $3",
         )
         .bind(user_id)
+        .bind(task_id.unwrap_or_default())
         .bind(SHOWN + 1)
         .fetch(&self.reader);
         let (mut shown, mut size) = (Vec::new(), 0);

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Backend, send};
 
-async fn open(backend: &Backend, path: &str) -> String {
+pub(crate) async fn open(backend: &Backend, path: &str) -> String {
     let page = send(backend.nobody().raw(Method::GET, path)).await;
     assert_eq!(page.status, 200, "{path} {}", page.text);
     page.text
 }
 
 /// The page as `ann` sees it.
-async fn overview(backend: &Backend) -> String {
+pub(crate) async fn overview(backend: &Backend) -> String {
     open(backend, "/?user=ann").await
 }
 
@@ -29,7 +29,7 @@ async fn token(backend: &Backend) -> String {
 }
 
 /// Sends a form about one of `ann`'s objects.
-async fn act(backend: &Backend, path: &str, id: &str, more: &[(&str, &str)]) -> Answer {
+pub(crate) async fn act(backend: &Backend, path: &str, id: &str, more: &[(&str, &str)]) -> Answer {
     let token = token(backend).await;
     let mut fields = vec![("token", token.as_str()), ("user", "ann"), ("id", id)];
     fields.extend_from_slice(more);
@@ -37,7 +37,7 @@ async fn act(backend: &Backend, path: &str, id: &str, more: &[(&str, &str)]) -> 
 }
 
 /// The part of a page under a heading.
-fn part<'a>(page: &'a str, id: &str) -> &'a str {
+pub(crate) fn part<'a>(page: &'a str, id: &str) -> &'a str {
     let (_, rest) = page.split_once(&format!("<section id=\"{id}\"")).unwrap();
     rest.split_once("</section>").unwrap().0
 }

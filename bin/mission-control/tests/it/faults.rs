@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 64] = [
+const FAULTS: [(&str, &str); 74] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -75,6 +75,16 @@ const FAULTS: [(&str, &str); 64] = [
     ("counts no attempts", "orphans.orphans"),
     ("the request as it was", "journal.repeated-tool-request"),
     ("loses run_key", "journal.told-of-the-decision"),
+    ("a question in secret", "decisions.question"),
+    ("takes any answer", "decisions.answer"),
+    ("decides again", "decisions.decided-once"),
+    ("takes any answer", "decisions.edited"),
+    ("stores what does not fit", "decisions.answered-by-message"),
+    ("agents decide", "decisions.agents"),
+    ("ends in secret", "decisions.expired"),
+    ("rules without end", "decisions.rule"),
+    ("any condition", "decisions.rule-form"),
+    ("rules for any tool", "decisions.rule-of-a-decision"),
     ("busy without a time", "limits.turn"),
     ("a lease for everybody", "limits.turn"),
     ("spends without end", "limits.budget"),
@@ -204,6 +214,33 @@ fn alter(
         }
         "lets children work on" if body["parent_run_key"].is_string() => {
             body["status"] = json!("running");
+        }
+        "a question in secret" if path.ends_with("/messages") => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            items.into_iter().flatten().for_each(|item| item["tool_request_id"] = Value::Null);
+        }
+        "takes any answer" if *status == 400 && path.ends_with("/decision") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "decides again" if body["code"] == "already_decided" => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "stores what does not fit" if body["code"] == "answer_mismatch" => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "agents decide" if *status == 403 && path.ends_with("/decision") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "ends in secret" if path.ends_with("/undelivered") => body["deliveries"] = json!([]),
+        "rules without end" if body["code"] == "rule_void" => {
+            (*status, *body) = (StatusCode::OK, json!({ "rule_id": "x" }));
+        }
+        "any condition" if *status == 400 && path.ends_with("/approval-rules") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "rules for any tool" if path.ends_with("/approval-rules") => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            items.into_iter().flatten().for_each(|item| item["parameters_sha256"] = Value::Null);
         }
         "busy without a time" => drop(headers.remove("retry-after")),
         "spends without end" if *status == 402 => {

@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod auth;
 mod board;
+mod board_decisions;
 mod bounds;
 mod budgets;
 mod children;

@@ -152,7 +152,7 @@ async fn what_answers_no_question_is_a_message() {
     agent.post("/messages", json!({ "task_id": task, "content": "red" })).await.ok();
     assert_eq!(agent.get(&path).await.ok()["status"], "pending");
     let roles: Vec<_> = deliveries(&backend).await.iter().map(|one| one["session_key"].clone()).collect();
-    assert_eq!(roles.len(), 2, "{roles:?}");
+    assert_eq!(roles.len(), 3, "{roles:?}");
     // Of two that wait none is meant.
     ask(&agent, &task, "k2", json!({ "question": "Else?" })).await;
     let said = say(&ann, &task, "red").await;

@@ -66,6 +66,7 @@ pub const ALL: &[&str] = &[
     "MC_ORPHAN_MAX_ATTEMPTS",
     "MC_PORT",
     "MC_PUBLIC_URL",
+    "MC_RULES_PER_USER",
     "MC_SCHEMA",
     "MC_STREAM_URL",
     "MISTRAL_API_KEY",
