@@ -30,10 +30,10 @@ demo: prerequisites ## Build and start everything with the example workspace, an
 	@$(CARGO) build --bins $(DEMO:%=-p %)
 	@$(TARGET_DIR)/debug/xtask demo $(if $(MODEL),--model $(MODEL))
 
-# A test builds the programs that it starts when they are missing or stale. Building them all beforehand keeps
-# the tests from waiting for that.
+# A test builds the programs that it starts when they are missing or stale. Building them all beforehand, in one
+# go with the tests, keeps the tests from waiting for that, and both cores busy.
 test: prerequisites ## Run all tests, and list the skipped ones with their reasons (ARGS="-p e2e streams" runs a part)
-	$(if $(ARGS),,$(CARGO) build --workspace --bins)
+	$(if $(ARGS),,$(CARGO) build --workspace --lib --bins --tests)
 	@scripts/test.sh $(CARGO) $(RUNNER) $(or $(ARGS),--workspace)
 
 lint: prerequisites ## Formatting, clippy, documentation, dependency rules

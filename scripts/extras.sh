@@ -164,7 +164,8 @@ part_tokens() {
   tokens_node=(
     jsonwebtoken@9.0.3 jose@6.2.18 fast-jwt@6.3.6 express-jwt@8.5.1 hono@4.13.19 @hono/node-server@2.1.9 express@5.3.0
     fastify@5.12.8 @nestjs/core@12.5.1 @nestjs/common@12.5.1 @nestjs/platform-express@12.5.1 @nestjs/jwt@12.0.2
-    reflect-metadata@0.2.2 rxjs@7.8.2 tsx@4.23.15
+    reflect-metadata@0.2.2 rxjs@7.8.2 tsx@4.23.15 typescript@5.9.3
+    @types/express@5.0.6 @types/jsonwebtoken@9.0.10 @types/node@20.19.43
   )
   if ! pinned_npm "$cache/tokens-node" "${tokens_node[@]}"; then
     mkdir -p "$cache/tokens-node"

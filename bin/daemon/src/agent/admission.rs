@@ -91,14 +91,21 @@ impl RunDriver<'_> {
         if accepted.standing == Standing::Completed {
             return Ok(Admission::Over(accepted));
         }
+        let mut goes_on_waiting = false;
         if accepted.standing.is_waiting() {
-            if !pending(client, self.run_key).await?.is_empty() {
+            let waits = Standing::waiting_for(&pending(client, self.run_key).await?);
+            if waits == Some(accepted.standing) {
                 return Ok(Admission::Over(accepted));
             }
-            accepted.standing = Standing::at_work(earlier);
+            // Once only questions are left, that is written at its turn.
+            goes_on_waiting = waits.is_some();
+            accepted.standing = waits.unwrap_or_else(|| Standing::at_work(earlier));
         }
         let place = self.place(lasting, &recorded.task_id).await?;
         accepted.run_id.clone_from(&self.handle.run_id);
+        if goes_on_waiting {
+            return Ok(Admission::Go(accepted, Box::new(place)));
+        }
         if matches!(accepted.standing, Standing::Failed | Standing::Interrupted)
             || earlier.known_status() != Some(RunStatus::Running)
             || !earlier.detached

@@ -98,7 +98,7 @@ pub(super) async fn health(
         && control_plane != "error"
         && application != "error"
         && configured
-        && tools.is_well;
+        && tools.is_well();
     let status = if is_well { "ok" } else { "degraded" };
     if trust == Trust::Public {
         return Json(json!({ "status": status }));
@@ -130,7 +130,7 @@ pub(super) async fn health(
             "model": model.name,
             "configured": configured,
         },
-        "tools": tools.sources,
+        "tools": tools,
         "tzdata": { "source": zones.origin(), "release": zones.version },
         "config": { "port": app.settings.port, "defaultTask": app.settings.default_task },
     }))

@@ -13,7 +13,6 @@ use llm::LlmClient;
 use mc_client::tools::BackendTools;
 use mc_client::types::Capabilities;
 use openapi_tools::Document;
-use serde_json::{Value, json};
 use tokio::runtime::RuntimeFlavor;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::mcp_config::tool_prefix;
@@ -31,6 +30,7 @@ use super::openapi::{self, NamedOperations};
 use super::operations::BackendOperations;
 use super::refreshing_cache::RefreshingCache;
 use super::set::ToolSet;
+use super::source_state::SourcesState;
 use crate::backend::Backend;
 
 /// How many roles' tool sets are cached.
@@ -56,17 +56,6 @@ pub struct Tools {
     built: Latest<Built>,
     /// The warnings of patterns that match nothing, as they have been logged.
     warned: Arc<Mutex<Vec<String>>>,
-}
-
-/// The state of the sources, for `/health`.
-#[derive(Debug)]
-pub struct SourcesReport {
-    /// Whether no source has failed.
-    pub is_well: bool,
-    /// `{openapi?, backend?, mcp: {name: …}}`, each with `status` and, where they are known, its
-    /// number of `tools`, its `problems` and its `error`; and `models: {model: {left_out?, cut?,
-    /// mapped?, unseen?}}`, what differs at the providers, once a role has been run.
-    pub sources: Value,
 }
 
 /// The tools built from one state of all sources.
@@ -309,8 +298,8 @@ impl Tools {
         built
     }
 
-    /// The state of the sources, for `/health`.
-    pub fn report(&self, snapshot: &Snapshot) -> SourcesReport {
+    /// The state of the sources, for `/health`; of models only those that a role has been run with.
+    pub fn report(&self, snapshot: &Snapshot) -> SourcesState {
         let built = self.built.get();
         let catalogue = built.as_ref().map(|built| built.catalogue.clone());
         let offered = built
@@ -321,35 +310,26 @@ impl Tools {
             .flat_map(|built| built.sets().values().cloned().collect::<Vec<_>>())
             .collect();
         let forms: Vec<_> = sets.iter().flat_map(|set| self.forms(set)).collect();
-        let models = model_forms::report(&forms);
-        let mut report = json!({});
-        if let Some(openapi) = &self.openapi {
-            let (document, mut entry) = openapi.report();
-            if let Some(document) = document {
-                entry["operations"] = document.candidates().count().into();
-            }
+        let openapi = self.openapi.as_ref().map(|openapi| {
+            let (document, mut state) = openapi.state();
+            state.operations = document.map(|document| document.candidates().count());
             if let Some(catalogue) = &catalogue {
-                entry["tools"] = catalogue.count(|tool| tool.is_openapi()).into();
-                entry["problems"] = catalogue.openapi_problems.clone().into();
+                state.tools = Some(catalogue.count(|tool| tool.is_openapi()));
+                state.problems = Some(catalogue.openapi_problems.clone());
             }
-            report["openapi"] = entry;
-        }
-        if offered {
-            let (_, mut entry) = self.backend.report();
+            state
+        });
+        let backend = offered.then(|| {
+            let (_, mut state) = self.backend.state();
             if let Some(catalogue) = &catalogue {
-                entry["tools"] = catalogue.count(|tool| tool.is_backend()).into();
-                entry["problems"] = catalogue.backend_problems.clone().into();
+                state.tools = Some(catalogue.count(|tool| tool.is_backend()));
+                state.problems = Some(catalogue.backend_problems.clone());
             }
-            report["backend"] = entry;
-        }
+            state
+        });
         let problems = catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.mcp_problems);
-        let servers = self.mcp.report(snapshot.mcp(), problems);
-        let failed = |source: &Value| source["status"] == "error";
-        let is_well = !report.as_object().into_iter().flatten().any(|(_, source)| failed(source))
-            && !servers.as_object().into_iter().flatten().any(|(_, server)| failed(server));
-        report["mcp"] = servers;
-        report["models"] = models;
-        SourcesReport { is_well, sources: report }
+        let mcp = self.mcp.states(snapshot.mcp(), problems);
+        SourcesState { openapi, backend, mcp, models: model_forms::report(&forms) }
     }
 
     /// Disconnects the MCP servers and stops their programs.

@@ -17,7 +17,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +25,7 @@ use wombat_core::mcp_config::{McpConfig, ServerConfig, tool_prefix};
 
 use self::server::ServerState;
 pub(super) use self::server::{McpServer, McpTool, McpTools};
+use super::source_state::{SourceState, SourceStatus};
 
 /// How long a run waits for servers that are connecting for the first time.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -133,31 +133,33 @@ impl McpServers {
         server
     }
 
-    /// The state of each server, for `/health`.
-    pub(super) fn report(&self, config: &McpConfig, problems: &[(String, String)]) -> Value {
+    /// The state of each server by its name, for `/health`.
+    pub(super) fn states(
+        &self,
+        config: &McpConfig,
+        problems: &[(String, String)],
+    ) -> BTreeMap<String, SourceState> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut report = Map::new();
+        let mut states = BTreeMap::new();
         for (name, entry) in &config.servers {
-            let mut entry = match (entry, running.servers.get(name)) {
+            let mut state = match (entry, running.servers.get(name)) {
                 (Err(disabled), _) => {
-                    json!({ "status": "error", "error": format!("mcp.json: {disabled}") })
+                    SourceState::new(SourceStatus::Error, Some(format!("mcp.json: {disabled}")))
                 }
-                (Ok(_), None) => json!({ "status": "unchecked" }),
-                (Ok(_), Some(server)) => server.report(),
+                (Ok(_), None) => SourceState::new(SourceStatus::Unchecked, None),
+                (Ok(_), Some(server)) => server.state(),
             };
             let prefix = tool_prefix(name);
             if prefix != *name {
-                entry["tools_begin_with"] = format!("{prefix}__").into();
+                state.tools_begin_with = Some(format!("{prefix}__"));
             }
-            let of_this = problems.iter().filter(|(of, _)| of == name);
-            let mut all = entry["problems"].as_array().cloned().unwrap_or_default();
-            all.extend(of_this.map(|(_, what)| Value::from(what.as_str())));
-            if !all.is_empty() {
-                entry["problems"] = all.into();
-            }
-            report.insert(name.clone(), entry);
+            let of_this =
+                problems.iter().filter(|(of, _)| of == name).map(|(_, what)| what.clone());
+            let all: Vec<_> = state.problems.into_iter().flatten().chain(of_this).collect();
+            state.problems = Some(all).filter(|all| !all.is_empty());
+            states.insert(name.clone(), state);
         }
-        Value::Object(report)
+        states
     }
 
     /// Stops all servers and waits for their programs to exit.

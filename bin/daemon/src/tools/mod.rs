@@ -28,6 +28,7 @@ mod refreshing_cache;
 mod refusal;
 mod reply;
 mod set;
+mod source_state;
 mod specs;
 
 use std::sync::Arc;

@@ -1,10 +1,13 @@
 //! What the models' providers take of the roles' tools: for `/health`, `check` and the log.
 
+use std::collections::BTreeMap;
+
 use llm::LlmClient;
 use llm::model::ModelRef;
 use llm::request::{ToolChange, ToolList, ToolProblem};
-use serde_json::{Map, Value, json};
 use wombat_core::session::Role;
+
+use super::source_state::ModelTools;
 
 /// The most problems of one kind that are shown for a model, in each place.
 const MAX_SHOWN: usize = 50;
@@ -72,34 +75,28 @@ fn by_model(forms: &[ModelForm]) -> Vec<(&ModelRef, Vec<&ToolProblem>)> {
     models
 }
 
-/// For `/health`: by model, what is left out, cut and mapped, and why none is seen; empty kinds are left
-/// away.
-pub(super) fn report(forms: &[ModelForm]) -> Value {
-    let mut report = Map::new();
-    for (model, problems) in by_model(forms) {
-        let mut entry = Map::new();
-        for (name, change) in [
-            ("left_out", ToolChange::LeftOut),
-            ("cut", ToolChange::Cut),
-            ("mapped", ToolChange::Mapped),
-        ] {
+/// For `/health`: by model, what is left out, cut and mapped, and why none is seen.
+pub(super) fn report(forms: &[ModelForm]) -> BTreeMap<String, ModelTools> {
+    let of_model = |(model, problems): (&ModelRef, Vec<&ToolProblem>)| {
+        let of_kind = |change: ToolChange| {
             let of_kind = problems.iter().filter(|problem| problem.change == change);
             let shown = of_kind.map(|problem| format!("{:?}: {}", problem.tool, problem.reason));
             let (mut shown, more) = bounded(shown.collect());
             if more > 0 {
                 shown.push(format!("and {more} more"));
             }
-            if !shown.is_empty() {
-                entry.insert(name.to_owned(), json!(shown));
-            }
-        }
-        let unseen = forms.iter().find(|form| form.model == *model && form.unseen.is_some());
-        if let Some(why) = unseen.and_then(|form| form.unseen.as_ref()) {
-            entry.insert("unseen".to_owned(), json!(why));
-        }
-        report.insert(model.to_string(), Value::Object(entry));
-    }
-    Value::Object(report)
+            shown
+        };
+        let unseen = forms.iter().filter(|form| form.model == *model);
+        let tools = ModelTools {
+            left_out: of_kind(ToolChange::LeftOut),
+            cut: of_kind(ToolChange::Cut),
+            mapped: of_kind(ToolChange::Mapped),
+            unseen: unseen.filter_map(|form| form.unseen.clone()).next(),
+        };
+        (model.to_string(), tools)
+    };
+    by_model(forms).into_iter().map(of_model).collect()
 }
 
 /// For `check`: a line each, those that lose something and those that do not.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+
+use super::source_state::{SourceState, SourceStatus};
 
 /// How long after a failed fetch the next one is made, on demand.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -119,19 +120,15 @@ impl<T: Send + Sync + 'static> RefreshingCache<T> {
     }
 
     /// The current value, and the state for `/health`.
-    pub(super) fn report(&self) -> (Option<Arc<T>>, Value) {
+    pub(super) fn state(&self) -> (Option<Arc<T>>, SourceState) {
         let state = self.state.borrow();
         let status = match (&state.error, &state.value, state.fetching) {
-            (Some(_), _, _) => "error",
-            (None, Some(_), _) => "ok",
-            (None, None, true) => "loading",
-            (None, None, false) => "unchecked",
+            (Some(_), _, _) => SourceStatus::Error,
+            (None, Some(_), _) => SourceStatus::Ok,
+            (None, None, true) => SourceStatus::Loading,
+            (None, None, false) => SourceStatus::Unchecked,
         };
-        let mut report = json!({ "status": status });
-        if let Some(error) = &state.error {
-            report["error"] = Value::String(error.clone());
-        }
-        (state.value.clone(), report)
+        (state.value.clone(), SourceState::new(status, state.error.clone()))
     }
 }
 
@@ -199,18 +196,19 @@ mod tests {
             })
         });
         let cache = RefreshingCache::new("it", Duration::from_secs(60), fetch);
-        assert_eq!(cache.report().1["status"], "unchecked");
+        assert_eq!(cache.state().1.status, SourceStatus::Unchecked);
         assert_eq!(cache.get().await.as_deref(), Some(&0));
         assert_eq!(cache.get().await.as_deref(), Some(&0));
         assert_eq!(asked.load(Ordering::Relaxed), 1, "fresh values are not fetched again");
         tokio::time::sleep(Duration::from_secs(61)).await;
         assert_eq!(cache.fetch_result().await.unwrap_err(), "down");
         assert_eq!(cache.get().await.as_deref(), Some(&0), "what was there goes on to hold");
-        assert_eq!(cache.report().1, json!({ "status": "error", "error": "down" }));
+        let down = SourceState::new(SourceStatus::Error, Some("down".to_owned()));
+        assert_eq!(cache.state().1, down);
         assert_eq!(asked.load(Ordering::Relaxed), 2, "a failure is not tried again at once");
         tokio::time::sleep(RETRY_DELAY).await;
         assert_eq!(cache.fetch_result().await.as_deref(), Ok(&2));
-        assert_eq!(cache.report().1, json!({ "status": "ok" }));
+        assert_eq!(cache.state().1, SourceState::new(SourceStatus::Ok, None));
     }
 
     /// A fetch that began before the change does not count: `get` waits for one that began after it.
@@ -262,6 +260,7 @@ mod tests {
         assert!(all.iter().all(Option::is_none));
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         assert_eq!(cache.fetch_result().await.unwrap_err(), "down");
-        assert_eq!(cache.report().1, json!({ "status": "error", "error": "down" }));
+        let down = SourceState::new(SourceStatus::Error, Some("down".to_owned()));
+        assert_eq!(cache.state().1, down);
     }
 }

@@ -160,30 +160,41 @@ async fn refused(suite: &mut Suite<'_>) {
     let sentence = "More than 20 calls a second for one run: 429 with Retry-After";
     suite
         .check("deltas-pace", &features, sentence, async |w| {
-            let run = Telling::begin(w, &w.one, 60).await?;
-            let body = json!({ "fence": run.fence, "seq": run.id(1), "events": [] });
-            let path = format!("{}/deltas", run.path);
-            let begun = Instant::now();
-            let calls = (0..120).map(|_| run.agent.once(Method::POST, &path, &body));
-            let answers = futures::future::join_all(calls).await;
-            for answer in answers {
-                let answer = answer?;
-                if answer.status == 429 {
-                    ensure(answer.retry_after().is_some(), || {
-                        "expected Retry-After with 429, got none".to_owned()
-                    })?;
-                    return Ok("429 after too many calls".to_owned());
+            // A second that a busy machine took for something else says nothing.
+            for _ in 0..3 {
+                if let Some(seen) = pace(w).await? {
+                    return Ok(seen);
                 }
-                answer.ok()?;
             }
-            // Not so many were too many.
-            if begun.elapsed() >= Duration::from_secs(4) {
-                let why = "the backend was too slow to get more than 20 calls a second";
-                return Err(NotPassed::Skipped(why.to_owned()));
-            }
-            failed("expected 429 for some of 120 calls at once, got 200 for each")
+            let why = "the backend was too slow to get more than 20 calls a second";
+            Err(NotPassed::Skipped(why.to_owned()))
         })
         .await;
+}
+
+/// Whether too many calls at once are refused; `None` where the backend was too slow to get so many.
+async fn pace(w: &World) -> Result<Option<String>, NotPassed> {
+    let run = Telling::begin(w, &w.one, 60).await?;
+    let body = json!({ "fence": run.fence, "seq": run.id(1), "events": [] });
+    let path = format!("{}/deltas", run.path);
+    let begun = Instant::now();
+    let calls = (0..120).map(|_| run.agent.once(Method::POST, &path, &body));
+    let answers = futures::future::join_all(calls).await;
+    for answer in answers {
+        let answer = answer?;
+        if answer.status == 429 {
+            ensure(answer.retry_after().is_some(), || {
+                "expected Retry-After with 429, got none".to_owned()
+            })?;
+            return Ok(Some("429 after too many calls".to_owned()));
+        }
+        answer.ok()?;
+    }
+    // Not so many were too many.
+    if begun.elapsed() >= Duration::from_secs(4) {
+        return Ok(None);
+    }
+    failed("expected 429 for some of 120 calls at once, got 200 for each")
 }
 
 async fn heard(suite: &mut Suite<'_>) {

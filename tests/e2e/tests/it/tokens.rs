@@ -142,6 +142,71 @@ async fn jsonwebtoken_in_express() {
     check(&app, false).await;
 }
 
+const TYPED: [&str; 4] = ["jsonwebtoken", "express", "tsx", "typescript"];
+
+#[tokio::test]
+async fn jsonwebtoken_in_express_in_typescript() {
+    let block = ["jsonwebtoken-typescript"];
+    let app = App::node(&TYPED, "express_typed_app.mts", &block, Place::Header).await;
+    let Some(app) = app else { return };
+    check(&app, false).await;
+}
+
+/// With every check that TypeScript's compiler has for it.
+#[tokio::test]
+async fn the_lines_in_typescript_are_strict() {
+    let Some(node) = crate::peers::tokens_node(&TYPED) else { return };
+    let dir = app::scripts(Some(&node));
+    let put = |name: &str, text: String| std::fs::write(dir.path().join(name), text).unwrap();
+    put("agent_token.mts", page::code(&["jsonwebtoken-typescript"]));
+    put("beside.mts", page::beside_in_typescript());
+    put("serve.d.mts", "export function listening(server: unknown): void\n".to_owned());
+    let checks = [
+        "--strict",
+        "--noUncheckedIndexedAccess",
+        "--exactOptionalPropertyTypes",
+        "--noPropertyAccessFromIndexSignature",
+        "--noImplicitReturns",
+        "--noUnusedLocals",
+        "--noUnusedParameters",
+    ];
+    let mut tsc = tokio::process::Command::new(node.join("node_modules/.bin/tsc"));
+    tsc.args(["--noEmit", "--module", "nodenext", "--target", "es2022", "--skipLibCheck"]);
+    tsc.args(["--allowImportingTsExtensions", "--types", "node"]).args(checks);
+    tsc.args(["express_typed_app.mts", "beside.mts"]).current_dir(dir.path());
+    let ended = tsc.kill_on_drop(true).output().await.unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+}
+
+/// The user for whom an agent calls is found by what docs/BESIDE.md has in TypeScript, and no other.
+#[tokio::test]
+async fn the_lines_in_typescript_find_the_user() {
+    let Some(node) = crate::peers::tokens_node(&TYPED) else { return };
+    let dir = app::scripts(Some(&node));
+    let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    put("beside.mts", &page::beside_in_typescript());
+    put(
+        "find.mts",
+        "import { userOfAgent } from './beside.mts'\n\
+         const tokens = JSON.parse(process.argv[2]!)\n\
+         console.log(JSON.stringify(tokens.map((token: string) => userOfAgent(token))))\n",
+    );
+    let of = |user: &str, secret: &str| {
+        let system = user == "wombat";
+        let (role, sub) =
+            if system { ("system", "wombat:system") } else { ("scout", "wombat:scout") };
+        let claims = serde_json::json!({ "user_id": user, "agent_role": role, "sub": sub });
+        crate::example::token(secret, claims)
+    };
+    let tokens = [of("7", SECRET), of("7", &"x".repeat(64)), of("wombat", SECRET), "no".to_owned()];
+    let mut run = tokio::process::Command::new("node");
+    run.args(["--import", "tsx", "find.mts", &serde_json::to_string(&tokens).unwrap()]);
+    run.current_dir(dir.path()).env("AGENT_JWT_SECRET", SECRET).kill_on_drop(true);
+    let ended = run.output().await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(said.trim(), "[7,null,null,null]", "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
 #[tokio::test]
 async fn jose() {
     let packages = ["jose", "@hono/node-server"];

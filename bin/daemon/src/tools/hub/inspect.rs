@@ -13,6 +13,7 @@ use wombat_core::workspace::Snapshot;
 use super::Tools;
 use crate::tools::model_forms;
 use crate::tools::set::ToolSet;
+use crate::tools::source_state::SourceStatus;
 use crate::tools::specs::builtin_names;
 
 /// All that the sources offer, for `wombat-daemon check`.
@@ -111,19 +112,17 @@ impl Tools {
             roles.push(of_role(&profile.role, &set));
         }
         let (lost, mapped) = model_forms::lines(&forms);
-        let servers = self.mcp.report(snapshot.mcp(), &[]);
         let mut left_out = Vec::new();
-        for (name, server) in servers.as_object().into_iter().flatten() {
-            if server["status"] != "ok" {
-                let why = server["error"].as_str().unwrap_or("timeout");
+        for (name, server) in self.mcp.states(snapshot.mcp(), &[]) {
+            if server.status != SourceStatus::Ok {
+                let why = server.error.as_deref().unwrap_or("timeout");
                 silent_servers.push(name.clone());
                 // A disabled one is the workspace's advice, with its line.
-                if !snapshot.mcp().servers.get(name).is_some_and(Result::is_err) {
+                if !snapshot.mcp().servers.get(&name).is_some_and(Result::is_err) {
                     problems.push(format!("mcp.json: {name}: {why}"));
                 }
             }
-            let told = server["problems"].as_array().into_iter().flatten();
-            let told = told.filter_map(|what| what.as_str());
+            let told = server.problems.into_iter().flatten();
             left_out.extend(told.map(|what| format!("mcp.json: {name}: {what}")));
         }
         problems.extend(left_out);

@@ -18,6 +18,7 @@ use super::connection::{Connection, error_chain};
 use super::listing::{self, Listing};
 use super::message::NOT_READ;
 use crate::tools::reply::ToolReply;
+use crate::tools::source_state::{SourceState, SourceStatus};
 
 /// How long a call waits for a server that is reconnecting.
 const CALL_WAIT: Duration = Duration::from_secs(5);
@@ -120,27 +121,19 @@ impl McpServer {
     }
 
     /// The server's state, for `/health`.
-    pub(super) fn report(&self) -> Value {
+    pub(super) fn state(&self) -> SourceState {
         let state = self.state.borrow();
         let status = match (&state.error, &state.tools) {
-            (Some(_), _) => "error",
-            (None, Some(_)) => "ok",
-            (None, None) => "connecting",
+            (Some(_), _) => SourceStatus::Error,
+            (None, Some(_)) => SourceStatus::Ok,
+            (None, None) => SourceStatus::Connecting,
         };
-        let mut report = json!({ "status": status });
-        if let Some(tools) = &state.tools {
-            report["tools"] = tools.len().into();
+        SourceState {
+            tools: state.tools.as_ref().map(|tools| tools.len()),
+            problems: Some(state.problems.clone()).filter(|problems| !problems.is_empty()),
+            server: state.about.clone(),
+            ..SourceState::new(status, state.error.clone())
         }
-        if let Some(error) = &state.error {
-            report["error"] = error.as_str().into();
-        }
-        if !state.problems.is_empty() {
-            report["problems"] = state.problems.clone().into();
-        }
-        if let Some(about) = &state.about {
-            report["server"] = about.as_str().into();
-        }
-        report
     }
 
     /// Keeps the server connected until it is stopped.

@@ -49,7 +49,7 @@ async fn a_question_is_answered_and_the_run_goes_on_by_itself() {
     decide(&world, &asked[0], &json!({ "answer": " blue" })).await;
     completed(&world, "a").await;
     assert_eq!(world.replies().await.last().unwrap()["content"], "Blue, then.");
-    assert!(told(&world).contains(r#"{\\\"answer\\\":\\\"Blue\\\"}"#), "{}", told(&world));
+    assert!(told(&world).contains(r#"{\"answer\":\"Blue\"}"#), "{}", told(&world));
     assert_eq!((world.replies().await.len(), world.llm.asked().len()), (2, 2));
 }
 
@@ -60,7 +60,7 @@ async fn a_message_in_the_thread_answers_a_question() {
     let message = json!({ "task_id": world.task_id, "content": "RED ", "actor_type": "user" });
     world.person.post("/messages", &message).await.unwrap();
     completed(&world, "a").await;
-    assert!(told(&world).contains(r#"{\\\"answer\\\":\\\"Red\\\"}"#), "{}", told(&world));
+    assert!(told(&world).contains(r#"{\"answer\":\"Red\"}"#), "{}", told(&world));
 }
 
 #[tokio::test]

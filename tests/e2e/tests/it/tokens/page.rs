@@ -1,4 +1,4 @@
-//! The blocks of code on docs/TOKENS.md.
+//! The blocks of code on docs/TOKENS.md, and the typed one on docs/BESIDE.md.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,13 +24,25 @@ impl Block {
 
 /// The page.
 pub(super) fn text() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    std::fs::read_to_string(root.join("docs/TOKENS.md")).unwrap()
+    of_docs("TOKENS.md")
 }
 
-/// The blocks by the name in the comment before each, `<!-- recipe: NAME -->`.
+fn of_docs(page: &str) -> String {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    std::fs::read_to_string(docs.join(page)).unwrap()
+}
+
+/// The page's blocks by the name in the comment before each, `<!-- recipe: NAME -->`.
 pub(super) fn blocks() -> BTreeMap<String, Block> {
-    let page = text();
+    blocks_of(&text())
+}
+
+/// What docs/BESIDE.md has for an application in TypeScript.
+pub(super) fn beside_in_typescript() -> String {
+    blocks_of(&of_docs("BESIDE.md")).remove("express-typescript").unwrap().code
+}
+
+fn blocks_of(page: &str) -> BTreeMap<String, Block> {
     let mut found = BTreeMap::new();
     for part in page.split("<!-- recipe: ").skip(1) {
         let (name, rest) = part.split_once(" -->\n```").unwrap();
