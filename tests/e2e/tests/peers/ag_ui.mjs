@@ -26,7 +26,8 @@ async function play(made, parameters) {
     },
     onRunErrorEvent: ({ event }) => void (seen.error = event.code),
     onRunFinishedEvent: ({ event, outcome, interrupts }) => {
-      Object.assign(seen, { outcome, interrupts, message_id: event.result?.message_id });
+      const { message_id, attachments } = event.result ?? {};
+      Object.assign(seen, { outcome, interrupts, message_id, attachments });
     },
   };
   try {
@@ -64,11 +65,8 @@ const parts = {
       { type: "binary", mimeType: "image/png", url: "https://example.com/cat.png" },
     ]) {
       const content = [{ type: "text", text: "Look." }, image, file];
-      const made = agent({ thread: "Files", messages: [{ ...question, content }] });
-      const subscriber = { onRunFinishedEvent: ({ event }) => void (made.told = event.result) };
-      const run = await play(made, {});
-      await made.runAgent({}, subscriber).catch(() => {});
-      seen.push({ error: run.error, attachments: made.told?.attachments });
+      const { error, attachments } = await play(agent({ thread: "Files", messages: [{ ...question, content }] }), {});
+      seen.push({ error, attachments });
     }
     return seen;
   },

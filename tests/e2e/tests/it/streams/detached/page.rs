@@ -35,7 +35,8 @@ const events = new EventSource('/told' + (had.last === null ? '' : '?after=' + h
 const on = (name, act) => events.addEventListener(name, (event) => {
   if (event.data === undefined) return
   act(JSON.parse(event.data))
-  if (event.lastEventId !== '') { had.last = event.lastEventId; had.seen.push(event.lastEventId) }
+  // An event without an id has that of the one before it.
+  if (name === 'chunk' || name === 'restarted') { had.last = event.lastEventId; had.seen.push(event.lastEventId) }
   show()
 })
 on('chunk', ({ step, data }) => { had.turns[step] = (had.turns[step] ?? '') + data })
