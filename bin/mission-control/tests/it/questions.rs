@@ -222,7 +222,7 @@ async fn of_many_answers_at_once_one_counts() {
         let answer = call.await.unwrap();
         match answer.status.as_u16() {
             200 => won += usize::from(answer.body["status"] == "answered" || answer.body["tool_request_id"].is_string()),
-            _ => _ = answer.fails(409, "already_decided"),
+            _ => answer.fails(409, "already_decided"),
         }
     }
     assert_eq!(won, 1);
