@@ -80,7 +80,12 @@ async fn answer(
     Json(body): Json<Value>,
 ) -> Json<Value> {
     let messages = body["messages"].as_array().unwrap();
-    let user = messages.iter().rposition(|message| message["role"] == "user").unwrap();
+    // A request to sum up names no part.
+    let is_part = |message: &Value| {
+        let text = message["content"].as_str().unwrap_or_default();
+        message["role"] == "user" && text.contains("play ")
+    };
+    let user = messages.iter().rposition(is_part).unwrap();
     let text = messages[user]["content"].as_str().unwrap();
     let part = text.rsplit_once("play ").map_or("", |(_, rest)| rest);
     let is_name = |c: char| c.is_alphanumeric() || c == '-';

@@ -78,8 +78,12 @@ async fn what_a_child_needs_a_person_for_the_run_at_the_top_waits_for() {
         assert_eq!((replies.len(), &replies[0]["content"]), (1, &json!("Filed.")), "{replies:?}");
         assert_eq!(world.documents("File").await - documents, usize::from(approves));
         assert_eq!(model.bought("draft", 0) - before, 1, "the sibling was asked again");
-        let report = world.report(&key, "scout").await;
-        assert_eq!(report["status"], "completed", "{report}");
+        // The reply is stored before the run is written as completed.
+        let report = wait_for("the end of the run", async || {
+            let report = world.report(&key, "scout").await;
+            (report["status"] == "completed").then_some(report)
+        })
+        .await;
         let children = report["children"].as_array().unwrap();
         assert!(children.iter().all(|child| child["status"] == "completed"), "{report}");
     }
