@@ -179,9 +179,9 @@ fn media(response: &RawResponse, declared: &str) -> ToolReply {
 
 /// The name in a `Content-Disposition` (RFC 6266), where it is a plain one.
 fn file_name(disposition: &str) -> Option<&str> {
-    let parameters = disposition.split(';').skip(1).map(str::trim);
+    let mut parameters = disposition.split(';').skip(1).map(str::trim);
     let is_name = |parameter: &str| parameter.to_ascii_lowercase().starts_with("filename=");
-    let name = parameters.filter(|parameter| is_name(parameter)).next()?.split_once('=')?.1;
+    let name = parameters.find(|parameter| is_name(parameter))?.split_once('=')?.1;
     let name = name.trim().trim_matches('"');
     plain_name(name)
 }
