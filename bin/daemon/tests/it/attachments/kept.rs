@@ -12,9 +12,12 @@ use super::{PNG, asked, base64, inline, used, with};
 use crate::harness::{MC, World, calls, message, refuses, says};
 use crate::journaled::Journal;
 
-/// The files of the backend by their ids, with their metadata.
+/// The metadata of files, and their bytes, by their ids.
+type ById = BTreeMap<String, (Value, Vec<u8>)>;
+
+/// The files of the backend.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Files(Arc<Mutex<BTreeMap<String, (Value, Vec<u8>)>>>);
+pub(super) struct Files(Arc<Mutex<ById>>);
 
 impl Files {
     pub(super) async fn mount(world: &World) -> Self {
