@@ -107,8 +107,7 @@ async fn every_field_that_a_client_sends_arrives() {
 
     // Only a request that resumes a run asks the backend for it.
     let run_key = RunKey::random();
-    let resume =
-        SendRequest { resume_run_key: Some(run_key.as_str().into()), answers, ..request };
+    let resume = SendRequest { resume_run_key: Some(run_key.as_str().into()), answers, ..request };
     let error = received(&app, &resume).await.unwrap_err();
     assert_eq!(error.body.code, "backend_unavailable");
 }
