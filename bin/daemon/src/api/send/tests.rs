@@ -114,8 +114,7 @@ async fn every_field_that_a_client_sends_arrives() {
     assert_eq!(error.body.code, "invalid_payload");
 
     let run_key = RunKey::random();
-    let resume =
-        SendRequest { resume_run_key: Some(run_key.as_str().into()), answers, ..request };
+    let resume = SendRequest { resume_run_key: Some(run_key.as_str().into()), answers, ..request };
     let error = received(&app, &resume).await.unwrap_err();
     assert_eq!(error.body.code, "backend_unavailable");
 }
