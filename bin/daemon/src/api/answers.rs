@@ -101,7 +101,7 @@ async fn check(
     if let Some(options) = asked.options {
         return match answer.as_str() {
             Some(given) if options.iter().any(|option| is_option(option, given)) => Ok(()),
-            _ => Err(mismatch(id, &[format!("is none of: {}", options.join(", "))])),
+            _ => Err(mismatch(id, &[format!("it is none of: {}", options.join(", "))])),
         };
     }
     let Some(schema) = asked.parameters else { return Ok(()) };

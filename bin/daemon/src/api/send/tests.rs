@@ -62,6 +62,7 @@ async fn every_field_that_a_client_sends_arrives() {
         metadata: object(json!({ "type": "heartbeat", "kept": [1] })),
         idempotency_key: Some("once".into()),
         resume_run_key: None,
+        answers: None,
         limits: Some(Limits {
             max_steps: Some(2),
             max_output_tokens: Some(300),
@@ -99,9 +100,14 @@ async fn every_field_that_a_client_sends_arrives() {
     let got = received(&app, &with_id).await.unwrap();
     assert_eq!(got.task, TaskTarget::Id("t1".to_owned()));
 
+    let answers = object(json!({ "q": 1 }));
+    let answered = SendRequest { answers: answers.clone(), ..request.clone() };
+    let error = received(&app, &answered).await.unwrap_err();
+    assert_eq!(error.body.code, "invalid_payload");
+
     // Only a request that resumes a run asks the backend for it.
     let run_key = RunKey::random();
-    let resume = SendRequest { resume_run_key: Some(run_key.as_str().into()), ..request };
+    let resume = SendRequest { resume_run_key: Some(run_key.as_str().into()), answers, ..request };
     let error = received(&app, &resume).await.unwrap_err();
     assert_eq!(error.body.code, "backend_unavailable");
 }
