@@ -6,7 +6,7 @@ use crate::suite::Suite;
 use crate::verdict::{ensure, failed};
 
 /// The optional features of the contract. A backend may announce others of its own.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 23] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
