@@ -42,7 +42,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 24] = [
+const FEATURES: [&str; 25] = [
     "tasks_get",
     "messages_list",
     "message_lookup",

@@ -24,6 +24,7 @@ use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
 use super::journal::{ChildReport, Journal, empty_chain};
 use super::launch::{TIMEOUT_GRACE, describe, outcome_label};
+use super::prepare::Earlier;
 use crate::run::answer::RunAnswer;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -180,7 +181,7 @@ impl RunContext<'_> {
         if !context.journal.is_enabled() {
             driver.check_model(&context.model)?;
         }
-        let (messages, typed) = Box::pin(context.open_conversation(Vec::new())).await?;
+        let (messages, typed) = Box::pin(context.open_conversation(Earlier::default())).await?;
         Box::pin(context.converse(messages, typed)).await
     }
 
@@ -211,6 +212,7 @@ impl RunContext<'_> {
         Ok(RunRequest {
             session: SessionKey::new(own.session.user().clone(), role),
             message: message.to_owned(),
+            attachments: Vec::new(),
             history: Some(Vec::new()),
             task: TaskTarget::Id(self.task_id.clone()),
             output,

@@ -65,7 +65,6 @@ impl RunContext<'_> {
                 return Ok(RunAnswer { finish_reason, ..answer });
             }
         };
-        let key = self.run.run_key;
         let mentions = self.mentions_in(&text).await;
         if let Some(mentions) = &mentions {
             progress.mentions_refused.extend(refused(&mentions.refused));

@@ -173,6 +173,7 @@ impl LookupResult {
 }
 
 /// What came before the message that is to be answered.
+#[derive(Default)]
 pub(super) struct Earlier {
     /// The turns as the model sees them, with the hashes of their files.
     pub(super) turns: Vec<Turn>,

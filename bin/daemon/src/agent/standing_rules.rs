@@ -103,15 +103,17 @@ impl RunContext<'_> {
 
     /// What a person has been asked about in this run.
     async fn asked(&self) -> Result<Asked, RunError> {
-        let run_key = self.run.run_key.as_str();
+        let desk = self.desk()?;
         let query = ToolRequestQuery {
-            run_key: Some(run_key.to_owned()),
+            run_key: Some(desk.run_key.clone()),
             limit: Some(200),
             ..ToolRequestQuery::default()
         };
-        let page = self.client.tool_requests(&query).await;
+        let page = desk.client.tool_requests(&query).await;
         let page = page.map_err(|error| RunError::backend(&error))?;
-        let own = page.items.into_iter().filter(|asked| asked.run_key == run_key);
+        let is_own =
+            |asked: &ToolRequest| asked.run_key == desk.run_key && asked.asked_by == desk.asked_by;
+        let own = page.items.into_iter().filter(is_own);
         Ok(Asked { requests: own.collect(), there_are_more: page.next_cursor.is_some() })
     }
 

@@ -134,6 +134,7 @@ impl Stands<'_> {
             sha256: file.sha256.clone(),
         });
         let files = files.collect();
+        let mentions_refused = recap.mentions_refused;
         let last = recap.turns.last();
         Ok(Some(RunAnswer {
             ending: Ending::Replied(StoredReply { message_id: reply.id, plan_document_id }),
@@ -152,6 +153,7 @@ impl Stands<'_> {
             output,
             attachments: Vec::new(),
             files,
+            mentions_refused,
         }))
     }
 

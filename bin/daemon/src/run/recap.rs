@@ -1,8 +1,9 @@
 //! What the steps of a journal come to: what was said, which tools were called, what it cost.
 
-use daemon_api::Step;
+use daemon_api::{RefusedMention, Step};
 use llm::event::{Completion, FinishReason};
 use mc_client::runs::RunStep;
+use mc_client::steps::ToolStep;
 use serde::Deserialize as _;
 use serde_json::json;
 
@@ -17,13 +18,20 @@ pub struct Recap {
     pub steps: Vec<Step>,
     /// What all answers used, also those of no use.
     pub tally: Tally,
+    /// The roles that tools mentioned and that were not notified.
+    pub mentions_refused: Vec<RefusedMention>,
 }
 
 impl Recap {
     /// Reads steps; what cannot be read is passed over.
     pub fn of(steps: &[RunStep]) -> Self {
         let meter = Meter::default();
-        let mut recap = Self { turns: Vec::new(), steps: Vec::new(), tally: meter.read() };
+        let mut recap = Self {
+            turns: Vec::new(),
+            steps: Vec::new(),
+            tally: meter.read(),
+            mentions_refused: Vec::new(),
+        };
         for step in steps {
             match step.kind.as_str() {
                 "llm" | "llm_rejected" => {
@@ -39,6 +47,14 @@ impl Recap {
                     let mut told = step.payload.clone();
                     told["kind"] = json!("tool");
                     recap.steps.extend(Step::deserialize(&told).ok());
+                    let step = ToolStep::deserialize(&step.payload).ok();
+                    let refused = step.into_iter().flat_map(|step| step.mentions_refused);
+                    recap.mentions_refused.extend(
+                        refused.map(|refused| RefusedMention {
+                            role: refused.role,
+                            code: refused.code,
+                        }),
+                    );
                 }
                 _ => {}
             }

@@ -9,7 +9,6 @@ use serde::Deserialize as _;
 use serde_json::json;
 
 use super::forms::own_form;
-use super::markup;
 use super::viewer::Viewer;
 use super::{markup, parts};
 use crate::app::App;
