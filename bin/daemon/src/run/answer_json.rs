@@ -168,6 +168,7 @@ mod tests {
             options: Some(vec!["a".to_owned(), "b".to_owned()]),
             parameters: Some(serde_json::json!({ "enum": ["a", "b"] })),
             expires_at: Some("2026-01-01T00:00:00.000Z".to_owned()),
+            asked_by: None,
         };
         let asked = r#"{"id":"p","kind":"question","tool":"ask_user","arguments":{"options":["a","b"],"question":"Which?"},"question":"Which?","options":["a","b"],"parameters":{"enum":["a","b"]},"expires_at":"2026-01-01T00:00:00.000Z"}"#;
         let waits = |requests: &[&ToolRequest]| Ending::Waits {
@@ -243,10 +244,14 @@ mod tests {
             workspace_digest: "d".to_owned(),
             context_warning: Some("near".to_owned()),
             output: Some(Output::Misfits(vec!["a: is no number".to_owned()])),
+            mentions_refused: vec![daemon_api::RefusedMention {
+                role: "r".to_owned(),
+                code: "agent_cycle".to_owned(),
+            }],
         };
         let text = serde_json::to_string(&answer).unwrap();
         let expected = format!(
-            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","output":null,"output_errors":["a: is no number"],"run_key":"k"}}"#
+            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","output":null,"output_errors":["a: is no number"],"run_key":"k","mentions_refused":[{{"role":"r","code":"agent_cycle"}}]}}"#
         );
         assert_eq!(text, expected);
         let read: daemon_api::RunAnswer<'_> = serde_json::from_str(&text).unwrap();
