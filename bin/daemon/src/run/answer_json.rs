@@ -177,6 +177,7 @@ mod tests {
             options: Some(vec!["a".to_owned(), "b".to_owned()]),
             parameters: Some(serde_json::json!({ "enum": ["a", "b"] })),
             expires_at: Some("2026-01-01T00:00:00.000Z".to_owned()),
+            asked_by: None,
         };
         let asked = r#"{"id":"p","kind":"question","tool":"ask_user","arguments":{"question":"Which?","options":["a","b"]},"question":"Which?","options":["a","b"],"parameters":{"enum":["a","b"]},"expires_at":"2026-01-01T00:00:00.000Z"}"#;
         let waits = |requests: &[&ToolRequest]| Ending::Waits {
@@ -267,10 +268,14 @@ mod tests {
                 size: 8,
                 sha256: "t".to_owned(),
             }],
+            mentions_refused: vec![daemon_api::RefusedMention {
+                role: "r".to_owned(),
+                code: "agent_cycle".to_owned(),
+            }],
         };
         let text = serde_json::to_string(&answer).unwrap();
         let expected = format!(
-            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","output":null,"output_errors":["a: is no number"],"attachments":[{{"file_id":"f","name":"a.png","media_type":"image/png","size":7,"sha256":"s","used":"image"}}],"files":[{{"file_id":"g","name":"b.csv","media_type":"text/csv","size":8,"sha256":"t"}}],"run_key":"k"}}"#
+            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","output":null,"output_errors":["a: is no number"],"attachments":[{{"file_id":"f","name":"a.png","media_type":"image/png","size":7,"sha256":"s","used":"image"}}],"files":[{{"file_id":"g","name":"b.csv","media_type":"text/csv","size":8,"sha256":"t"}}],"run_key":"k","mentions_refused":[{{"role":"r","code":"agent_cycle"}}]}}"#
         );
         assert_eq!(text, expected);
         let read: daemon_api::RunAnswer<'_> = serde_json::from_str(&text).unwrap();
