@@ -175,7 +175,7 @@ mod tests {
             parameters: Some(serde_json::json!({ "enum": ["a", "b"] })),
             expires_at: Some("2026-01-01T00:00:00.000Z".to_owned()),
         };
-        let asked = r#"{"id":"p","kind":"question","tool":"ask_user","arguments":{"options":["a","b"],"question":"Which?"},"question":"Which?","options":["a","b"],"parameters":{"enum":["a","b"]},"expires_at":"2026-01-01T00:00:00.000Z"}"#;
+        let asked = r#"{"id":"p","kind":"question","tool":"ask_user","arguments":{"question":"Which?","options":["a","b"]},"question":"Which?","options":["a","b"],"parameters":{"enum":["a","b"]},"expires_at":"2026-01-01T00:00:00.000Z"}"#;
         let waits = |requests: &[&ToolRequest]| Ending::Waits {
             tool_requests: requests.iter().map(|request| (*request).clone()).collect(),
         };
