@@ -96,7 +96,6 @@ impl Stands<'_> {
     }
 
     /// The answer with this reply; `None` where the run is cancelled for good.
-
     async fn answer_with(
         &self,
         client: &AgentClient,
