@@ -52,8 +52,7 @@ impl RunContext<'_> {
                 earlier.before(&text).saturating_add(here)
             };
             let tools = (&*self.tools, &self.profile);
-            let attempt =
-                attempt.edited(arguments.clone(), nth, self.run.run_key, tools, earlier);
+            let attempt = attempt.edited(arguments.clone(), nth, self.run.run_key, tools, earlier);
             as_decided.push((attempt, decision));
         }
         as_decided

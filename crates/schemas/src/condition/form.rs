@@ -55,8 +55,7 @@ const INSIDE: [(&str, Option<Kind>); 15] = [
 ];
 
 /// Words that say nothing of the value.
-const NOTES: [&str; 6] =
-    ["title", "description", "$comment", "default", "examples", "deprecated"];
+const NOTES: [&str; 6] = ["title", "description", "$comment", "default", "examples", "deprecated"];
 
 /// The kind of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
