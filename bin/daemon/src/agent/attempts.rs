@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use mc_client::idempotency::RunKey;
+use mc_client::idempotency::{RunKey, canonical_json};
 use serde_json::{Map, Value};
 use wombat_core::agent_config::AgentProfile;
 
@@ -19,6 +19,15 @@ pub(super) struct Attempts {
     unclear: HashMap<String, Vec<Unclear>>,
     /// How many questions a person was asked.
     questions: usize,
+    /// How often the model asked for a call.
+    asked_for: HashMap<String, u32>,
+    /// How often a person gave a call these arguments.
+    edited: HashMap<String, u32>,
+}
+
+/// Two calls are equal when this text is.
+pub(super) fn text_of(name: &str, arguments: &Value) -> String {
+    format!("{name}\n{}", canonical_json(arguments))
 }
 
 #[derive(Debug, Clone)]
@@ -34,9 +43,21 @@ impl Attempts {
         self.questions
     }
 
+    /// How many calls equal to this one earlier turns have, asked for or edited.
+    pub(super) fn before(&self, text: &str) -> u32 {
+        let of = |calls: &HashMap<String, u32>| calls.get(text).copied().unwrap_or_default();
+        of(&self.asked_for).saturating_add(of(&self.edited))
+    }
+
     /// Takes up the result of a call.
     pub(super) fn add(&mut self, step: &ToolStep) {
         self.questions += usize::from(was_asked(step));
+        let asked_for = step.requested_arguments.as_ref();
+        if asked_for.is_some() {
+            *self.edited.entry(text_of(&step.name, &step.arguments)).or_default() += 1;
+        }
+        let asked_for = text_of(&step.name, asked_for.unwrap_or(&step.arguments));
+        *self.asked_for.entry(asked_for).or_default() += 1;
         // A call that was not made says nothing about an earlier one.
         let Some(key) = &step.key else { return };
         let unclear = self.unclear.entry(step.operation.clone()).or_default();
@@ -126,7 +147,13 @@ impl<'a> Attempt<'a> {
                 requested: None,
                 at,
                 key: earlier.map_or_else(
-                    || run_key.tool_key(&call.name, &call.arguments, planned.nth),
+                    || {
+                        // The model's own count knows no call that a person made equal to this one.
+                        let text = text_of(&call.name, &call.arguments);
+                        let edited = attempts.edited.get(&text).copied().unwrap_or_default();
+                        let nth = planned.nth.saturating_add(edited);
+                        run_key.tool_key(&call.name, &call.arguments, nth)
+                    },
                     |earlier| earlier.key.clone(),
                 ),
                 doubt: match earlier {
@@ -147,11 +174,11 @@ impl<'a> Attempt<'a> {
     }
 
     /// The same call with the arguments that a person gave it. They are checked as those of any call when
-    /// it is made; its key is their own.
+    /// it is made; its key is their own. `nth` tells which of the run's equal calls a text is.
     pub(super) fn edited(
         &self,
         arguments: Map<String, Value>,
-        request_id: &str,
+        nth: impl FnOnce(String) -> u32,
         run_key: &RunKey,
         (tools, profile): (&ToolSet, &AgentProfile),
         attempts: &Attempts,
@@ -163,12 +190,9 @@ impl<'a> Attempt<'a> {
         let unclear = attempts.unclear.get(&identity.operation).and_then(|all| all.first());
         let key = match unclear {
             Some(earlier) => earlier.key.clone(),
-            // Another call of the run may have the same arguments.
             None => {
-                format!(
-                    "{}:{request_id}",
-                    run_key.tool_key(&call.name, &call.arguments, planned.nth)
-                )
+                let nth = nth(text_of(&call.name, &call.arguments));
+                run_key.tool_key(&call.name, &call.arguments, nth)
             }
         };
         let (planned, requested) = (Cow::Owned(planned), Some(requested));

@@ -4,7 +4,7 @@ use futures::StreamExt as _;
 use futures::stream;
 
 use super::approval::Decision;
-use super::attempts::{Attempt, Attempts};
+use super::attempts::{Attempt, Attempts, text_of};
 use super::context::RunContext;
 use super::journal::{CallingStep, ToolStep};
 use super::tool_calls::{Called, Finished, PARALLEL_CALLS};
@@ -20,23 +20,42 @@ pub(super) struct Carried {
 }
 
 impl RunContext<'_> {
-    /// A call as it is to be made: with the arguments that a person gave it, if one did.
+    /// Calls as they are to be made: with the arguments that a person gave them, if one did. `turn` are all
+    /// calls of the turn, `done` those that have a result.
     pub(super) fn as_decided<'a>(
         &self,
-        attempt: &Attempt<'a>,
-        decision: &Decision,
+        decided: Vec<(&Attempt<'a>, Decision)>,
+        (turn, done): (&[Attempt<'a>], &[(u32, ToolStep)]),
         earlier: &Attempts,
-    ) -> Attempt<'a> {
-        match decision {
-            Decision::Approved(word, Some(arguments)) => attempt.edited(
-                arguments.clone(),
-                word.request_id.as_deref().unwrap_or_default(),
-                self.run.run_key,
-                (&*self.tools, &self.profile),
-                earlier,
-            ),
-            _ => attempt.clone(),
+    ) -> Vec<(Attempt<'a>, Decision)> {
+        // Which of the run's equal calls one is must not depend on which of them are done.
+        let mut edited: Vec<_> = done
+            .iter()
+            .filter(|(_, step)| step.requested_arguments.is_some())
+            .map(|(at, step)| (*at, text_of(&step.name, &step.arguments)))
+            .collect();
+        let mut as_decided = Vec::with_capacity(decided.len());
+        for (attempt, decision) in decided {
+            let Decision::Approved(_, Some(arguments)) = &decision else {
+                as_decided.push((attempt.clone(), decision));
+                continue;
+            };
+            let nth = |text: String| {
+                let is_equal = |other: &&Attempt<'_>| {
+                    let call = &other.planned.call;
+                    text_of(&call.name, &call.arguments) == text
+                };
+                let asked_for = turn.iter().filter(is_equal).count();
+                let before = edited.iter().filter(|(at, one)| *at < attempt.at && *one == text);
+                let here = u32::try_from(asked_for + before.count() + 1).unwrap_or(u32::MAX);
+                edited.push((attempt.at, text.clone()));
+                earlier.before(&text).saturating_add(here)
+            };
+            let tools = (&*self.tools, &self.profile);
+            let attempt = attempt.edited(arguments.clone(), nth, self.run.run_key, tools, earlier);
+            as_decided.push((attempt, decision));
         }
+        as_decided
     }
 
     /// Makes the calls of a turn, which begins at this place, that are decided. `places` counts its steps.

@@ -168,11 +168,8 @@ impl RunContext<'_> {
             if !below.is_empty() {
                 return Ok(Turn::Waits(below));
             }
-            let decided = waiting.into_iter().zip(decisions);
-            let decided = decided.map(|((attempt, ..), decision)| {
-                (self.as_decided(attempt, &decision, earlier), decision)
-            });
-            let decided = decided.collect();
+            let decided = waiting.into_iter().map(|(attempt, ..)| attempt).zip(decisions);
+            let decided = self.as_decided(decided.collect(), (&attempts, &steps), earlier);
             let carried = self.carry_out(decided, (at, &mut places), finished).await?;
             steps.extend(carried.steps);
             below.extend(carried.below);

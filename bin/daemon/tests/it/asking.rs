@@ -262,7 +262,37 @@ async fn a_call_approved_with_other_arguments_is_made_with_those() {
     let made: Vec<Value> =
         made.iter().map(|made| serde_json::from_slice(&made.body).unwrap()).collect();
     assert_eq!((made.len(), &made[0]["title"], &made[1]["title"]), (2, &json!("B"), &json!("B")));
-    assert_ne!(made[0]["idempotency_key"], made[1]["idempotency_key"]);
+    assert_eq!(keys_of(&made), [key_of("B", 1), key_of("B", 2)]);
+}
+
+fn key_of(title: &str, nth: u32) -> String {
+    run_key().tool_key("create_task", &json!({ "title": title }), nth)
+}
+
+fn keys_of(made: &[Value]) -> Vec<&str> {
+    made.iter().map(|made| made["idempotency_key"].as_str().unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn calls_that_a_person_makes_equal_are_several() {
+    let (world, journal) = world(json!({ "approval": ["create_task"] })).await;
+    let turn = calls(&[creates("A"), creates("B"), creates("C")]);
+    world.model(vec![turn, calls(&[creates("B")]), says("Done.")]).await;
+    world.send_keyed().await;
+    for id in ["r1", "r3"] {
+        journal.decide_one(id, "approved", json!({ "edited": { "arguments": { "title": "B" } } }));
+    }
+    journal.decide_one("r2", "approved", json!({}));
+    world.resume().await;
+    journal.decide_one("r4", "approved", json!({}));
+    let (_, answer) = world.resume().await;
+    assert_eq!(answer["response"], "Done.", "{answer}");
+    let made = world.backend_got("POST", "/tasks").await;
+    let made: Vec<Value> =
+        made.iter().map(|made| serde_json::from_slice(&made.body).unwrap()).collect();
+    let mut keys = keys_of(&made);
+    keys.sort_unstable();
+    assert_eq!(keys, [key_of("B", 1), key_of("B", 2), key_of("B", 3), key_of("B", 4)]);
 }
 
 #[tokio::test]

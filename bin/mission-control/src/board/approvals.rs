@@ -48,6 +48,7 @@ fn render(request: &Waiting) -> (String, Option<Unshown>) {
         VisibleName(&request.tool),
         Visible(&request.session_key)
     );
+    let _infallible = asker(&mut out, request);
     if let Some(reason) = &request.reason {
         let _infallible = write!(out, "<p class=\"reason\">{}</p>", VisibleText(reason));
     }
@@ -61,12 +62,23 @@ fn render(request: &Waiting) -> (String, Option<Unshown>) {
     }
 }
 
+/// The role that asks, where it is not that of the session.
+pub(super) fn asker(out: &mut String, request: &Waiting) -> fmt::Result {
+    match &request.asked_by {
+        Some(role) => write!(out, ", asked by <strong>{}</strong>", VisibleName(role)),
+        None => Ok(()),
+    }
+}
+
 /// What a call is that is too large to be shown.
 fn beginning(request: &Waiting) -> String {
     let short = |text: &str| cut(text.chars().take(500).collect());
+    let mut by = String::new();
+    // Writing to a string cannot fail.
+    let _infallible = asker(&mut by, request);
     let reason = request.reason.as_deref().unwrap_or_default();
     format!(
-        "<strong>{}</strong> for {}<p class=\"reason\">{}</p>",
+        "<strong>{}</strong> for {}{by}<p class=\"reason\">{}</p>",
         VisibleName(&short(&request.tool)),
         Visible(&short(&request.session_key)),
         VisibleText(&short(reason))
@@ -168,7 +180,8 @@ mod tests {
         let (tool, session_key) = ("pay".to_owned(), "user:ann:scout".to_owned());
         let arguments = arguments.to_owned();
         let kind = ToolRequestKind::Approval;
-        Waiting { id, task_id, tool, session_key, reason: None, arguments, kind, expires_at: None }
+        let (asked_by, reason, expires_at) = (None, None, None);
+        Waiting { id, task_id, tool, session_key, asked_by, reason, arguments, kind, expires_at }
     }
 
     fn page(request: Waiting) -> String {
@@ -216,6 +229,7 @@ mod tests {
             task_id: hostile.into(),
             tool: hostile.into(),
             session_key: hostile.into(),
+            asked_by: Some("<b>helper".into()),
             reason: Some(hostile.into()),
             arguments,
             kind: ToolRequestKind::Approval,

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use mc_client::tool_requests::Question;
 
-use super::approvals::Place;
+use super::approvals::{Place, asker};
 use super::markup::visible::{Visible, VisibleText};
 use super::markup::{Esc, Time, pretty, prose, task_link};
 use crate::store::waiting::Waiting;
@@ -17,10 +17,11 @@ pub(super) fn one(
     question: &Question,
 ) -> fmt::Result {
     let id = Esc(&request.id);
+    write!(out, "<strong>A question</strong> of {}", Visible(&request.session_key))?;
+    asker(out, request)?;
     write!(
         out,
-        "<strong>A question</strong> of {} <span class=\"count\">until {}</span><div class=\"text\">{}</div>",
-        Visible(&request.session_key),
+        " <span class=\"count\">until {}</span><div class=\"text\">{}</div>",
         Time(request.expires_at),
         prose(&question.question)
     )?;
@@ -69,6 +70,7 @@ mod tests {
             id: "q1".into(),
             task_id: "t1".into(),
             session_key: "user:ann:scout".into(),
+            asked_by: None,
             tool: "ask_user".into(),
             reason: None,
             arguments: arguments.to_string(),

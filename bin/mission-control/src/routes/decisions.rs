@@ -201,8 +201,10 @@ async fn fit_approval(
     };
     let rule = match &decision.rule {
         Some(rule) => {
-            let role = session_role(user_id, &request.session_key).unwrap_or_default();
-            Some(approval_rules::within(rule, role, request)?)
+            // A run below the one that waits makes its calls as its own role.
+            let asker = request.asked_by.as_ref().map(|asker| asker.role.as_str());
+            let role = asker.or_else(|| session_role(user_id, &request.session_key));
+            Some(approval_rules::within(rule, role.unwrap_or_default(), request)?)
         }
         None => None,
     };

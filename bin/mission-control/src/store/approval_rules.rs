@@ -71,14 +71,18 @@ async fn known_parameters(
     user_id: &str,
     new: &NewRule,
 ) -> Result<Option<String>, StoreError> {
+    // Requests of a run below another one stand under that one's session.
+    let asker = format!("%\"role\":\"{}\"%", new.role.replace('_', "\\_"));
     let row = sqlx::query(
-        "SELECT parameters FROM tool_requests WHERE user_id = $1 AND session_key = $2 AND tool = $3 \
-         AND kind = 'approval' AND parameters IS NOT NULL AND (id = $4 OR $4 = '') ORDER BY seq DESC LIMIT 1",
+        "SELECT parameters FROM tool_requests WHERE user_id = $1 AND tool = $3 AND kind = 'approval' \
+         AND parameters IS NOT NULL AND (id = $4 OR ($4 = '' AND ((session_key = $2 AND asked_by IS NULL) \
+         OR asked_by LIKE $5 ESCAPE '\\'))) ORDER BY seq DESC LIMIT 1",
     )
     .bind(user_id)
     .bind(session_of(user_id, &new.role))
     .bind(&new.tool)
     .bind(new.tool_request_id.as_deref().unwrap_or_default())
+    .bind(asker)
     .fetch_optional(tx)
     .await?;
     let schema: Option<Value> = row.and_then(|row| json_of(row.get("parameters")));

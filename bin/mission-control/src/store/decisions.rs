@@ -187,6 +187,22 @@ async fn notify(
     Ok(())
 }
 
+/// Refuses a rule for the role that an agent says asks below it, where that role has no such run.
+async fn check_asker(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    request: &ToolRequest,
+) -> Result<(), StoreError> {
+    let Some(asker) = &request.asked_by else { return Ok(()) };
+    match run_rows::find_of(tx, user_id, &asker.role, &asker.run_key).await? {
+        Some(_) => Ok(()),
+        None => {
+            let why = "would be for a role that has no such run: decide without a rule";
+            Err(StoreError::Invalid { field: "rule", why })
+        }
+    }
+}
+
 /// Whether a question's time is over, though nobody has written that yet.
 pub(super) fn is_due(request: &ToolRequest) -> bool {
     request.known_status() == Some(ToolRequestStatus::Pending)
@@ -277,7 +293,10 @@ impl Store {
             return Err(Conflict::AlreadyDecided { status: "expired".to_owned() }.into());
         }
         let rule = match &word.rule {
-            Some(rule) => Some(approval_rules::insert(&mut tx, scope, rule, most).await?),
+            Some(rule) => {
+                check_asker(&mut tx, scope.user_id, &known).await?;
+                Some(approval_rules::insert(&mut tx, scope, rule, most).await?)
+            }
             None => None,
         };
         let settled = Settled {

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
-use mc_client::tool_requests::{Question, ToolRequestKind};
+use mc_client::tool_requests::{AskedBy, Question, ToolRequestKind};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::error::StoreError;
-use super::{Store, time};
+use super::{Store, json_of, time};
 
 /// The most rows of a list on the page.
 const SHOWN: i64 = 50;
@@ -23,6 +23,8 @@ pub struct Waiting {
     pub task_id: String,
     /// The session that it is of.
     pub session_key: String,
+    /// The role of a run below, that asks.
+    pub asked_by: Option<String>,
     /// The tool.
     pub tool: String,
     /// Why the agent wants it.
@@ -40,6 +42,7 @@ fn waiting(row: &AnyRow) -> Waiting {
         id: row.get("id"),
         task_id: row.get("task_id"),
         session_key: row.get("session_key"),
+        asked_by: json_of::<AskedBy>(row.get("asked_by")).map(|asker| asker.role),
         tool: row.get("tool"),
         reason: row.get("reason"),
         arguments: row.get("arguments"),

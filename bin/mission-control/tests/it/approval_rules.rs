@@ -187,6 +187,43 @@ async fn a_user_has_only_so_many_rules_in_force() {
 }
 
 #[tokio::test]
+async fn a_decision_about_a_run_below_makes_a_rule_of_its_role() {
+    let backend = Backend::start().await;
+    let (lead, ann) = (backend.agent("ann", "lead"), backend.person("ann"));
+    let helper = backend.agent("ann", "help_er");
+    let task = lead.task("Work").await;
+    let child = "c".repeat(64);
+    let parameters = json!({ "type": "object", "properties": { "amount": { "type": "number" } } });
+    let ask = async |key: &str, asker: &str| {
+        let call = json!({
+            "task_id": task, "run_key": "r1", "session_key": "user:ann:lead", "tool": "refund",
+            "arguments": { "amount": 40 }, "idempotency_key": key, "parameters": parameters,
+            "asked_by": { "run_key": asker, "role": "help_er" }
+        });
+        let asked = lead.post("/tool-requests", call).await;
+        format!("/tool-requests/{}/decision", asked.ok()["id"].as_str().unwrap())
+    };
+    let run = json!({ "session_key": "user:ann:help_er", "task_id": task, "status": "running" });
+    helper.put(&format!("/runs/{child}"), run).await.ok();
+    let decision = json!({ "status": "approved", "rule": { "expires_at": in_days(1) } });
+    let of_nobody = ask("k1", &"d".repeat(64)).await;
+    ann.post(&of_nobody, decision.clone()).await.fails(400, "invalid_payload");
+    ann.post(&ask("k2", &child).await, decision).await.ok();
+    assert!(lead.get("/approval-rules?role=lead").await.items().is_empty());
+    let listed = helper.get("/approval-rules?role=help_er&tool=refund").await;
+    let made = &listed.items()[0];
+    assert_eq!((listed.items().len(), &made["role"]), (1, &json!("help_er")));
+    assert!(made["parameters_sha256"].is_string(), "{made}");
+    // One that is written later is bound to what was seen of that role.
+    let later = json!({ "role": "help_er", "tool": "refund", "expires_at": in_days(1) });
+    let later = ann.post("/approval-rules", later).await;
+    assert_eq!(later.ok()["parameters_sha256"], made["parameters_sha256"]);
+    let of_lead = json!({ "role": "lead", "tool": "refund", "expires_at": in_days(1) });
+    let of_lead = ann.post("/approval-rules", of_lead).await;
+    assert!(of_lead.ok().get("parameters_sha256").is_none_or(Value::is_null));
+}
+
+#[tokio::test]
 async fn a_decision_makes_a_rule_that_is_bound_to_the_tool_as_it_was_seen() {
     let backend = Backend::start().await;
     let (agent, ann) = (backend.agent("ann", "scout"), backend.person("ann"));

@@ -15,7 +15,7 @@ const SHORT: [(&str, &str); 6] = [
 ];
 
 /// Words that say something of a value of one kind.
-const OF_KIND: [(&str, Kind); 14] = [
+const OF_KIND: [(&str, Kind); 17] = [
     ("exclusiveMinimum", Kind::Number),
     ("minimum", Kind::Number),
     ("exclusiveMaximum", Kind::Number),
@@ -26,30 +26,36 @@ const OF_KIND: [(&str, Kind); 14] = [
     ("pattern", Kind::Text),
     ("minItems", Kind::List),
     ("maxItems", Kind::List),
+    ("minContains", Kind::List),
+    ("maxContains", Kind::List),
     ("uniqueItems", Kind::List),
     ("minProperties", Kind::Object),
     ("maxProperties", Kind::Object),
     ("required", Kind::Object),
+    ("dependentRequired", Kind::Object),
 ];
 
 /// Words whose value is a schema, or several of them, and what they are for, where that is one kind only.
-const INSIDE: [(&str, Option<Kind>); 12] = [
+const INSIDE: [(&str, Option<Kind>); 15] = [
     ("additionalProperties", Some(Kind::Object)),
     ("allOf", None),
     ("anyOf", None),
     ("contains", Some(Kind::List)),
+    ("dependentSchemas", Some(Kind::Object)),
     ("else", None),
     ("if", None),
     ("items", Some(Kind::List)),
     ("not", None),
     ("oneOf", None),
+    ("patternProperties", Some(Kind::Object)),
     ("prefixItems", Some(Kind::List)),
     ("properties", Some(Kind::Object)),
+    ("propertyNames", Some(Kind::Object)),
     ("then", None),
 ];
 
 /// Words that say nothing of the value.
-const NOTES: [&str; 3] = ["title", "description", "$comment"];
+const NOTES: [&str; 6] = ["title", "description", "$comment", "default", "examples", "deprecated"];
 
 /// The kind of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,12 +105,20 @@ pub(super) struct Rule {
     /// The words that are for values of one kind only, as they are written, each with these kinds.
     pub(super) kinds: Vec<(String, Vec<Kind>)>,
     pub(super) properties: Vec<(String, Rule)>,
+    /// What properties have to be whose names fit a pattern.
+    pub(super) pattern_properties: Vec<(Schema, Rule)>,
+    /// What the names of properties have to be.
+    pub(super) property_names: Option<Box<Rule>>,
+    /// What the object has to be where it has a property.
+    pub(super) dependent: Vec<(String, Rule)>,
     /// What other properties have to be.
     pub(super) additional: Option<Box<Rule>>,
     pub(super) prefix_items: Vec<Rule>,
     /// What the items after `prefixItems` have to be.
     pub(super) items: Option<Box<Rule>>,
     pub(super) contains: Option<Box<Rule>>,
+    /// How many items have to be what `contains` says: from, to.
+    pub(super) how_many: (Option<usize>, Option<usize>),
     pub(super) all_of: Vec<Rule>,
     pub(super) any_of: Option<Vec<Rule>>,
     pub(super) one_of: Option<Vec<Rule>>,
@@ -130,6 +144,7 @@ impl Rule {
             if let Some((_, kind)) = OF_KIND.iter().find(|(known, _)| known == word) {
                 rule.kinds.push((written.clone(), vec![*kind]));
                 plain.insert(word.clone(), value.clone());
+                rule.count(word, value, &format!("{place}.{written}"), &mut problems);
             } else if word == "type" {
                 rule.types = compiled("type", value, place).map_err(|why| problems.push(why)).ok();
             } else if word == "const" {
@@ -166,14 +181,14 @@ impl Rule {
             "items" => self.items = one(value),
             "contains" => self.contains = one(value),
             "additionalProperties" => self.additional = one(value),
-            "properties" => {
-                let Some(named) = value.as_object() else {
-                    return problems.push(format!("{place}: must be an object of schemas"));
-                };
-                for (name, value) in named {
-                    match Self::read(value, &format!("{place}.{name}")) {
-                        Ok(rule) => self.properties.push((name.clone(), rule)),
-                        Err(wrong) => problems.extend(wrong),
+            "propertyNames" => self.property_names = one(value),
+            "properties" => self.properties = named(value, place, problems),
+            "dependentSchemas" => self.dependent = named(value, place, problems),
+            "patternProperties" => {
+                for (pattern, rule) in named(value, place, problems) {
+                    match compiled("pattern", &Value::String(pattern), place) {
+                        Ok(pattern) => self.pattern_properties.push((pattern, rule)),
+                        Err(why) => problems.push(why),
                     }
                 }
             }
@@ -183,6 +198,19 @@ impl Rule {
             "prefixItems" => self.prefix_items = many(value, place, problems),
             // `if`, `then` and `else` are read together.
             _ => {}
+        }
+    }
+
+    /// Takes up how many items have to be what `contains` says.
+    fn count(&mut self, word: &str, value: &Value, place: &str, problems: &mut Vec<String>) {
+        let number = match word {
+            "minContains" => &mut self.how_many.0,
+            "maxContains" => &mut self.how_many.1,
+            _ => return,
+        };
+        *number = value.as_u64().and_then(|number| number.try_into().ok());
+        if number.is_none() {
+            problems.push(format!("{place}: must be a whole number"));
         }
     }
 
@@ -207,6 +235,22 @@ impl Rule {
         let parts = [condition, then.unwrap_or_else(any), otherwise.unwrap_or_else(any)];
         self.if_then_else = Some(Box::new(parts));
     }
+}
+
+/// Schemas by names.
+fn named(value: &Value, place: &str, problems: &mut Vec<String>) -> Vec<(String, Rule)> {
+    let Some(named) = value.as_object() else {
+        problems.push(format!("{place}: must be an object of schemas"));
+        return Vec::new();
+    };
+    let mut rules = Vec::with_capacity(named.len());
+    for (name, value) in named {
+        match Rule::read(value, &format!("{place}.{name}")) {
+            Ok(rule) => rules.push((name.clone(), rule)),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    rules
 }
 
 /// A list of schemas.
@@ -248,6 +292,9 @@ fn spelled_out(
 
 /// What is said of a word that is not known.
 fn unknown(word: &str) -> String {
+    if word == "format" {
+        return "format only describes a value and is never checked; use pattern".to_owned();
+    }
     let short: String = word.chars().take(60).collect();
     let known = SHORT.iter().map(|(word, _)| *word).chain(["type", "const", "enum"]);
     let known = known
@@ -258,7 +305,7 @@ fn unknown(word: &str) -> String {
     match near {
         Some((_, near)) => format!("unknown word {short:?}; did you mean {near:?}?"),
         None => format!(
-            "unknown word {short:?}; there are gt, gte, lt, lte, eq, in, and JSON Schema's without $ref"
+            "unknown word {short:?}; there are gt, gte, lt, lte, eq, in, and JSON Schema's but for $ref, format and unevaluated…"
         ),
     }
 }

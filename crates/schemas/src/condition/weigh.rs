@@ -72,13 +72,11 @@ impl Rule {
                     None => Verdict::Unclear { why: format!("{place}: is missing") },
                 });
             }
-            if let Some(rule) = &self.additional {
-                let others = fields
-                    .iter()
-                    .filter(|(name, _)| !self.properties.iter().any(|(known, _)| known == *name));
-                others.for_each(|(name, value)| {
-                    add(rule.weigh(value, &format!("{place}.{name}"), guarded))
-                });
+            for (name, value) in fields {
+                self.named(name, value, &format!("{place}.{name}"), guarded).for_each(&mut add);
+            }
+            for (_, rule) in self.dependent.iter().filter(|(name, _)| fields.contains_key(name)) {
+                add(rule.weigh(value, place, guarded));
             }
         }
         if let Value::Array(items) = value {
@@ -89,10 +87,38 @@ impl Rule {
             }
             if let Some(rule) = &self.contains {
                 let each = items.iter().map(|item| rule.weigh(item, place, true));
-                add(any(each, || format!("{place}: has no such item")));
+                add(some(each, self.how_many, place));
             }
         }
         verdict
+    }
+
+    /// What is said of a property by its name alone, but for `properties`.
+    fn named<'a>(
+        &'a self,
+        name: &str,
+        value: &'a Value,
+        place: &'a str,
+        guarded: bool,
+    ) -> impl Iterator<Item = Verdict> + 'a {
+        let as_value = Value::String(name.to_owned());
+        let of_name =
+            self.property_names.as_ref().map(|rule| rule.weigh(&as_value, place, guarded));
+        let mut is_known = self.properties.iter().any(|(known, _)| known == name);
+        let mut verdicts: Vec<_> = of_name.into_iter().collect();
+        for (pattern, rule) in &self.pattern_properties {
+            match plain(pattern, &as_value, place) {
+                Verdict::Fulfilled => {
+                    is_known = true;
+                    verdicts.push(rule.weigh(value, place, guarded));
+                }
+                Verdict::Unfulfilled { .. } => {}
+                unclear @ Verdict::Unclear { .. } => verdicts.push(unclear),
+            }
+        }
+        let other = self.additional.as_ref().filter(|_| !is_known);
+        verdicts.extend(other.map(|rule| rule.weigh(value, place, guarded)));
+        verdicts.into_iter()
     }
 
     /// What its schemas for the same value say.
@@ -126,6 +152,37 @@ impl Rule {
             verdict = both(verdict, chosen);
         }
         verdict
+    }
+}
+
+/// Items of which so many have to be fulfilled, one at least where nothing is said.
+fn some(
+    verdicts: impl Iterator<Item = Verdict>,
+    (from, to): (Option<usize>, Option<usize>),
+    place: &str,
+) -> Verdict {
+    let (mut fits, mut unclear, mut why) = (0_usize, 0_usize, None);
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Fulfilled => fits += 1,
+            Verdict::Unfulfilled { .. } => {}
+            Verdict::Unclear { .. } => {
+                unclear += 1;
+                why = why.or(Some(verdict));
+            }
+        }
+    }
+    let (from, to) = (from.unwrap_or(1), to.unwrap_or(usize::MAX));
+    match why {
+        // Whatever they are, it comes to the same.
+        Some(unclear_one) if fits <= to && fits + unclear >= from => {
+            if fits >= from && fits + unclear <= to { Verdict::Fulfilled } else { unclear_one }
+        }
+        _ if fits >= from && fits <= to => Verdict::Fulfilled,
+        _ if from == 1 && fits == 0 => {
+            Verdict::Unfulfilled { why: format!("{place}: has no such item") }
+        }
+        _ => Verdict::Unfulfilled { why: format!("{place}: has {fits} such items") },
     }
 }
 
