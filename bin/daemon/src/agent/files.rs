@@ -55,10 +55,10 @@ impl RunFiles {
     }
 }
 
-/// Notes a use, unless a better one is known.
+/// Notes a use, unless a better one is known. That a file is gone by now is told whatever was before.
 pub(super) fn add_use(uses: &mut BTreeMap<String, String>, hash: &str, used: &str) {
-    let is_better = uses.get(hash).is_none_or(|known| used::rank(known) < used::rank(used));
-    if is_better {
+    let is_better = |known: &String| used::rank(known) < used::rank(used);
+    if used == used::GONE || uses.get(hash).is_none_or(is_better) {
         uses.insert(hash.to_owned(), used.to_owned());
     }
 }
