@@ -62,3 +62,19 @@ pub(super) fn add_use(uses: &mut BTreeMap<String, String>, hash: &str, used: &st
         uses.insert(hash.to_owned(), used.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_use_counts_unless_the_file_is_gone_by_now() {
+        let mut uses = BTreeMap::new();
+        let mut after = |used: &str| {
+            add_use(&mut uses, "h", used);
+            uses["h"].clone()
+        };
+        let told: Vec<_> = ["named", "image", "named", "gone", "text"].map(&mut after).into();
+        assert_eq!(told, ["named", "image", "image", "gone", "text"]);
+    }
+}
