@@ -55,12 +55,14 @@ pub struct Budget {
     bad_patterns: usize,
     /// Those that were tried.
     refused: Vec<String>,
+    /// Whether `format` is checked whatever the draft says.
+    formats: bool,
 }
 
 impl Budget {
     /// For one schema that has to be checked in full: the first pattern that cannot be is one too many.
     pub fn strict() -> Self {
-        Self { bad_patterns: 1, ..Self::default() }
+        Self { bad_patterns: 1, formats: true, ..Self::default() }
     }
 }
 
@@ -71,6 +73,7 @@ impl Default for Budget {
             pattern_bytes: 16 * 1024 * 1024,
             bad_patterns: 20,
             refused: Vec::new(),
+            formats: false,
         }
     }
 }
@@ -89,7 +92,11 @@ impl Schema {
             "is one too many: all of this source together stand for more than 100000 schemas",
         )?;
         let usable = patterns::without_unusable(schema, budget);
-        let validator = options(MAX_PATTERN_SIZE)
+        let mut options = options(MAX_PATTERN_SIZE);
+        if budget.formats {
+            options = options.should_validate_formats(true);
+        }
+        let validator = options
             .with_keyword(steps::KEYWORD, steps::factory)
             .build(&steps::counted(&usable.schema, &usable.sizes))
             .map_err(|error| format!("is invalid: {}", bounded(&error.to_string())))?;

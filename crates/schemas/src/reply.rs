@@ -109,6 +109,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn formats_are_checked_in_every_draft_and_unknown_ones_are_not() {
+        for draft in [
+            "http://json-schema.org/draft-07/schema#",
+            "https://json-schema.org/draft/2020-12/schema",
+        ] {
+            let schema = json!({ "$schema": draft, "properties": {
+                "day": { "type": "string", "format": "date" }, "own": { "format": "no-such" } } });
+            let schema = compile(&schema).await.unwrap();
+            assert!(schema.check(&json!({ "day": "2026-11-29", "own": "x" }), 1).await.is_ok());
+            let errors = schema.check(&json!({ "day": "yesterday" }), 1).await.unwrap_err();
+            assert!(errors[0].starts_with("/day: "), "{draft}: {errors:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_key_that_stands_twice_is_no_reply() {
         let schema = compile(&json!({ "type": "object" })).await.unwrap();
         let checked = check(r#"{"a":"evil","a":1}"#, &schema).await;

@@ -153,7 +153,14 @@ impl RunContext<'_> {
                 tracing::warn!(%error, "a file of the backend is not what it was; it is left out");
                 Ok(None)
             }
-            Err(error) => Err(RunError::backend(&error)),
+            Err(error) => match RunError::backend(&error) {
+                // It will not be given later either.
+                RunError { kind: RunErrorKind::BackendRefused(why), .. } => {
+                    tracing::warn!(why, "the backend does not give a file; it is left out");
+                    Ok(None)
+                }
+                error => Err(error),
+            },
         }
     }
 }

@@ -55,10 +55,26 @@ impl RunFiles {
     }
 }
 
-/// Notes a use, unless a better one is known.
+/// Notes a use, unless a better one is known. That a file is gone by now is told whatever was before.
 pub(super) fn add_use(uses: &mut BTreeMap<String, String>, hash: &str, used: &str) {
-    let is_better = uses.get(hash).is_none_or(|known| used::rank(known) < used::rank(used));
-    if is_better {
+    let is_better = |known: &String| used::rank(known) < used::rank(used);
+    if used == used::GONE || uses.get(hash).is_none_or(is_better) {
         uses.insert(hash.to_owned(), used.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_use_counts_unless_the_file_is_gone_by_now() {
+        let mut uses = BTreeMap::new();
+        let mut after = |used: &str| {
+            add_use(&mut uses, "h", used);
+            uses["h"].clone()
+        };
+        let told: Vec<_> = ["named", "image", "named", "gone", "text"].map(&mut after).into();
+        assert_eq!(told, ["named", "image", "image", "gone", "text"]);
     }
 }

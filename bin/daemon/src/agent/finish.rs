@@ -17,6 +17,7 @@ use crate::run::attachments::saved;
 use crate::run::error::{Produced, RunError, RunErrorKind};
 use crate::run::events::RunEvent;
 use crate::run::output::Output;
+use crate::run::recap::Recap;
 use crate::run::request::RunKind;
 use crate::tools::Mentions;
 
@@ -125,8 +126,10 @@ impl RunContext<'_> {
         self.run.sink.send(|| RunEvent::Chunk { data: text.clone(), step: None }).await;
         let reply = self.store_plan(stored.id, &text, &[]).await?;
         let output = self.stored_output(&text).await;
-        let progress = Progress { output, ..Progress::default() };
-        let (attachments, files) = (self.earlier_attachments(), saved_of(&self.journal.steps()));
+        let steps = self.journal.steps();
+        let mentions_refused = Recap::of(&steps).mentions_refused;
+        let progress = Progress { output, mentions_refused, ..Progress::default() };
+        let (attachments, files) = (self.earlier_attachments(), saved_of(&steps));
         let answer = self.answer(Ending::Replayed(reply), text, progress);
         Ok(RunAnswer { attachments, files, ..answer })
     }

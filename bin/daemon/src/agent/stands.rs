@@ -8,13 +8,14 @@ use daemon_api::FileReport;
 use llm::model::ModelRef;
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
-use mc_client::runs::{PutRun, Run, RunStatus};
+use mc_client::runs::{PutRun, Run, RunStatus, RunStep};
 use mc_client::types::{Capabilities, Message};
 use serde_json::json;
 use service::trace::TraceId;
 use tokio::time::Instant;
 
 use super::ends::Ends;
+use super::file_report::attachments_of;
 use super::refusals::is_same_task;
 use super::store;
 use super::typed::output_of_stored;
@@ -111,7 +112,8 @@ impl Stands<'_> {
         if status == Some(RunStatus::Cancelled) {
             return Ok(None);
         }
-        let recap = Recap::of(run.as_ref().map_or(&[], |run| &run.steps));
+        let steps: &[RunStep] = run.as_ref().map_or(&[], |run| &run.steps);
+        let (recap, attachments) = (Recap::of(steps), attachments_of(steps));
         let output = match &run {
             Some(run) => output_of_stored(run, &reply.content).await,
             None => None,
@@ -150,7 +152,7 @@ impl Stands<'_> {
             workspace_digest: run.and_then(|run| run.workspace_digest).unwrap_or_default(),
             context_warning: None,
             output,
-            attachments: Vec::new(),
+            attachments,
             files,
             mentions_refused,
         }))

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use mc_client::files::name_problem;
 use serde_json::{Map, Value};
@@ -14,12 +13,6 @@ use super::error::ApiError;
 use crate::run::attachments::Given;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::settings::Files;
-
-/// Base64 (RFC 4648, section 4), with or without its padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// The field of the daemon's own requests.
 const LIST: &str = "attachments";
@@ -156,8 +149,8 @@ fn one(file: GivenFile, problems: &mut BTreeMap<String, String>) -> Option<Given
             problem(".data", "is required: the file in base64");
             None
         }
-        Some(data) => BASE64.decode(data).ok().or_else(|| {
-            problem(".data", "is not base64 (RFC 4648, section 4)");
+        Some(data) => STANDARD.decode(data).ok().or_else(|| {
+            problem(".data", "is not base64 with its padding (RFC 4648, section 4)");
             None
         }),
     };
@@ -205,7 +198,7 @@ mod tests {
         let (given, problems) = read(json!([
             { "file_id": "f1", "data": null },
             file("a.txt", "Text/Plain; charset=utf-8", "aGk="),
-            file("b.txt", "text/plain", "aGk"),
+            file("b.txt", "text/plain", "aGk="),
         ]));
         let inline = |name: &str, media_type: &str| Given::Inline {
             name: name.to_owned(),
@@ -234,6 +227,8 @@ mod tests {
             (json!([file("a", "text", "aGk=")]), "attachments.0.media_type"),
             (json!([file("a", "text/plain", "a-_=")]), "attachments.0.data"),
             (json!([file("a", "text/plain", "not base64")]), "attachments.0.data"),
+            (json!([file("a", "text/plain", "aGk")]), "attachments.0.data"),
+            (json!([file("a", "text/plain", "YQ=")]), "attachments.0.data"),
             (json!([file("a", "text/plain", "aGk="), file("b", "a/b", "?")]), "attachments.1.data"),
             (
                 json!([{ "file_id": "f" }, { "file_id": "f" }, { "file_id": "f" }, { "file_id": "f" }]),

@@ -259,6 +259,7 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
         output_errors,
         attachments: listed(attachments_of(&run.steps)),
         files: listed(saved_of(&run.steps)),
+        mentions_refused: listed(recap.mentions_refused),
         ..RunAnswer::default()
     };
     serde_json::to_value(answer).unwrap_or_default()

@@ -9,7 +9,7 @@ use crate::catalog;
 use crate::model::Provider;
 
 /// The share of a model's context window that images and documents may fill, percent.
-const WINDOW_PERCENT: u64 = 50;
+const WINDOW_PERCENT: u64 = 75;
 
 /// The share of a request's most bytes that they may fill, percent.
 const REQUEST_PERCENT: u64 = 90;

@@ -94,14 +94,22 @@ fn many_images_must_be_smaller_and_pages_count_together() {
     assert!(claude().uses(&all).iter().all(|used| *used == IMAGE));
     all.insert(0, png("large", 3_000, 100, 0));
     assert_eq!(claude().uses(&all)[0], MediaUse::Named(NotSent::TooMany(20)));
-    let long = [pdf("a", 60), pdf("b", 30), pdf("c", 12)];
+    let long = [pdf("a", 60), pdf("b", 40), pdf("c", 12)];
     let opus = MediaSupport::of(Provider::Anthropic, "claude-opus-5");
     assert_eq!(opus.uses(&long), [DOCUMENT, DOCUMENT, DOCUMENT]);
-    // 33 pages fill half of 200,000 tokens.
+    // 50 pages fill three quarters of 200,000 tokens.
     assert_eq!(
         claude().uses(&long),
         [MediaUse::Named(NotSent::NoRoom), MediaUse::Named(NotSent::NoRoom), DOCUMENT]
     );
+}
+
+#[test]
+fn a_message_and_the_files_before_it_fit_a_small_window() {
+    // An image costs 8,500 of the model's 128,000 tokens.
+    let mini = MediaSupport::of(Provider::OpenAi, "gpt-4o-mini");
+    let all: Vec<Media> = (0..11).map(|n| png(&n.to_string(), 9, 9, 0)).collect();
+    assert!(mini.uses(&all).iter().all(|used| *used == IMAGE));
 }
 
 #[test]
