@@ -201,7 +201,11 @@ async fn fit_approval(
     };
     let rule = match &decision.rule {
         Some(rule) => {
-            let role = session_role(user_id, &request.session_key).unwrap_or_default();
+            // Whose call it is: a run below another one asks in that one's session.
+            let role = match &request.asked_by {
+                Some(asker) => &*asker.role,
+                None => session_role(user_id, &request.session_key).unwrap_or_default(),
+            };
             Some(approval_rules::within(rule, role, request)?)
         }
         None => None,

@@ -72,8 +72,8 @@ async fn known_parameters(
     new: &NewRule,
 ) -> Result<Option<String>, StoreError> {
     let row = sqlx::query(
-        "SELECT parameters FROM tool_requests WHERE user_id = $1 AND session_key = $2 AND tool = $3 \
-         AND kind = 'approval' AND parameters IS NOT NULL AND (id = $4 OR $4 = '') ORDER BY seq DESC LIMIT 1",
+        "SELECT parameters FROM tool_requests WHERE user_id = $1 AND tool = $3 AND kind = 'approval' \
+         AND parameters IS NOT NULL AND (id = $4 OR $4 = '' AND session_key = $2 AND asked_by IS NULL) ORDER BY seq DESC LIMIT 1",
     )
     .bind(user_id)
     .bind(session_of(user_id, &new.role))
