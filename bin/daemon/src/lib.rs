@@ -24,7 +24,6 @@ pub mod webhook;
 
 use std::time::Duration;
 
-use schemas as schema;
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};

@@ -67,7 +67,7 @@ impl RunContext<'_> {
             let run_id = Uuid::now_v7().to_string();
             let key = RunKey::parse(&child.run_key).unwrap_or_else(RunKey::random);
             let runs = &self.run.app.runs;
-            let registration = runs.register_child(run_id.clone(), key.clone(), &self.run.handle);
+            let registration = runs.register_child(run_id.clone(), key.clone(), self.run.handle);
             let handle = registration.handle.clone();
             let (trace_id, role) = (self.run.trace, &child.role);
             let named = tracing::error_span!("run", run_id, trace_id = %trace_id, %role);

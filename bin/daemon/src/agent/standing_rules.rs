@@ -18,8 +18,8 @@ use super::attempts::Attempt;
 use super::context::RunContext;
 use super::journal::CallingStep;
 use crate::run::error::RunError;
-use crate::schema::condition::Condition;
 use crate::tools::RequestedCall;
+use schemas::condition::Condition;
 
 /// What is written down in place of a rule that is void: a person is asked.
 const NONE: &str = "";

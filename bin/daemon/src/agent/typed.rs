@@ -17,8 +17,8 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{RestartReason, RunEvent};
 use crate::run::output::{Mismatch, Output, OutputFormat};
 use crate::run::state_machine::{Next, RunState};
-use crate::schema::Schema;
-use crate::schema::reply::{Checked, check, compile, unfenced};
+use schemas::Schema;
+use schemas::reply::{Checked, check, compile, unfenced};
 
 /// The output of a run, ready for use.
 #[derive(Debug)]

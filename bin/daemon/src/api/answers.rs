@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::error::ApiError;
 use crate::agent::requests::told;
 use crate::run::error::{RunError, RunErrorKind};
-use crate::schema::{Budget, Schema};
+use schemas::{Budget, Schema};
 
 /// The field of a body.
 pub(super) const FIELD: &str = "answers";

@@ -17,8 +17,8 @@ use super::extract::JsonObject;
 use super::fields::Fields;
 use crate::model_task::llm_task::{LlmTask, run};
 use crate::run::answer_json::{cost_to_wire, usage_to_wire};
-use crate::schema::reply::compile;
 use crate::state::App;
+use schemas::reply::compile;
 
 /// The documented form of the body.
 #[derive(ToSchema)]

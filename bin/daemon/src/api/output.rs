@@ -11,7 +11,7 @@ use super::error::ApiError;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::output::OutputFormat;
 use crate::run::request::{RunKind, RunOptions};
-use crate::schema::reply::compile;
+use schemas::reply::compile;
 
 /// Reads `output`, and compiles its schema.
 pub(super) async fn read(

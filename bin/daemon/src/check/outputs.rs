@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use wombat_core::workspace::{Snapshot, WorkspaceOptions};
 
 use super::Report;
-use crate::schema::reply::compile;
+use schemas::reply::compile;
 
 /// The file that says what roles there are, by the order of its places.
 fn config_of(options: &WorkspaceOptions) -> PathBuf {

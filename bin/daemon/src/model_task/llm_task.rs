@@ -13,9 +13,9 @@ use service::trace::TraceId;
 
 use crate::model_task::ModelTask;
 use crate::run::error::{RunError, RunErrorKind};
-use crate::schema::Schema;
-use crate::schema::reply::{Checked, check, unfenced};
 use crate::state::App;
+use schemas::Schema;
+use schemas::reply::{Checked, check, unfenced};
 
 /// A task.
 pub(crate) struct LlmTask {

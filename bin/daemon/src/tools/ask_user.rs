@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::context::ToolContext;
 use super::enabled::{EnabledTool, OwnCall};
 use super::reply::ToolReply;
-use crate::schema::{Budget, Schema};
+use schemas::{Budget, Schema};
 
 /// The tool's name.
 pub const ASK_USER: &str = "ask_user";

@@ -17,7 +17,7 @@ use super::backend_tools;
 use super::context::TOOL_TIMEOUT;
 use super::mcp::{Listed, McpServer, McpTool};
 use super::openapi::{NamedOperations, OpenApiTool};
-use crate::schema::{Budget, Compiled, Schema};
+use schemas::{Budget, Compiled, Schema};
 
 /// The maximum length of a description, characters.
 const MAX_DESCRIPTION: usize = 2_048;

@@ -141,7 +141,7 @@ mod tests {
 
     use super::super::openapi::OpenApiTool;
     use super::*;
-    use crate::schema::{Budget, Schema};
+    use schemas::{Budget, Schema};
 
     fn backend(arguments: Value) -> CallIdentity {
         CallIdentity::of_builtin(Builtin::CallBackend, &arguments)

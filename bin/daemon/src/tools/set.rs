@@ -23,7 +23,7 @@ use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
 use super::{backend_http, backend_tools, mission_control};
-use crate::schema::{Budget, Schema};
+use schemas::{Budget, Schema};
 
 /// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;

@@ -74,7 +74,6 @@ async fn every_field_that_a_client_sends_arrives() {
             name: Some("number".to_owned()),
             strict: Some(false),
         }),
-        answers: None,
         attachments: None,
     };
     let got = received(&app, &request).await.unwrap();

@@ -31,7 +31,9 @@ struct Dice(u64);
 impl Dice {
     fn of(seed: u64, trial: u64) -> Self {
         let mut dice = Self((seed ^ trial.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1);
-        (0..8).for_each(|_| drop(dice.throw(2)));
+        for _ in 0..8 {
+            dice.throw(2);
+        }
         dice
     }
 
@@ -282,6 +284,9 @@ impl Lab {
                 for reader in heard {
                     assert_eq!(reader.turns, said, "{context}");
                 }
+                // Once, and once more by each instance that took it up: at most two are killed at a time.
+                let asked = self.speaker.asked(name, 0);
+                assert!((1..=6).contains(&asked), "asked {asked} times; {context}");
                 let kept = self.kept(key).await;
                 assert_eq!(kept.turns, said, "{context}");
                 "completed"
