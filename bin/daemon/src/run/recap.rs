@@ -101,7 +101,6 @@ mod tests {
             index,
             kind: "tool".to_owned(),
             payload: json!(ToolStep { child, ..ToolStep::default() }),
-            ..RunStep::default()
         };
         let steps = [step(1, Some(child(7))), step(2, None), step(3, Some(child(5)))];
         let tally = Recap::of(&steps).tally;
