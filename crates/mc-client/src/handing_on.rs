@@ -1,4 +1,4 @@
-//! Runs that hand work on to other roles: what journals say of it (docs/RUNS.md, "Handing on").
+//! Runs that hand work on to other roles: what journals say of it (docs/RUNS.md, "Agents that ask each other").
 
 use model_turn::{Cost, Usage};
 use serde::{Deserialize, Serialize};

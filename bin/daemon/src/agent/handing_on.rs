@@ -1,4 +1,4 @@
-//! What a run hands on to other roles (docs/RUNS.md, "Handing on"): whom it may ask or notify, and the names of
+//! What a run hands on to other roles (docs/RUNS.md, "Agents that ask each other"): whom it may ask or notify, and the names of
 //! its children in its journal, which come before anything that these write.
 
 use std::sync::atomic::{AtomicU32, Ordering};
