@@ -6,6 +6,7 @@
 mod answering;
 mod card;
 mod fault;
+mod file_parts;
 mod methods;
 mod open_tasks;
 mod params;

@@ -132,8 +132,12 @@ async fn begin(
         for entry in &input.resume {
             // The payload answers questions; what a person has to approve it does not decide.
             let Some(payload) = &entry.payload else { continue };
-            let asked = client.tool_request(&entry.interrupt_id).await;
-            if asked.is_ok_and(|asked| asked.kind == ToolRequestKind::Question) {
+            let asked = match client.tool_request(&entry.interrupt_id).await {
+                Ok(asked) => asked,
+                Err(error) if error.is_not_found() => return Err(none()),
+                Err(error) => return Err(RunError::backend(&error).into()),
+            };
+            if asked.kind == ToolRequestKind::Question {
                 protocol_request.answers.insert(entry.interrupt_id.clone(), payload.clone());
             }
         }

@@ -16,7 +16,7 @@ pub struct Recap {
     pub turns: Vec<Completion>,
     /// The tools that were called, in order.
     pub steps: Vec<Step>,
-    /// What all answers used, also those of no use.
+    /// What all answers used, also those of no use, and the runs that the run has handed on to.
     pub tally: Tally,
     /// The roles that tools mentioned and that were not notified.
     pub mentions_refused: Vec<RefusedMention>,
@@ -47,8 +47,11 @@ impl Recap {
                     let mut told = step.payload.clone();
                     told["kind"] = json!("tool");
                     recap.steps.extend(Step::deserialize(&told).ok());
-                    let step = ToolStep::deserialize(&step.payload).ok();
-                    let refused = step.into_iter().flat_map(|step| step.mentions_refused);
+                    let Ok(step) = ToolStep::deserialize(&step.payload) else { continue };
+                    if let Some(child) = &step.child {
+                        meter.add(child.usage, &child.cost);
+                    }
+                    let refused = step.mentions_refused.into_iter();
                     recap.mentions_refused.extend(
                         refused.map(|refused| RefusedMention {
                             role: refused.role,
@@ -74,5 +77,33 @@ impl Recap {
             turn.finish_reason == FinishReason::Length && turn.message.tool_calls.is_empty()
         });
         beginning.into_iter().chain(last).map(|turn| turn.message.text.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use llm::Cost;
+    use llm::event::Usage;
+    use mc_client::steps::ChildReport;
+
+    use super::*;
+
+    #[test]
+    fn what_was_handed_on_is_a_part_of_the_total() {
+        let used = |total_tokens| Usage { total_tokens, ..Usage::default() };
+        let child = |tokens| ChildReport {
+            run_key: "k".to_owned(),
+            role: "scout".to_owned(),
+            usage: used(tokens),
+            cost: Cost { total_cost: 0.5, ..Cost::nothing() },
+        };
+        let step = |index, child| RunStep {
+            index,
+            kind: "tool".to_owned(),
+            payload: json!(ToolStep { child, ..ToolStep::default() }),
+        };
+        let steps = [step(1, Some(child(7))), step(2, None), step(3, Some(child(5)))];
+        let tally = Recap::of(&steps).tally;
+        assert_eq!((tally.usage.total_tokens, tally.cost.total_cost), (12, 1.0));
     }
 }

@@ -13,7 +13,7 @@ async fn world(settings: &[(&str, &str)], features: Value) -> World {
     let world = World::with(settings, features).await;
     world.write("agent-config.json", ROLES);
     let has_both = |agents: &Value| agents.to_string().contains("writer");
-    world.daemon.until("/agents", has_both).await;
+    world.daemon.until("/api/agents", has_both).await;
     world
 }
 

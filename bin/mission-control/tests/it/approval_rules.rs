@@ -284,6 +284,27 @@ async fn a_decision_makes_a_rule_that_is_bound_to_the_tool_as_it_was_seen() {
 }
 
 #[tokio::test]
+async fn a_rule_that_is_made_for_a_run_below_another_one_is_its_own_role_s() {
+    let backend = Backend::start().await;
+    let (agent, ann) = (backend.agent("ann", "scout"), backend.person("ann"));
+    let task = agent.task("Work").await;
+    let call = json!({
+        "task_id": task, "run_key": "r1", "session_key": "user:ann:scout", "tool": "refund",
+        "arguments": { "amount": 40 }, "idempotency_key": "k", "parameters": { "type": "object" },
+        "asked_by": { "run_key": "c1", "role": "writer" }
+    });
+    let asked = agent.post("/tool-requests", call).await;
+    let decision = format!("/tool-requests/{}/decision", asked.ok()["id"].as_str().unwrap());
+    let rule = |role: &str| json!({ "status": "approved", "rule": { "role": role, "expires_at": in_days(1) } });
+    ann.post(&decision, rule("scout")).await.fails(400, "invalid_payload");
+    ann.post(&decision, rule("writer")).await.ok();
+    assert!(agent.get("/approval-rules").await.items().is_empty());
+    let listed = backend.agent("ann", "writer").get("/approval-rules?role=writer&tool=refund").await;
+    assert_eq!(listed.items().len(), 1);
+    assert!(listed.items()[0]["parameters_sha256"].is_string());
+}
+
+#[tokio::test]
 async fn a_cancelled_run_uses_no_rule() {
     let backend = Backend::start().await;
     let (agent, ann) = (backend.agent("ann", "scout"), backend.person("ann"));

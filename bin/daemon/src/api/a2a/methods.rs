@@ -143,12 +143,12 @@ impl Incoming {
         let capabilities = self.app.backend.capabilities(&self.trace.traceparent()).await;
         asked.request.detached = capabilities.is_ok_and(|capabilities| can_detach(&capabilities));
         asked.request.body_bytes = self.bytes;
-        answering::answer(&self.caller()?, &mut asked).await?;
         let user = asked.request.user.clone();
         let push = match &asked.push {
             Some(config) => Some(push::read(&self.caller()?, config).await?),
             None => None,
         };
+        answering::answer(&self.caller()?, &mut asked).await?;
         let request = asked.request.validate(&self.app, &self.trace).await?;
         if asked.takes_json_only && request.output.is_none() {
             return Err(send_message::not_accepted());

@@ -14,6 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::super::error::ApiError;
 use super::super::run_stream::{RunStream, RunUpdate};
 use super::fault::Fault;
+use super::file_parts::{self, meta};
 use crate::run::answer::waiting_text;
 use crate::run::events::RunEvent;
 use crate::state::App;
@@ -56,6 +57,8 @@ struct View {
     turn: (Option<u32>, usize),
     /// The reply as data, where it is a typed result.
     data: Option<Value>,
+    /// The parts of the files that come with the reply.
+    files: Vec<Value>,
     /// A description of the state for a person.
     note: String,
     metadata: Map<String, Value>,
@@ -64,6 +67,12 @@ struct View {
 }
 
 impl View {
+    /// What there is of the reply.
+    fn reply(&self) -> Option<Value> {
+        let is_empty = self.text.is_empty() && self.files.is_empty();
+        (!is_empty).then(|| artifact(&self.text, self.data.as_ref(), &self.files))
+    }
+
     /// Removes what a turn said beyond its first characters.
     fn take_back(&mut self, step: u32, from: u64) {
         let (Some(turn), begin) = self.turn else { return };
@@ -84,9 +93,12 @@ pub(super) fn message(task_id: &str, message_id: &str, text: &str) -> Value {
         "role": "ROLE_AGENT", "parts": [{ "text": text }] })
 }
 
-/// The reply as the protocol's artifact: its text, and as data where it is a typed result.
-pub(super) fn artifact(text: &str, data: Option<&Value>) -> Value {
-    json!({ "artifactId": REPLY, "name": REPLY, "parts": parts(text, data) })
+/// The reply as the protocol's artifact: its text, the same as data where it is a typed result, and the parts
+/// of its files.
+pub(super) fn artifact(text: &str, data: Option<&Value>, files: &[Value]) -> Value {
+    let mut parts = parts(text, data);
+    parts.extend_from_slice(files);
+    json!({ "artifactId": REPLY, "name": REPLY, "parts": parts })
 }
 
 /// A text, and the same as data where it is a typed result.
@@ -106,6 +118,7 @@ impl OpenTask {
             text: String::new(),
             turn: (None, 0),
             data: None,
+            files: Vec::new(),
             note: String::new(),
             metadata: metadata.into_iter().collect(),
             events: Some(broadcast::Sender::new(EVENT_BUFFER)),
@@ -128,11 +141,7 @@ impl OpenTask {
     }
 
     fn task(&self, view: &View) -> Value {
-        let artifacts: Vec<_> = Some(&view.text)
-            .filter(|text| !text.is_empty())
-            .map(|text| artifact(text, view.data.as_ref()))
-            .into_iter()
-            .collect();
+        let artifacts: Vec<_> = view.reply().into_iter().collect();
         json!({ "id": self.id, "contextId": self.id, "status": self.status(view),
             "artifacts": artifacts, "metadata": view.metadata })
     }
@@ -157,12 +166,13 @@ impl OpenTask {
             "artifact": artifact, "append": append, "lastChunk": last } })
     }
 
-    /// Applies an update of the run, and publishes it to the subscribers.
-    fn apply(&self, update: &RunUpdate) {
+    /// Applies an update of the run, and publishes it to the subscribers. `files` are the parts of those that
+    /// come with the reply.
+    fn apply(&self, update: &RunUpdate, files: Vec<Value>) {
         self.view(|view| {
             let events = match update {
                 RunUpdate::Event(event) => self.event(view, event),
-                RunUpdate::Done(answer) => self.done(view, &json!(**answer)),
+                RunUpdate::Done(answer) => self.done(view, &json!(**answer), files),
                 RunUpdate::Failed(error) => self.failed(view, error),
             };
             if let Some(listeners) = &view.events {
@@ -179,10 +189,10 @@ impl OpenTask {
         self.view(|view| self.event(view, event))
     }
 
-    /// The same for the end of the run.
-    pub(super) fn over(&self, outcome: Result<Value, ApiError>) -> Vec<Value> {
+    /// The same for the end of the run. `files` are the parts of those that come with the reply.
+    pub(super) fn over(&self, outcome: Result<Value, ApiError>, files: Vec<Value>) -> Vec<Value> {
         self.view(|view| match &outcome {
-            Ok(answer) => self.done(view, answer),
+            Ok(answer) => self.done(view, answer, files),
             Err(error) => self.failed(view, error),
         })
     }
@@ -196,11 +206,11 @@ impl OpenTask {
                     view.turn = (*step, view.text.len());
                 }
                 view.text.push_str(data);
-                vec![self.artifact_update(&artifact(data, None), append, false)]
+                vec![self.artifact_update(&artifact(data, None, &[]), append, false)]
             }
             RunEvent::Restarted { step, from, .. } => {
                 view.take_back(*step, *from);
-                vec![self.artifact_update(&artifact(&view.text, None), false, false)]
+                vec![self.artifact_update(&artifact(&view.text, None, &[]), false, false)]
             }
             RunEvent::ToolCall { name, .. } => {
                 view.note = format!("calls {name}");
@@ -214,7 +224,7 @@ impl OpenTask {
     }
 
     /// The end of a run with the body that `send` answers with.
-    fn done(&self, view: &mut View, answer: &Value) -> Vec<Value> {
+    fn done(&self, view: &mut View, answer: &Value, files: Vec<Value>) -> Vec<Value> {
         let all = answer.as_object().into_iter().flatten();
         let all = all.filter(|(name, _)| *name != "response");
         view.metadata = all.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -231,11 +241,11 @@ impl OpenTask {
         answer["response"].as_str().unwrap_or_default().clone_into(&mut view.text);
         let is_data = answer.get("output").is_some() && answer.get("output_errors").is_none();
         view.data = is_data.then(|| answer["output"].clone());
+        view.files = files;
         view.note.clone_from(&view.text);
         let mut events = Vec::new();
-        if !view.text.is_empty() {
-            // The reply replaces its chunks, which may include text between tool calls.
-            let reply = artifact(&view.text, view.data.as_ref());
+        if let Some(reply) = view.reply() {
+            // It replaces its chunks, which may include text between tool calls.
             events.push(self.artifact_update(&reply, false, true));
         }
         events.push(self.status_update(view));
@@ -306,12 +316,20 @@ impl OpenTasks {
             }
         };
         let task = Arc::new(OpenTask::new(&id, &run_id, &run_key));
+        let client = app.backend.agent(&user, &role);
         let entry =
             Entry { open_tasks: self.clone(), key: (user, role, id), task: Arc::clone(&task) };
         self.table(|table| table.insert(entry.key.clone(), Arc::clone(&task)));
         app.runs.tracker().spawn(async move {
             while let Some(update) = updates.next().await {
-                entry.task.apply(&update);
+                let files = match (&update, &client) {
+                    (RunUpdate::Done(answer), Ok(client)) => {
+                        let files = answer.files.iter().cloned().map(meta).collect();
+                        file_parts::of(client, files).await
+                    }
+                    _ => Vec::new(),
+                };
+                entry.task.apply(&update, files);
             }
         });
         Ok(task)

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::super::detached_report::outcome;
 use super::super::detached_stream::too_many;
 use super::fault::{Fault, Kind};
+use super::file_parts;
 use super::methods::{Caller, backend};
 use super::open_tasks::{CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, OpenTask, WORKING};
 use super::push;
@@ -97,7 +98,7 @@ pub(super) async fn tell_if_over(caller: &Caller, task_id: &str, run_key: &str, 
         let Ok(Some(run)) = client.run(key.as_str()).await else { return };
         let run_id = run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default();
         let task = OpenTask::new(&task_id, run_id, key.as_str());
-        task.over(outcome(&client, &key, &run).await);
+        task.over(outcome(&client, &key, &run).await, Vec::new());
         let task = task.snapshot();
         let state = task["status"]["state"].as_str().unwrap_or_default().to_owned();
         let end = End { run_key: key.as_str().to_owned(), state, task };
@@ -178,7 +179,12 @@ pub(super) async fn follow(
                 match items.recv().await? {
                     Item::Line(line) => ready.extend(task.happened(&line.event)),
                     Item::Over(run) => {
-                        ready.extend(task.over(outcome(&client, &key, &run).await));
+                        let outcome = outcome(&client, &key, &run).await;
+                        let files = match &outcome {
+                            Ok(answer) => file_parts::of_answer(&client, answer).await,
+                            Err(_) => Vec::new(),
+                        };
+                        ready.extend(task.over(outcome, files));
                     }
                     // Nobody knows how it goes on.
                     Item::Stalled => return None,

@@ -13,12 +13,15 @@ use serde_json::{Map, Value, json};
 use super::super::detached_report::failure;
 use super::super::error::ApiError;
 use super::fault::{Fault, Kind};
+use super::file_parts;
 use super::methods::{Caller, backend};
 use super::open_tasks::{
     CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, WORKING, artifact, message, parts,
 };
 use super::params::{flag, number, texts};
 use super::runs::{self, Found};
+use crate::agent::requests::told;
+use crate::run::answer::waiting_text;
 
 const SUBMITTED: &str = "TASK_STATE_SUBMITTED";
 
@@ -36,6 +39,8 @@ const CONCURRENCY: usize = 8;
 struct Include {
     history: u32,
     artifacts: bool,
+    /// The bytes of the files that belong to these.
+    files: bool,
 }
 
 /// `GetTask`.
@@ -45,7 +50,7 @@ pub(super) async fn get(
     params: &Map<String, Value>,
 ) -> Result<Value, Fault> {
     let history = number(params, "historyLength")?.unwrap_or(HISTORY).min(HISTORY);
-    let include = Include { history, artifacts: true };
+    let include = Include { history, artifacts: true, files: true };
     let capabilities = caller.capabilities().await?;
     let task = task(caller, &capabilities, id).await?;
     let pending = pending(caller, &capabilities).await?;
@@ -95,6 +100,7 @@ pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result
     let include = Include {
         history: number(params, "historyLength")?.unwrap_or(0).min(HISTORY),
         artifacts: flag(params, "includeArtifacts"),
+        files: false,
     };
     let capabilities = caller.capabilities().await?;
     let (tasks, next) = match context {
@@ -213,6 +219,13 @@ async fn describe(
         let tools: Vec<_> = waiting.iter().map(|request| request.tool.as_str()).collect();
         found["metadata"]["run_key"] = json!(request.run_key);
         found["metadata"]["waits_for"] = json!(tools);
+        let asked = waiting.iter().filter(|asked| asked.run_key == request.run_key);
+        let asked: Vec<_> = asked.map(|asked| told((*asked).clone())).collect();
+        let names: Vec<_> =
+            asked.iter().map(|asked| (&*asked.tool, asked.question.as_deref())).collect();
+        let id = format!("{}:status", request.run_key);
+        found["status"]["message"] = message(&task.id, &id, &waiting_text(&names));
+        found["metadata"]["tool_requests"] = json!(asked);
     }
     if include.history > 0 {
         let turn = |message: &Message| {
@@ -225,11 +238,18 @@ async fn describe(
         found["history"] = thread.iter().map(turn).collect();
     }
     if include.artifacts {
-        let replies = last
-            // While a run is at work, or has failed, that is the reply to an earlier message.
-            .filter(|message| is_agent(message) && ![WORKING, FAILED, CANCELED].contains(&state))
-            .map(|message| artifact(&message.content, message.data.as_ref()));
-        found["artifacts"] = replies.into_iter().collect();
+        // While a run is at work, or has failed, that is the reply to an earlier message.
+        let is_reply =
+            |message: &Message| is_agent(message) && ![WORKING, FAILED, CANCELED].contains(&state);
+        let mut artifacts = Vec::new();
+        if let Some(reply) = last.filter(|message| is_reply(message)) {
+            let files = match include.files {
+                true => file_parts::of(&caller.client, reply.files().cloned().collect()).await,
+                false => Vec::new(),
+            };
+            artifacts.push(artifact(&reply.content, reply.data.as_ref(), &files));
+        }
+        found["artifacts"] = artifacts.into();
     }
     Ok(found)
 }

@@ -38,7 +38,7 @@ const ARGUMENTS: [(&str, &str); 5] = [
     ("task_id", "An existing task whose thread this is."),
     ("task_title", "A task to find by its exact title, or to create."),
     ("idempotency_key", "Makes the call safe to repeat: the same key is the same run."),
-    ("resume_run_key", "Takes up a run that waited for a person's approval."),
+    ("resume_run_key", "Takes up a run that waited for a person's approval or answer."),
 ];
 
 /// The arguments that are no texts.

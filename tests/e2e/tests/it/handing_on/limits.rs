@@ -89,7 +89,7 @@ async fn the_time_of_a_run_is_that_of_all_below_it_and_its_key_goes_on() {
     model.plays("slow", vec![Turn::Says("Slow.")]);
     model.held.send_replace("slow".to_owned());
     let task = world.task("Work").await;
-    let limits = json!({ "limits": { "timeout_secs": 2 } });
+    let limits = json!({ "limits": { "timeout_secs": 6 } });
     let (status, late) = world.send(daemon, &task, "lead", limits.clone()).await;
     assert_eq!((status, &late["code"]), (504, &json!("run_timeout")), "{late}");
     model.held.send_replace(String::new());

@@ -55,6 +55,22 @@ async fn a2as_client_sends_files_as_bytes() {
 }
 
 #[tokio::test]
+async fn a2as_client_gets_the_files_that_the_agent_has_made() {
+    let Some(python) = peers::protocols("a2a.client, httpx") else { return };
+    let made = json!({ "name": "list.csv", "media_type": "text/csv", "content": "a,b\n1,2\n" });
+    let replies = vec![Reply::sse_calls(&[("save_file", made)]), Reply::sse_text("Here it is.")];
+    let world = World::with("a2a", replies, scout()).await;
+    let part =
+        async |part: &str, with: Value| world.client(&python, "a2a_client.py", part, &with).await;
+    let file = json!({ "raw": STANDARD.encode("a,b\n1,2\n"), "filename": "list.csv", "mediaType": "text/csv" });
+    let whole = part("whole", json!({ "binding": "JSONRPC" })).await;
+    assert_eq!(whole["artifacts"][0]["parts"][1], file, "{whole}");
+    // Once the run is over, the backend has them.
+    let tasks = part("tasks", json!({ "binding": "JSONRPC", "task_id": whole["id"] })).await;
+    assert_eq!(tasks["one"]["artifacts"][0]["parts"][1], file, "{tasks}");
+}
+
+#[tokio::test]
 async fn ag_uis_client_sends_files_as_content_parts() {
     let Some(node) = node(&["@ag-ui/client"]) else { return };
     let world = World::with("ag-ui", vec![Reply::sse_text("A cat.")], scout()).await;
