@@ -4,7 +4,8 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::context::ToolContext;
-use super::enabled::{EnabledTool, OwnCall};
+use super::enabled::EnabledTool;
+use super::own_call::{Errand, OwnCall};
 use super::reply::ToolReply;
 
 /// The longest message for another agent, characters.
@@ -37,21 +38,4 @@ fn parameters() -> Value {
         "required": ["role", "message"],
         "additionalProperties": false
     })
-}
-
-/// What a run hands on, and to whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Errand {
-    /// The role.
-    pub role: String,
-    /// The message.
-    pub message: String,
-}
-
-impl Errand {
-    /// Arguments that fit the schema of a tool that has both.
-    pub(super) fn read(arguments: &Value) -> Self {
-        let text = |name: &str| arguments[name].as_str().unwrap_or_default().to_owned();
-        Self { role: text("role").trim_start_matches('@').to_owned(), message: text("message") }
-    }
 }

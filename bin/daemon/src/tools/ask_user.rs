@@ -4,7 +4,8 @@ use futures::FutureExt as _;
 use serde_json::{Map, Value, json};
 
 use super::context::ToolContext;
-use super::enabled::{EnabledTool, OwnCall};
+use super::enabled::EnabledTool;
+use super::own_call::{OwnCall, Question};
 use super::reply::ToolReply;
 use schemas::{Budget, Schema};
 
@@ -50,13 +51,6 @@ fn parameters() -> Value {
         "required": ["question"],
         "additionalProperties": false
     })
-}
-
-/// What a person is asked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Question {
-    /// `question`, and `schema` or `options`, as the model gave them.
-    pub arguments: Map<String, Value>,
 }
 
 /// Reads a question whose arguments fit the tool's schema.

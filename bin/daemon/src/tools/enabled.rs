@@ -9,8 +9,8 @@ use mc_client::types::Capabilities;
 use serde_json::Value;
 use wombat_core::agent_config::{NamedTool, ToolPermissions};
 
-use super::ask_agent::{self, Errand};
-use super::ask_user::{self, Question};
+use super::ask_agent;
+use super::ask_user;
 use super::context::ToolContext;
 use super::mention;
 use super::reply::ToolReply;
@@ -44,17 +44,6 @@ pub(super) const ALL: [&EnabledTool; 4] =
 pub fn missing_features(tool: &str, capabilities: &Capabilities) -> Vec<&'static str> {
     let needs = ALL.iter().find(|known| known.name == tool).map_or(&[][..], |known| known.needs);
     needs.iter().copied().filter(|feature| !capabilities.has(feature)).collect()
-}
-
-/// What only the run itself can do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum OwnCall {
-    /// A person is asked, and the run waits for the answer.
-    Question(Box<Question>),
-    /// Another role is asked, and the run waits for its reply.
-    Agent(Box<Errand>),
-    /// Another role is notified.
-    Mention(Box<Errand>),
 }
 
 impl EnabledTool {

@@ -5,9 +5,9 @@ use mc_client::steps::RefusedMention;
 use mc_client::types::Chain;
 use serde_json::{Value, json};
 
-use super::ask_agent::Errand;
 use super::context::ToolContext;
-use super::enabled::{EnabledTool, OwnCall};
+use super::enabled::EnabledTool;
+use super::own_call::{Errand, OwnCall};
 use super::reply::ToolReply;
 
 /// The tool's name. Whoever has it also mentions by writing `@role` in what is stored.

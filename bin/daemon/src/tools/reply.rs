@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wombat_core::untrusted::{FenceMark, break_control_tokens};
 
-use super::enabled::OwnCall;
+use super::own_call::OwnCall;
 
 /// Where a person's answer comes from, for the model.
 const ANSWER: &str = "the user's answer";

@@ -355,12 +355,87 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A file that a request brings: `file_id` of one that the backend has, or else its name, type and bytes. */
+        Attachment: {
+            /**
+             * @description Its bytes in base64.
+             * @default null
+             */
+            data: string | null;
+            /**
+             * @description A file of the user's in the backend.
+             * @default null
+             */
+            file_id: string | null;
+            /**
+             * @description Its media type, such as `image/png`. What the bytes are counts more.
+             * @default null
+             */
+            media_type: string | null;
+            /**
+             * @description Its name, without a path; 255 bytes at most.
+             * @default null
+             */
+            name: string | null;
+        };
+        /** @description A file that came with a message, and how the model got it. */
+        AttachmentReport: {
+            /**
+             * @description Its id in the backend; absent where the backend keeps no files.
+             * @default null
+             */
+            file_id: string | null;
+            /**
+             * @description Its media type.
+             * @default
+             */
+            media_type: string;
+            /**
+             * @description Its name.
+             * @default
+             */
+            name: string;
+            /**
+             * @description The SHA-256 of its bytes, 64 hexadecimal digits.
+             * @default
+             */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Its length in bytes.
+             * @default 0
+             */
+            size: number;
+            /**
+             * @description `image`, `document`, `text` (extracted, perhaps in part), `named` (the model was told what it is, and
+             *     not what is in it) or `gone` (its bytes were no longer to be had).
+             * @default
+             */
+            used: string;
+        };
         /** @description What is said of a cancelled run. */
         Cancelled: {
             /** @description Whether that is an estimate. */
             estimated?: boolean | null;
             /** @description `cancelled`; `cancelling` where it has not stopped yet. */
             status: string;
+            usage?: components["schemas"]["UsageShape"] | null;
+        };
+        /** @description A run that another one asked for (`ask_agent`). */
+        ChildRun: {
+            /** @description The runs that it asked for. */
+            children?: components["schemas"]["ChildRun"][];
+            cost?: components["schemas"]["CostShape"] | null;
+            /** @description When it began. */
+            created_at?: string | null;
+            /** @description Its role. */
+            role: string;
+            /** @description Its key. */
+            run_key: string;
+            /** @description Where it stands, as in the report of a run. */
+            status: string;
+            /** @description When it last changed. */
+            updated_at?: string | null;
             usage?: components["schemas"]["UsageShape"] | null;
         };
         /** @description The documented form of the body. */
@@ -418,6 +493,35 @@ export interface components {
             /** @description A sentence for a human. */
             error: string;
         };
+        /** @description A file that the agent has made; it is attached to the reply. */
+        FileReport: {
+            /**
+             * @description Its id in the backend.
+             * @default
+             */
+            file_id: string;
+            /**
+             * @description Its media type.
+             * @default
+             */
+            media_type: string;
+            /**
+             * @description Its name.
+             * @default
+             */
+            name: string;
+            /**
+             * @description The SHA-256 of its bytes, 64 hexadecimal digits.
+             * @default
+             */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Its length in bytes.
+             * @default 0
+             */
+            size: number;
+        };
         /** @description A tool, and who may call it. */
         ListedTool: {
             /**
@@ -473,6 +577,13 @@ export interface components {
              */
             strict: boolean | null;
         };
+        /** @description A role that the agent mentioned and that was not notified. */
+        RefusedMention: {
+            /** @description Why: `unknown_role`, `agent_cycle`, `ask_depth`, `ask_fanout` or `needs_approval`. */
+            code?: string;
+            /** @description The role. */
+            role?: string;
+        };
         /** @description The tools of a role. */
         RoleTools: {
             /**
@@ -504,12 +615,18 @@ export interface components {
         };
         /** @description The answer of `send`, and with a few fields less of `stream`. */
         RunAnswer: {
+            /** @description The files that came with the message, and how the model got them. */
+            attachments?: components["schemas"]["AttachmentReport"][] | null;
             /** @description Set when the prompt is close to the model's context window. */
             context_warning?: string | null;
             /** @description Their price. */
             cost: components["schemas"]["CostShape"];
+            /** @description The files that the agent has made (`save_file`), which are attached to the reply. */
+            files?: components["schemas"]["FileReport"][] | null;
             /** @description Why the model stopped. */
             finish_reason?: string | null;
+            /** @description The roles that the agent mentioned and that were not notified; absent when there are none. */
+            mentions_refused?: components["schemas"]["RefusedMention"][] | null;
             /** @description The stored reply; `null` when nothing was stored (`silent`). */
             message_id?: string | null;
             /** @description The model that wrote the reply; `null` when none was called. */
@@ -535,13 +652,16 @@ export interface components {
             run_key?: string | null;
             /** @description There was nothing to say, and nothing was stored. */
             silent?: boolean | null;
-            /** @description `ok`, or `awaiting_approval` where tool calls wait for a person's approval. */
+            /**
+             * @description `ok`; `awaiting_approval` where tool calls wait for a person's approval, or `awaiting_answer` where only
+             *     questions wait.
+             */
             status: string;
             /** @description The tools that were called, in order. */
             steps: components["schemas"]["StepReport"][];
             /** @description The task that the reply belongs to. */
             task_id: string;
-            /** @description The tool calls that wait for approval. */
+            /** @description The tool calls that wait for approval, and the questions that wait for an answer. */
             tool_requests?: components["schemas"]["ToolRequestReport"][] | null;
             /** @description The trace of the request. */
             trace_id: string;
@@ -550,10 +670,19 @@ export interface components {
             /** @description The digest of the workspace. */
             workspace_digest: string;
         };
+        /** @description A run of a role. */
+        RunOfRole: {
+            /** @description Its role. */
+            role?: string;
+            /** @description Its key. */
+            run_key?: string;
+        };
         /** @description The body of `GET /api/agents/runs/{run_key}`. */
         RunReport: {
             /** @description The answer as `send` gives it, where the run is completed or waits. */
             answer?: Record<string, never> | null;
+            /** @description The runs that it asked for (`ask_agent`), in the order of the calls. */
+            children?: components["schemas"]["ChildRun"][] | null;
             /** @description When it began. */
             created_at?: string | null;
             /** @description `{status, error, code, details}`, where it failed or was cancelled. */
@@ -563,6 +692,8 @@ export interface components {
              * @description The id of the newest event; 0 before the first.
              */
             last_event_id: number;
+            /** @description The run that asked for this one. */
+            parent_run_key?: string | null;
             /** @description The run's key. */
             run_key: string;
             /** @description As in [`Accepted`], or `cancelled`. */
@@ -614,6 +745,10 @@ export interface components {
         };
         /** @description The documented form of the body. */
         SendBody: {
+            /** @description Answers to questions of the run that is resumed, by the ids of their requests. */
+            answers?: Record<string, never> | null;
+            /** @description Files for the model. */
+            attachments?: components["schemas"]["Attachment"][] | null;
             /**
              * @description Whether the run goes on when its caller leaves (docs/API.md, "Runs that outlive their caller");
              *     also as header `X-Wombat-Detached`.
@@ -651,8 +786,11 @@ export interface components {
         };
         /** @description One tool call as the answer reports it. */
         StepReport: {
-            /** @description Its arguments. */
+            /** @description Its arguments; those that a person gave it, where it was approved with others. */
             arguments: unknown;
+            child?: components["schemas"]["RunOfRole"] | null;
+            /** @description Who decided it: `type` (`person`, `agent` or `system`) and `id`. */
+            decided_by?: Record<string, never> | null;
             /**
              * Format: int64
              * @description How long it took, milliseconds.
@@ -668,6 +806,12 @@ export interface components {
             ok: boolean;
             /** @description Where the backend answered 401 or 403: its words, and the user and role that it refused. */
             refused?: string | null;
+            /** @description The arguments that the model asked for, where a person gave it others. */
+            requested_arguments?: unknown;
+            /** @description The standing rule by which it was made without asking. */
+            rule_id?: string | null;
+            /** @description The request that a person decided, or the question that one answered. */
+            tool_request_id?: string | null;
         };
         /** @description A tool that a role may call. */
         ToolInfo: {
@@ -682,13 +826,24 @@ export interface components {
              */
             source: string;
         };
-        /** @description A tool call that waits for a person's approval. */
+        /** @description A tool call that waits for a person's approval, or a question that waits for the answer. */
         ToolRequestReport: {
             /** @description The arguments of the call. */
             arguments: unknown;
+            asked_by?: components["schemas"]["RunOfRole"] | null;
+            /** @description When the question is given up. */
+            expires_at?: string | null;
             /** @description The backend's id of the request. */
             id: string;
-            /** @description The tool. */
+            /** @description What a person is asked for. */
+            kind: string;
+            /** @description The answers to choose from, where the question has them. */
+            options?: string[] | null;
+            /** @description The JSON Schema of the answer, or of the call's arguments. */
+            parameters?: Record<string, never> | null;
+            /** @description The question. */
+            question?: string | null;
+            /** @description The tool; `ask_user` for a question. */
             tool: string;
         };
         /** @description What a role may do with a tool. */
