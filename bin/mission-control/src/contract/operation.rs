@@ -82,13 +82,15 @@ fn failures(endpoint: &Endpoint) -> Map<String, Value> {
 pub(super) fn operation(endpoint: &Endpoint) -> Value {
     let content = match endpoint.answer {
         Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
-        Answer::Bytes(schema) => json!({
-            // A file may be JSON itself.
-            "application/json": { "schema": { "anyOf": [reference(schema), {}] } }, "*/*": { "schema": {} }
-        }),
+        // A file may be of any type, and not what that type wants: nothing is promised of its form.
+        Answer::Bytes(_) => Value::Null,
         ref answer => json_content(&schema_of(answer)),
     };
     let mut success = json!({ "description": "Done.", "content": content });
+    if let Answer::Bytes(schema) = endpoint.answer {
+        let told = format!("The bytes, of any type; with `meta=true` {schema} as JSON.");
+        success = json!({ "description": told });
+    }
     if endpoint.is_create() {
         success["headers"] = json!({ "Idempotent-Replayed": {
             "description": "`true` when it was created before under the same key.",
