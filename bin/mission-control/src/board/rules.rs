@@ -33,8 +33,8 @@ fn one(out: &mut String, user: &str, token: &str, rule: &ApprovalRule) -> fmt::R
         Time(Some(rule.expires_at))
     )?;
     match rule.max_uses {
-        Some(most) => write!(out, " <span class=\"count\">{} of {most} calls made", rule.uses)?,
-        None => write!(out, " <span class=\"count\">{} calls made", rule.uses)?,
+        Some(most) => write!(out, " <span class=\"count\">used: {} of {most}", rule.uses)?,
+        None => write!(out, " <span class=\"count\">used: {}", rule.uses)?,
     }
     let author = rule.author.id.as_deref().unwrap_or("somebody on this page");
     write!(out, ", by {}</span>", Short(author))?;
@@ -78,6 +78,6 @@ mod tests {
         let mut out = String::new();
         rules(&mut out, hostile, hostile, &Page { items: vec![rule], next_cursor: None }).unwrap();
         assert!(!out.contains("<script>"), "{out}");
-        assert!(out.contains("1 of 3 calls made"), "{out}");
+        assert!(out.contains("used: 1 of 3"), "{out}");
     }
 }

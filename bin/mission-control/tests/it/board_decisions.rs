@@ -79,7 +79,7 @@ async fn such_calls_are_allowed_from_now_on_until_that_is_taken_back() {
     assert!(rule["expires_at"].as_str().unwrap().starts_with(&format!("{day}T23:59:59")));
     let page = overview(&backend).await;
     let shown = part(&page, "rules");
-    assert!(shown.contains("refund") && shown.contains("0 of 3 calls made") && shown.contains("lte"), "{shown}");
+    assert!(shown.contains("refund") && shown.contains("used: 0 of 3") && shown.contains("lte"), "{shown}");
     let rule_id = rule["id"].as_str().unwrap();
     let foreign = [("token", "guess"), ("user", "ann"), ("id", rule_id)];
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(foreign).finish();
