@@ -207,9 +207,11 @@ fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {
             let is_set = std::path::absolute(dir).ok() == std::path::absolute(&set).ok();
             let first = match is_set {
                 true => String::new(),
-                false => format!("set WOMBAT_WORKSPACE={}, then ", dir.display()),
+                false => format!("set WOMBAT_WORKSPACE={}, ", dir.display()),
             };
-            exit::say(format!("Next: {first}check the set-up: {NAME} check"));
+            exit::say(format!(
+                "Next: {first}set the secrets in .env, start the backend and the daemon, then: {NAME} check"
+            ));
             ExitCode::SUCCESS
         }
         Err(error) => exit::fail(exit::FAILURE, NAME, &error),

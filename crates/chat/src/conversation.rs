@@ -45,6 +45,27 @@ impl Task {
     }
 }
 
+/// The role that is asked for, or the daemon's only one.
+pub(super) async fn role(
+    client: &DaemonClient,
+    asked: Option<String>,
+) -> Result<String, ChatError> {
+    if let Some(role) = asked {
+        return Ok(role);
+    }
+    let agents = client.agents().await;
+    let agents = agents.map_err(|error| ChatError::of_call(client.url(), error))?;
+    let mut roles: Vec<_> = agents.into_iter().map(|agent| agent.role).collect();
+    match roles.pop() {
+        Some(only) if roles.is_empty() => Ok(only),
+        Some(last) => {
+            roles.push(last);
+            Err(ChatError::NoRole { known: format!("the daemon has {}", roles.join(", ")) })
+        }
+        None => Err(ChatError::NoRole { known: "the workspace lists none, and serves any".into() }),
+    }
+}
+
 /// One conversation.
 #[derive(Debug)]
 pub(super) struct Conversation {

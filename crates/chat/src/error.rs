@@ -60,6 +60,12 @@ pub(super) enum ChatError {
         /// What there is.
         known: String,
     },
+    /// There is no role to take by itself.
+    #[error("name the role with --role: {known}")]
+    NoRole {
+        /// What there is.
+        known: String,
+    },
     /// The daemon's own error, of a request or of a run.
     #[error("{error} ({code})")]
     Daemon {

@@ -38,9 +38,9 @@ const MAX_QUESTION: u64 = 16 * 1024 * 1024;
 /// other secret.
 #[derive(Debug, Args)]
 pub struct Chat {
-    /// The role to talk to, one of the daemon's workspace.
+    /// The role to talk to, one of the daemon's workspace [default: its only role].
     #[arg(long, value_name = "ROLE")]
-    role: String,
+    role: Option<String>,
     /// The user who asks [default: USER_ID, else `local`].
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -95,7 +95,6 @@ impl Chat {
         // What comes from a file or another program, or goes to one, is a chat of its own.
         let is_person = io::stdin().is_terminal() && io::stdout().is_terminal();
         let goes_on = is_person && !self.message.is_empty() && !self.new && named.is_none();
-        let task = named.or_else(|| goes_on.then(|| Task::of_today(&self.role)));
         // One worker keeps connections alive and handles signals while the prompt waits for a line.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -107,7 +106,9 @@ impl Chat {
             if interactive || io::stdout().is_terminal() { Answer::Live } else { Answer::Whole };
         let mut screen = Screen::new(answer, io::stdout(), anstream::stderr());
         screen.wait("waiting for the daemon");
-        let opened = Conversation::open(client, settings.user, &self.role, task);
+        let role = runtime.block_on(conversation::role(&client, self.role))?;
+        let task = named.or_else(|| goes_on.then(|| Task::of_today(&role)));
+        let opened = Conversation::open(client, settings.user, &role, task);
         let mut conversation = runtime.block_on(opened)?;
         screen.end()?;
         match question {

@@ -54,6 +54,7 @@ fn built_in(request: &LlmRequest, facts: &Facts<'_>) -> Answer {
         message: facts.user(),
         earlier: facts.earlier(),
         tools: &request.tools,
+        has_scout: names_scout(request),
         results: facts.results(),
     });
     match request.tool_choice {
@@ -68,6 +69,16 @@ fn built_in(request: &LlmRequest, facts: &Facts<'_>) -> Answer {
             answer(request, text.trim().to_owned(), Vec::new())
         }
     }
+}
+
+/// Whether the prompt names a role scout.
+fn names_scout(request: &LlmRequest) -> bool {
+    request.messages.iter().any(|message| match message {
+        Message::System { content } => content
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| word.eq_ignore_ascii_case("scout")),
+        Message::User { .. } | Message::Assistant(_) | Message::Tool { .. } => false,
+    })
 }
 
 /// A reply that also says which files came.

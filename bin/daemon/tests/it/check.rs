@@ -79,11 +79,13 @@ async fn init_writes_where_the_settings_say() {
     fs::write(dir.path().join(".env"), "WOMBAT_WORKSPACE=my agents # here\n").unwrap();
     let output = daemon(dir.path(), &["init"], &[]).await;
     assert!(dir.path().join("my agents/AGENTS.md").exists(), "{output:?}");
-    assert_eq!(said(&output).last().unwrap(), "Next: check the set-up: wombat-daemon check");
+    let steps =
+        "set the secrets in .env, start the backend and the daemon, then: wombat-daemon check";
+    assert_eq!(said(&output).last().unwrap(), &format!("Next: {steps}"));
     let output = daemon(dir.path(), &["init", "other"], &[]).await;
     assert!(dir.path().join("other/AGENTS.md").exists(), "{output:?}");
-    let next = "Next: set WOMBAT_WORKSPACE=other, then check the set-up: wombat-daemon check";
-    assert_eq!(said(&output).last().unwrap(), next);
+    let next = format!("Next: set WOMBAT_WORKSPACE=other, {steps}");
+    assert_eq!(said(&output).last().unwrap(), &next);
 }
 
 #[tokio::test]

@@ -43,13 +43,21 @@ pub(super) struct Asked<'a> {
     /// The conversation before it.
     pub(super) earlier: &'a [Message],
     pub(super) tools: &'a ToolList,
+    /// Whether the prompt names the role of the example workspace that searches schools.
+    pub(super) has_scout: bool,
     /// Of the calls since, in their order.
     pub(super) results: Vec<Value>,
 }
 
-const EXAMPLES: &str = "\
+const EXAMPLES_OF_SCHOOLS: &str = "\
 1. “find two primary schools near the beach”
 2. “compare Seacliff and Banksia”
+3. “show my tasks”";
+
+/// What every workspace can do.
+const EXAMPLES_OF_TASKS: &str = "\
+1. “remind me to buy milk”
+2. “create a task: write the report”
 3. “show my tasks”";
 
 const PLAN: &str = "\
@@ -106,7 +114,7 @@ fn answer(play: &mut Play<'_>, wish: &Wish, thread: &Thread<'_>) -> Result<Strin
                 return schools::search(play, &search);
             }
             play.is_open = true;
-            Ok(unknown(&written(words)))
+            Ok(unknown(play, &written(words)))
         }
         Wish::Visit { words, when } => schools::visit(play, words, when.as_deref(), thread),
         Wish::MayVisit(words) => schools::may_visit(play, words, thread),
@@ -128,13 +136,14 @@ fn answer(play: &mut Play<'_>, wish: &Wish, thread: &Thread<'_>) -> Result<Strin
         Wish::Nothing => Ok("All right: nothing is changed.".to_owned()),
         Wish::Thanks => Ok("You are welcome.".to_owned()),
         Wish::Hello => Ok(format!(
-            "Hello, I am {}, played by a scripted model. Try for example:\n\n{EXAMPLES}",
-            play.role
+            "Hello, I am {}, played by a scripted model. Try for example:\n\n{}",
+            play.role,
+            examples(play)
         )),
         Wish::Help => Ok(help(play)),
         Wish::Unknown(text) => {
             play.is_open = true;
-            Ok(unknown(text))
+            Ok(unknown(play, text))
         }
     }
 }
@@ -163,23 +172,29 @@ fn help(play: &Play<'_>) -> String {
     ];
     let can: Vec<_> =
         can.iter().filter(|(can, _)| *can).map(|(_, what)| format!("- {what}")).collect();
-    let not = if schools {
-        ""
-    } else {
+    let not = if !schools && play.names_scout() {
         "Searching schools is Scout's work here: write “@scout …”."
+    } else {
+        ""
     };
     let list = if can.is_empty() { String::new() } else { format!("I can:\n\n{}", can.join("\n")) };
     let what = format!(
         "I am {}, played by a scripted model: it understands a few kinds of sentences in English, and needs no key and no network. All facts come from the backend.",
         play.role
     );
-    schools::paragraphs(&[&what, &list, not, &format!("Try for example:\n\n{EXAMPLES}")])
+    schools::paragraphs(&[&what, &list, not, &format!("Try for example:\n\n{}", examples(play))])
 }
 
-fn unknown(text: &str) -> String {
+/// What can be asked here.
+fn examples(play: &Play<'_>) -> &'static str {
+    if play.has_schools() { EXAMPLES_OF_SCHOOLS } else { EXAMPLES_OF_TASKS }
+}
+
+fn unknown(play: &Play<'_>, text: &str) -> String {
     let said: String = text.chars().take(300).collect();
     format!(
         "I am a scripted model, built in for the demo (no key needed), and I did not understand this. You \
-         wrote: {said}\n\nTry for example:\n\n{EXAMPLES}\n\nFor a real model, set its key (docs/REAL_MODELS.md)."
+         wrote: {said}\n\nTry for example:\n\n{}\n\nFor a real model, set its key (docs/REAL_MODELS.md).",
+        examples(play)
     )
 }

@@ -30,10 +30,20 @@ async fn play(
     words: &str,
     results: &[Value],
 ) -> (Vec<(String, Value)>, String) {
-    let mut messages = vec![Message::user(words)];
+    play_as(client, "scout", vec![Message::user(words)], tools, results).await
+}
+
+/// The same as another role, with what comes before.
+async fn play_as(
+    client: &LlmClient,
+    role: &str,
+    mut messages: Vec<Message>,
+    tools: &[&str],
+    results: &[Value],
+) -> (Vec<(String, Value)>, String) {
     let mut results = results.iter();
     let mut calls = Vec::new();
-    let call = CallContext { role: "scout".to_owned(), ..CallContext::default() };
+    let call = CallContext { role: role.to_owned(), ..CallContext::default() };
     loop {
         let mut asked = request(client, messages.clone());
         asked.tools = tools.iter().map(|name| tool(name)).collect::<Vec<_>>().into();
@@ -134,7 +144,7 @@ async fn the_built_in_script_says_what_came_back_and_nothing_else() {
     );
     let nothing = [none(), two_schools(), two_schools()];
     let (calls, reply) = play(&client, &ALL, "find a boarding school under 1,000", &nothing).await;
-    assert_eq!(calls[0].1["body"], json!({ "query": "boarding", "max_fees": 999, "limit": 10 }));
+    assert_eq!(calls[0].1["body"], json!({ "query": "boarding", "max_fees": 999, "limit": 1 }));
     assert!(
         reply.contains("there are no schools with “boarding”, with fees under 1000."),
         "{reply}"
@@ -148,7 +158,7 @@ async fn the_built_in_script_says_what_came_back_and_nothing_else() {
     assert!(reply.contains("create_document did not work: full"), "{reply}");
     // What the agent may not do it says.
     let (calls, reply) = play(&client, &["list_tasks"], "find two schools", &[]).await;
-    assert!(calls.is_empty() && reply.contains("no access to a search for schools"), "{reply}");
+    assert!(calls.is_empty() && reply.contains("step 7, adds one"), "{reply}");
     let mine = json!({ "items": [{ "id": "t", "title": "A", "status": "pending" }] });
     let (_, reply) = play(&client, &["list_tasks"], "delete the task A", &[mine]).await;
     assert!(reply.contains("takes the tool update_task"), "{reply}");
@@ -236,6 +246,36 @@ async fn the_built_in_script_says_what_it_is_with_three_examples() {
         assert_ne!(reply, "HEARTBEAT_OK", "{words}");
     }
     assert!(play(&client, &ALL, "Hello!", &[]).await.1.contains("scout"));
+}
+
+/// Without a search for schools, it suggests what works, and sends nobody to a role that is not there.
+#[tokio::test]
+async fn the_built_in_script_suggests_only_what_the_workspace_can_do() {
+    let client = client(offline());
+    let tools = ["create_task", "list_tasks", "update_task"];
+    let asked = async |prompt: &str, words: &str, results: &[Value]| {
+        let messages = vec![Message::System { content: prompt.to_owned() }, Message::user(words)];
+        play_as(&client, "agent", messages, &tools, results).await
+    };
+    for words in ["Hello", "what can you do?", "Qwertz?"] {
+        let (calls, reply) = asked("You are agent.", words, &[]).await;
+        assert!(calls.is_empty() && !reply.to_lowercase().contains("scout"), "{reply}");
+        let (_, examples) = reply.split_once("Try for example:\n\n").unwrap();
+        let examples: Vec<_> = examples.lines().take(3).collect();
+        for (example, tool) in examples.iter().zip(["create_task", "create_task", "list_tasks"]) {
+            let example = example.split(['“', '”']).nth(1).unwrap();
+            let result = json!({ "id": "t", "title": "x", "items": [] });
+            let (calls, _) = asked("You are agent.", example, &[result]).await;
+            assert_eq!(names(&calls), [tool], "{example}");
+        }
+    }
+    let words = "find two primary schools near the beach";
+    let (_, reply) = asked("You are agent.", words, &[]).await;
+    assert!(reply.starts_with("This workspace has no search for schools"), "{reply}");
+    let prompt = "Beside you there is **Scout**, who searches.";
+    let (_, reply) = asked(prompt, words, &[]).await;
+    assert!(reply.contains("write “@scout find two primary"), "{reply}");
+    assert!(asked(prompt, "what can you do?", &[]).await.1.contains("@scout …"));
 }
 
 #[tokio::test]

@@ -111,6 +111,8 @@ pub struct Layers {
     /// The names that are no settings, with their line of `.env`.
     others: Vec<(Option<usize>, String)>,
     variables: Variables,
+    /// The working directory, where it has no `.env`.
+    without_dot_env: Option<PathBuf>,
 }
 
 /// The variables of the environment and of `.env`, for files that name them: `.env` belongs to the whole
@@ -152,6 +154,8 @@ impl Layers {
         warnings.extend(proxies.unread_exceptions().iter().map(|entry| {
             format!("NO_PROXY: {entry:?} is neither a name, an address nor a range, and lets nothing past")
         }));
+        let without_dot_env =
+            is_absent(&options.dir.join(".env")).then(|| options.dir.canonicalize().ok()).flatten();
         let mut dot_env = DotEnv::read(&options.dir.join(".env"), &options.env, &mut problems);
         warnings.append(&mut dot_env.warnings);
         let mut variables = std::mem::take(&mut dot_env.values);
@@ -187,7 +191,7 @@ impl Layers {
             ));
         }
         let variables = Variables(Arc::new(variables));
-        Self { broken, notes, warnings, others, variables, ..merged }
+        Self { broken, notes, warnings, others, variables, without_dot_env, ..merged }
     }
 
     /// The variables of the environment and of `.env`, whoever they belong to.
@@ -237,6 +241,12 @@ impl Layers {
             let told = names::missed(name, missing)?;
             Some(line.map_or_else(|| told.clone(), |line| format!(".env:{line}: {told}")))
         })
+    }
+
+    /// Says that the working directory has no `.env`, if it has none.
+    pub(super) fn no_dot_env(&self) -> Option<String> {
+        let dir = self.without_dot_env.as_ref()?;
+        Some(format!("there is no .env in {}", dir.display()))
     }
 
     /// Whether a variable has a value.

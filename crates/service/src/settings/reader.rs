@@ -220,10 +220,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A problem, with what is set in the place of a setting that it names.
+/// A problem, with what is set in the place of a setting that it names, or the `.env` that is not there.
 fn with_meant(problem: String, layers: &Layers) -> String {
     let missing =
         names::words(&problem).filter(|word| names::ALL.contains(word) && !layers.is_set(word));
-    let meant = missing.filter_map(|name| layers.meant(name)).next();
+    let missing: Vec<_> = missing.collect();
+    let meant = missing.iter().find_map(|name| layers.meant(name));
+    let is_missing =
+        missing.first().is_some_and(|name| problem.starts_with(&format!("{name} is not set")));
+    let meant = meant.or_else(|| layers.no_dot_env().filter(|_| is_missing));
     meant.map_or_else(|| problem.clone(), |meant| format!("{problem}; {meant}"))
 }

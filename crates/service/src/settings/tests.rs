@@ -209,6 +209,21 @@ fn names_that_are_nearly_settings_are_told_and_those_of_others_are_not() {
 }
 
 #[test]
+fn a_setting_that_is_missing_is_told_with_the_folder_that_has_no_dot_env() {
+    let missing = |files: &[(&str, &str)]| {
+        let layers = in_dir(files, &[]);
+        let mut reader = Reader::new(&layers);
+        reader.problem("AGENT_JWT_SECRET", "is not set; the same as the backend's");
+        reader.problem("WOMBAT_PORT", "is \"x\"; allowed: a port");
+        reader.finish().unwrap_err().0
+    };
+    let told = missing(&[]);
+    assert!(told[0].contains("the backend's; there is no .env in /"), "{told:?}");
+    assert!(told[1].ends_with("a port"), "{told:?}");
+    assert!(missing(&[(".env", "A=1")])[0].ends_with("the backend's"));
+}
+
+#[test]
 fn a_setting_that_is_missing_and_nearly_there_is_told_with_its_line() {
     let missing = |file: &str, env: &[(&str, &str)], name: &str| {
         let layers = in_dir(&[(".env", file)], env);

@@ -184,6 +184,9 @@ async fn what_goes_wrong_is_one_line_that_says_what_to_do() {
     let mut world = World::offline().await;
     let role = world.chat(&["--role", "nobody", "hi"], "").await;
     assert_eq!(problem(&role), "the daemon has no role \"nobody\"; it has analyst, jarvis, scout");
+    let none = world.chat(&["hello"], "").await;
+    let expected = "name the role with --role: the daemon has analyst, jarvis, scout";
+    assert_eq!(problem(&none), expected);
     let task = world.chat(&["--role", "scout", "--task-id", "nowhere", "hi"], "").await;
     assert!(problem(&task).ends_with("(task_not_found)"));
     let nothing = world.chat(&["--role", "scout"], " \n").await;

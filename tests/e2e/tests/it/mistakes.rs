@@ -236,10 +236,15 @@ async fn fails(program: &str, dir: &Path, settings: &[(&str, &str)]) -> String {
 #[tokio::test]
 async fn each_mistake_is_told_of_in_one_line_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().canonicalize().unwrap();
     for (program, name, value, what) in MISTAKES {
         let said = fails(program, dir.path(), &[(*name, *value)]).await;
         let colon = if what.starts_with("is ") { "" } else { ":" };
-        assert_eq!(said, format!("{program}: {name}{colon} {what}\n"));
+        let nowhere = match what.starts_with("is not set") {
+            true => format!("; there is no .env in {}", folder.display()),
+            false => String::new(),
+        };
+        assert_eq!(said, format!("{program}: {name}{colon} {what}{nowhere}\n"));
     }
 }
 

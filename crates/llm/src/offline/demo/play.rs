@@ -25,6 +25,7 @@ pub(super) enum Stop {
 pub(super) struct Play<'a> {
     tools: &'a ToolList,
     pub(super) role: &'a str,
+    has_scout: bool,
     message: &'a str,
     /// Of the calls so far, in their order.
     results: Vec<Value>,
@@ -43,6 +44,7 @@ impl<'a> Play<'a> {
         Self {
             tools: asked.tools,
             role: asked.role,
+            has_scout: asked.has_scout,
             message: asked.message,
             results: asked.results.clone(),
             at: 0,
@@ -63,6 +65,11 @@ impl<'a> Play<'a> {
             spec.name == "call_backend"
                 && (of_schools(&spec.description) || of_schools(&spec.parameters.to_string()))
         })
+    }
+
+    /// Whether another role is there that searches them.
+    pub(super) fn names_scout(&self) -> bool {
+        self.has_scout && self.role != "scout"
     }
 
     /// The results of calls, where all of them succeeded.
@@ -104,6 +111,9 @@ impl<'a> Play<'a> {
     pub(super) fn search(&mut self, body: Value) -> Result<Value, Stop> {
         if !self.has_schools() {
             self.is_open = true;
+            if !self.names_scout() {
+                return Err(Stop::Say(NO_SEARCH.to_owned()));
+            }
             let words = self.message.split_whitespace().skip_while(|word| word.starts_with('@'));
             let message: String = words.collect::<Vec<_>>().join(" ").chars().take(200).collect();
             return Err(Stop::Say(format!(
@@ -165,6 +175,9 @@ impl<'a> Play<'a> {
 
 /// The endpoint of the demo application's search.
 const SEARCH: &str = "/api/schools/search";
+
+const NO_SEARCH: &str = "This workspace has no search for schools; the demo's has (make demo). \
+     docs/QUICKSTART.md, step 7, adds one.";
 
 /// A field that is a text.
 pub(super) fn text<'v>(value: &'v Value, field: &str) -> &'v str {

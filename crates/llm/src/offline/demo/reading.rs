@@ -52,6 +52,9 @@ impl Search {
         search.any = words.iter().any(|word| word.key == "or");
         search.all = words.iter().any(|word| word.key == "all");
         search.unknown_words(words);
+        if search.levels.len() <= 1 && asks_for_one(words) {
+            search.count = search.count.or(Some(1));
+        }
         search
     }
 
@@ -241,6 +244,19 @@ fn is_age(words: &[Word], at: usize) -> bool {
 
 fn as_count(number: f64) -> Option<usize> {
     (number.fract() == 0.0 && (1.0..=1000.0).contains(&number)).then_some(number as usize)
+}
+
+/// “Find me a secondary school”.
+fn asks_for_one(words: &[Word]) -> bool {
+    let Some(noun) = words.iter().position(is_noun) else { return false };
+    let before = &words[..noun];
+    let article = before.iter().rposition(|word| ["a", "an"].contains(&word.text.as_str()));
+    let verb = article.and_then(|at| {
+        before[..at].iter().rev().find(|word| !["me", "us"].contains(&word.text.as_str()))
+    });
+    let verbs = ["find", "show", "give", "suggest", "recommend"];
+    ["school", "college"].contains(&words[noun].text.as_str())
+        && verb.is_some_and(|verb| verbs.contains(&verb.text.as_str()))
 }
 
 /// The number of schools that is asked for at this place: “two primary schools”, “top 3”, “give me 4”.

@@ -112,6 +112,8 @@ fn searches_are_read_by_their_words_and_values() {
         ("schools for my kids aged 7 and 14", "find primary or secondary schools"),
         ("I need something cheap in the city", "find schools in the city cheapest"),
         ("one school in Highmount", "find 1 schools in Highmount"),
+        ("find me a secondary school", "find 1 secondary schools"),
+        ("find a primary and a secondary school", "find primary or secondary schools"),
     ]);
 }
 
@@ -131,7 +133,7 @@ fn only_what_is_asked_for_is_done() {
         ("how do I book a visit?", "help"),
         (
             "Find a primary school in the hills and book a visit to the first one",
-            "find primary schools in the hills; visit first",
+            "find 1 primary schools in the hills; visit first",
         ),
         ("did you delete the task Call Ann?", "tasks"),
         ("Don't delete the task Call Ann", "nothing"),

@@ -20,6 +20,12 @@ pub(super) fn repository() -> &'static str {
     env!("CARGO_PKG_REPOSITORY")
 }
 
+/// The host of an address that is none yet.
+const PLACEHOLDER: &str = "git.example.com";
+
+/// What stands above the first lines that name it.
+const EXPLAINED: &str = "\n(`git.example.com` stands for this repository's address: put in the one you read this at.)\n";
+
 /// The texts of the repository that name addresses: documents and packaging.
 fn texts() -> Vec<(String, String)> {
     let listed = Command::new("git")
@@ -62,6 +68,13 @@ fn what_is_cloned_can_be_pasted_and_is_the_one_address() {
         }
     }
     assert!(clones >= 4, "{clones}");
+    // The placeholder is explained where a reader begins, for as long as it is one.
+    let is_placeholder = parts[0] == PLACEHOLDER;
+    for name in ["README.md", "docs/QUICKSTART.md"] {
+        let text = read(name);
+        let (before, _) = text.split_once(&clone).unwrap();
+        assert_eq!(before.contains(EXPLAINED), is_placeholder, "{name}");
+    }
     let docker = read("packaging/docker/Dockerfile");
     assert!(docker.contains(&format!("\nARG REPOSITORY={repository}\n")));
     assert!(docker.contains(&format!("\nARG VERSION={}\n", env!("CARGO_PKG_VERSION"))));
@@ -90,6 +103,10 @@ fn the_address_is_changed_everywhere_by_one_command() {
     assert_eq!(String::from_utf8(left.stdout).unwrap(), "");
     let readme = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
     assert!(readme.contains("git clone https://git.example.org/someone/wombat.git"), "{readme}");
+    for name in ["README.md", "docs/QUICKSTART.md"] {
+        let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(!text.contains(PLACEHOLDER), "{name}");
+    }
 }
 
 /// The README's section "Install".
