@@ -15,6 +15,15 @@ pub enum Protocol {
     Mcp,
 }
 
+/// The field of a task's metadata that holds the addresses of push notifications.
+pub const A2A_PUSH: &str = "a2a_push";
+
+/// The field of a task's metadata that names the newest run of each role.
+pub const A2A_RUNS: &str = "a2a_runs";
+
+/// The fields of a task's metadata that are the daemon's own: no tool writes them.
+pub const OWN_METADATA: [&str; 2] = [A2A_PUSH, A2A_RUNS];
+
 /// The names of all protocols in the setting.
 const NAMES: [&str; 4] = ["a2a", "ag-ui", "openai", "mcp"];
 

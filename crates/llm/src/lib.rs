@@ -32,7 +32,7 @@ pub use client::LlmClient;
 pub use context::{Attempt, CallContext, Received, Shown, Tally};
 pub use cost::{Cost, cost, cost_or_unknown, round_usd};
 pub use error::{LlmError, LlmErrorKind};
-pub use media::{Media, MediaKind, MediaSupport, MediaUse, NotSent};
+pub use media::{Media, MediaKind, MediaSupport, MediaUse, NotSent, is_shown};
 pub use model::{ModelError, ModelRef, Provider, Tier};
 pub use sentence::cut_at_sentence;
 pub use server::{ServerFinding, ServerFindingKind};

@@ -171,8 +171,8 @@ impl Media {
     }
 
     /// The name as it stands in a line of its own: no line can be begun or ended by it.
-    fn shown_name(&self) -> String {
-        let shown = |c: char| if c.is_control() || matches!(c, '[' | ']') { '_' } else { c };
+    pub fn shown_name(&self) -> String {
+        let shown = |c: char| if is_shown(c) && !matches!(c, '[' | ']') { c } else { '_' };
         self.name().chars().map(shown).take(MAX_SHOWN_NAME).collect()
     }
 
@@ -182,7 +182,15 @@ impl Media {
 }
 
 /// The most characters of a name that a model reads.
-const MAX_SHOWN_NAME: usize = 255;
+const MAX_SHOWN_NAME: usize = 80;
+
+/// Whether a character of a name is one that readers see, and see where it stands: none that ends a line, turns
+/// the direction of writing, or is a hidden tag.
+pub fn is_shown(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let ends = matches!(c, '\u{2028}' | '\u{2029}');
+    !(c.is_control() || turns || ends || matches!(c, '\u{e0000}'..='\u{e007f}'))
+}
 
 /// The type as it is compared: lower case, without parameters, under its registered name.
 fn normalised(media_type: &str) -> String {

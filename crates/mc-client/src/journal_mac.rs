@@ -26,6 +26,9 @@ const KEY_LABEL: &[u8] = b"wombat journal key 1";
 /// Says what is authenticated; a later form gets another one.
 const STEP_LABEL: &str = "wombat journal step 1";
 
+/// The same for texts outside of a journal.
+const TEXTS_LABEL: &str = "wombat texts 1";
+
 /// The keys of the journal: the one that steps are sealed with, and the previous one, which only
 /// verifies.
 #[derive(Clone)]
@@ -88,6 +91,19 @@ impl JournalKeys {
         payload.insert(FIELD.to_owned(), Value::String(hex(&mac.into_bytes())));
     }
 
+    /// The MAC of texts that are kept outside of a journal. `label` says what they are.
+    pub fn tag(&self, label: &str, texts: &[&str]) -> String {
+        hex(&update_texts(self.current.clone(), label, texts).finalize().into_bytes())
+    }
+
+    /// Whether a MAC is that of these texts.
+    pub fn is_tag(&self, tag: &str, label: &str, texts: &[&str]) -> bool {
+        let Some(tag) = unhex(tag) else { return false };
+        let fits =
+            |key: &Hmac<Sha256>| update_texts(key.clone(), label, texts).verify_slice(&tag).is_ok();
+        fits(&self.current) || self.previous.as_ref().is_some_and(fits)
+    }
+
     /// Whether a payload has a MAC that is valid at this place.
     fn is_valid(&self, place: Place<'_>, payload: &Map<String, Value>) -> bool {
         let Some(tag) = mac_of(payload).and_then(unhex) else { return false };
@@ -110,11 +126,22 @@ fn update(mut mac: Hmac<Sha256>, place: Place<'_>, payload: &Map<String, Value>)
     let index = index.to_string();
     let texts = [STEP_LABEL, &owner.run_key, &owner.user_id, &owner.role, &index, kind, previous];
     for part in texts.map(str::as_bytes).into_iter().chain([content.as_slice()]) {
-        // With its length, so that no two sequences of parts give the same bytes.
-        mac.update(&(part.len() as u64).to_be_bytes());
-        mac.update(part);
+        update_part(&mut mac, part);
     }
     mac
+}
+
+fn update_texts(mut mac: Hmac<Sha256>, label: &str, texts: &[&str]) -> Hmac<Sha256> {
+    for part in [TEXTS_LABEL, label].iter().chain(texts) {
+        update_part(&mut mac, part.as_bytes());
+    }
+    mac
+}
+
+/// With its length, so that no two sequences of parts give the same bytes.
+fn update_part(mac: &mut Hmac<Sha256>, part: &[u8]) {
+    mac.update(&(part.len() as u64).to_be_bytes());
+    mac.update(part);
 }
 
 /// The bytes of 64 hexadecimal digits in lower case.

@@ -13,7 +13,7 @@ pub(crate) use markdown::{broken_endpoints_in_markdown, near_endpoints_in_markdo
 pub use path::{NormalPath, PathError};
 pub(crate) use pattern::FoldedPattern;
 pub use pattern::{EndpointError, EndpointPattern, METHODS};
-pub use reserved::{declares_reserved, is_reserved};
+pub use reserved::{declares_reserved, is_messages, is_reserved};
 
 #[cfg(test)]
 mod tests;

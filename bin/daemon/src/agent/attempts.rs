@@ -115,8 +115,26 @@ pub(super) struct Attempt<'a> {
     doubt: Option<Doubt>,
     /// How often it was about to be made, and had no result.
     interrupted: usize,
+    /// See [`TurnOrigin`].
+    is_fresh: bool,
     /// The tool's definition, where it has changed since the model's answer.
     changed: Option<String>,
+}
+
+/// Why a call may have taken effect already, where `earlier` is an equal one whose outcome is unknown.
+fn doubt(
+    identity: &CallIdentity,
+    earlier: Option<&Unclear>,
+    interrupted: usize,
+    is_fresh: bool,
+) -> Option<Doubt> {
+    match earlier {
+        _ if identity.honours_key => None,
+        _ if interrupted > 0 => Some(Doubt::Announced),
+        Some(earlier) if earlier.was_approved || !identity.is_idempotent => Some(Doubt::Unclear),
+        _ if !is_fresh && !identity.is_idempotent => Some(Doubt::Interrupted),
+        Some(_) | None => None,
+    }
 }
 
 impl<'a> Attempt<'a> {
@@ -156,16 +174,9 @@ impl<'a> Attempt<'a> {
                     },
                     |earlier| earlier.key.clone(),
                 ),
-                doubt: match earlier {
-                    _ if identity.honours_key => None,
-                    _ if interrupted > 0 => Some(Doubt::Announced),
-                    Some(earlier) if earlier.was_approved || !identity.is_idempotent => {
-                        Some(Doubt::Unclear)
-                    }
-                    _ if !origin.is_fresh && !identity.is_idempotent => Some(Doubt::Interrupted),
-                    Some(_) | None => None,
-                },
+                doubt: doubt(&identity, earlier, interrupted, origin.is_fresh),
                 interrupted,
+                is_fresh: origin.is_fresh,
                 changed: definition.filter(|now| origin.definitions.get(tool) != Some(now)),
                 identity,
             }
@@ -195,8 +206,15 @@ impl<'a> Attempt<'a> {
                 run_key.tool_key(&call.name, &call.arguments, nth)
             }
         };
+        let doubt = doubt(&identity, unclear, self.interrupted, self.is_fresh);
         let (planned, requested) = (Cow::Owned(planned), Some(requested));
-        Self { planned, requested, identity, key, ..self.clone() }
+        Self { planned, requested, identity, key, doubt, ..self.clone() }
+    }
+
+    /// Whether the person who gave this call its arguments has to be asked once more: `asked` is the call that
+    /// they were asked for, and nobody told them that this one may have taken effect already.
+    pub(super) fn has_new_doubt(&self, asked: &Self) -> bool {
+        self.doubt == Some(Doubt::Unclear) && asked.doubt != Some(Doubt::Unclear)
     }
 
     /// Whether a standing rule may stand for a person's approval: the call cannot have been made before.
@@ -233,6 +251,10 @@ impl<'a> Attempt<'a> {
     /// of the tool.
     pub(super) fn approval_key(&self, run_key: &RunKey) -> String {
         let mut key = self.own_key(run_key) + ":approval";
+        if self.requested.is_some() {
+            // Another call of the turn may have these arguments by itself.
+            key += &format!(":edited:{}", self.at);
+        }
         if self.interrupted > 0 {
             key += &format!(":{}", self.interrupted);
         }

@@ -2,6 +2,7 @@
 
 use futures::StreamExt as _;
 use futures::stream;
+use serde_json::{Map, Value};
 
 use super::approval::Decision;
 use super::attempts::{Attempt, Attempts, text_of};
@@ -9,6 +10,10 @@ use super::context::RunContext;
 use super::journal::{CallingStep, ToolStep};
 use super::tool_calls::{Called, Finished, PARALLEL_CALLS};
 use crate::run::error::RunError;
+
+/// What is said where a person has given a call arguments of a call with an unknown outcome once more.
+const ASKED_TWICE: &str = "it was approved with the arguments of another call of which nobody knows whether it took \
+                           effect; it was not done";
 
 /// What came of calls that were decided.
 #[derive(Default)]
@@ -20,6 +25,34 @@ pub(super) struct Carried {
 }
 
 impl RunContext<'_> {
+    /// A person's decision on a call, who is asked once more where the arguments that they gave it make it one that
+    /// may have taken effect already.
+    pub(super) async fn informed_decision(
+        &self,
+        attempt: &Attempt<'_>,
+        by_rule: bool,
+        reason: &str,
+        earlier: &Attempts,
+    ) -> Result<Decision, RunError> {
+        let first = self.decision(attempt, by_rule, reason).await?;
+        let Decision::Approved(_, Some(arguments)) = &first else { return Ok(first) };
+        let tools = (&*self.tools, &self.profile);
+        let edit = |arguments: &Map<String, Value>| {
+            attempt.edited(arguments.clone(), |_| 0, self.run.run_key, tools, earlier)
+        };
+        let edited = edit(arguments);
+        if !edited.has_new_doubt(attempt) {
+            return Ok(first);
+        }
+        Ok(match self.decision(&edited, by_rule, reason).await? {
+            Decision::Approved(word, None) => Decision::Approved(word, Some(arguments.clone())),
+            Decision::Approved(word, Some(other)) if edit(&other).has_new_doubt(attempt) => {
+                Decision::Denied(word, ASKED_TWICE.to_owned())
+            }
+            decision => decision,
+        })
+    }
+
     /// Calls as they are to be made: with the arguments that a person gave them, if one did. `turn` are all
     /// calls of the turn, `done` those that have a result.
     pub(super) fn as_decided<'a>(

@@ -134,7 +134,7 @@ impl RunDriver<'_> {
             model,
             task_id,
             files: RunFiles::default(),
-            handed_on: HandedOn::of(&journal),
+            handed_on: HandedOn::of(&journal, &self.handle.tree),
             journal,
         };
         Ok((context, known))
@@ -162,7 +162,7 @@ impl RunDriver<'_> {
             model,
             task_id,
             files: RunFiles::default(),
-            handed_on: HandedOn::of(&journal),
+            handed_on: HandedOn::of(&journal, &self.handle.tree),
             journal,
         }
     }

@@ -9,7 +9,7 @@ use crate::protocols::Protocol;
 use crate::run::registry::{Outcome, RunHandle};
 use crate::run::request::RunRequest;
 use crate::state::App;
-use crate::webhook::push::{End, PushTarget, targets};
+use crate::webhook::push::{End, PushTarget, TargetsOf};
 
 /// How long reading a task's metadata may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,10 +43,13 @@ impl Ends<'_> {
         if !self.app.settings.protocols.has(Protocol::A2a) {
             return Vec::new();
         }
-        let role = self.request.session.role().as_str();
+        let (keys, session) = (&*self.app.settings.journal_keys, &self.request.session);
         let client = self.client.clone().with_deadline(Instant::now() + TIMEOUT);
         let targets = match client.get_task(self.task_id).await {
-            Ok(task) => targets(task.metadata.as_ref(), role),
+            Ok(task) => {
+                let of = TargetsOf { keys, session, task_id: &task.id };
+                of.read(task.metadata.as_ref())
+            }
             Err(error) => {
                 tracing::debug!(%error, "a task's push notifications are not known");
                 return Vec::new();

@@ -14,12 +14,16 @@ use crate::run::attachments::{stored, used};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::file_text::text_of;
 use crate::run::state_machine::RunState;
+use crate::settings::Files;
 
 /// How many files are fetched at the same time.
 const PARALLEL: usize = 4;
 
 /// What is said of a file that a provider did not take.
 const REFUSED: &str = "the model could not be shown its content";
+
+/// What is said of a file of the message that is one too many.
+const TOO_MANY: &str = "the message has more files, or larger ones, than the agent may be shown";
 
 /// The least of a text that is given, characters, however little room there is.
 const LEAST_CHARS: usize = 200;
@@ -32,6 +36,7 @@ impl RunContext<'_> {
         attachments: &[KnownFile],
     ) -> Result<Message, RunError> {
         self.files.set_attachments(attachments.to_vec());
+        let shown = &shown(&self.run.app.settings.files, attachments);
         let max_chars = self.text_room(attachments);
         let is_first = |(at, file): &(usize, &KnownFile)| {
             !attachments[..*at].iter().any(|before| before.sha256 == file.sha256)
@@ -40,7 +45,9 @@ impl RunContext<'_> {
             .iter()
             .enumerate()
             .map(|(at, file)| async move {
-                if is_first(&(at, file)) {
+                if !shown[at] {
+                    Ok(self.withheld(file, used::NAMED, TOO_MANY))
+                } else if is_first(&(at, file)) {
                     self.media(file, max_chars).await
                 } else {
                     Ok(stand_in(file, "the same content as in a file before"))
@@ -165,10 +172,56 @@ impl RunContext<'_> {
     }
 }
 
+/// Which files of a message a model is shown. Those that a request brings are within the limits already, and those
+/// of a message that others have stored may be any.
+pub(super) fn shown(limits: &Files, files: &[KnownFile]) -> Vec<bool> {
+    let (mut count, mut bytes) = (0, 0_u64);
+    let mut is_shown = |file: &KnownFile| {
+        let with_it = bytes.saturating_add(file.size);
+        if count >= limits.max_attachments || with_it > limits.max_bytes as u64 {
+            return false;
+        }
+        (count, bytes) = (count + 1, with_it);
+        true
+    };
+    files.iter().map(&mut is_shown).collect()
+}
+
 /// What a model reads in the place of a file.
 pub(super) fn stand_in(file: &KnownFile, said: &str) -> Media {
     let KnownFile { name, media_type, size, sha256, .. } = file;
-    let name = break_control_tokens(name);
-    let line = format!("[file {name}: {media_type}, {size} bytes; {said}]");
-    Media::gone(name, media_type.clone(), *size, sha256.clone()).with_text(line)
+    let gone = Media::gone(break_control_tokens(name), media_type.clone(), *size, sha256.clone());
+    let line = format!("[file {}: {media_type}, {size} bytes; {said}]", gone.shown_name());
+    gone.with_text(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, size: u64) -> KnownFile {
+        KnownFile {
+            file_id: None,
+            name: name.to_owned(),
+            media_type: "text/plain".to_owned(),
+            size,
+            sha256: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_message_are_shown_within_the_limits() {
+        let limits = Files { max_attachments: 2, max_bytes: 10, history: 0 };
+        let sizes = [11, 4, u64::MAX, 6, 0];
+        let files: Vec<_> = sizes.into_iter().map(|size| file("a", size)).collect();
+        assert_eq!(shown(&limits, &files), [false, true, false, true, false]);
+    }
+
+    #[test]
+    fn a_name_ends_no_line_and_is_not_long() {
+        let media = stand_in(&file(&format!("a]\u{202e}\n{}", "x".repeat(200)), 1), "gone");
+        let line = media.text().unwrap();
+        assert!(line.starts_with("[file a___xxx") && line.ends_with(", 1 bytes; gone]"), "{line}");
+        assert!(line.chars().count() < 130, "{line}");
+    }
 }

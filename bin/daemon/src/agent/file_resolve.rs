@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use wombat_core::session::SessionKey;
 
 use super::journal::{Journal, empty_chain};
-use crate::run::attachments::{Attached, Given, known};
+use crate::run::attachments::{Attached, Given, clean_name, known};
 use crate::run::error::{FileRefusal, RunError, RunErrorKind};
 use crate::state::App;
 
@@ -69,7 +69,8 @@ pub(crate) async fn resolve(
     let files = Files { client, keeps_files, earlier, keeps_bytes: !bring.detached };
     let found: Vec<_> = given.into_iter().map(|given| files.find(given)).collect();
     let attached: Vec<Attached> = stream::iter(found).buffered(PARALLEL).try_collect().await?;
-    let total: u64 = attached.iter().map(|attached| attached.file.size).sum();
+    let sizes = attached.iter().map(|attached| attached.file.size);
+    let total = sizes.fold(0, u64::saturating_add);
     let most = app.settings.files.max_bytes;
     if usize::try_from(total).is_ok_and(|total| total <= most) {
         return Ok(attached);
@@ -132,13 +133,14 @@ impl Files {
         bytes: &Bytes,
     ) -> Result<KnownFile, RunError> {
         let sha256 = sha256_hex(bytes);
-        let is_it = |file: &&KnownFile| file.sha256 == sha256 && file.name == name;
+        let shown = clean_name(&name, &media_type);
+        let is_it = |file: &&KnownFile| file.sha256 == sha256 && file.name == shown;
         if let Some(earlier) = self.earlier.iter().find(is_it) {
             return Ok(earlier.clone());
         }
         if !self.keeps_files {
             let size = bytes.len() as u64;
-            return Ok(KnownFile { file_id: None, name, media_type, size, sha256 });
+            return Ok(KnownFile { file_id: None, name: shown, media_type, size, sha256 });
         }
         match self.client.put_file(&name, &media_type, bytes.clone()).await {
             // What counts is what a fetch has to give: these very bytes.

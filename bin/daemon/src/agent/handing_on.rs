@@ -16,7 +16,8 @@ use super::child::ChildEnd;
 use super::context::RunContext;
 use super::journal::{CallingStep, ChildReport, Journal};
 use crate::run::error::{RunError, RunErrorKind};
-use crate::run::lineage::{below, refusal};
+use crate::run::lineage::{Refusal, below, refusal};
+use crate::run::tree::{Full, PlaceBelow, Tree};
 use crate::tools::{Errand, ToolReply};
 
 /// The name space of children's keys.
@@ -47,9 +48,10 @@ impl Given {
 }
 
 impl HandedOn {
-    /// What the journal has of it.
-    pub(super) fn of(journal: &Journal) -> Self {
+    /// What the journal has of it, which `tree` counts.
+    pub(super) fn of(journal: &Journal, tree: &Tree) -> Self {
         let (children, mentions) = journal.handed_on();
+        tree.recall(children.iter().map(|child| child.run_key.as_str()));
         Self { place: AtomicU32::new(0), given: Mutex::new(Given { children, mentions }) }
     }
 
@@ -80,7 +82,7 @@ impl RunContext<'_> {
         errand: &Errand,
         span: &Span,
     ) -> Result<Handed, RunError> {
-        let (child, is_known) = match self.name_child(attempt, &errand.role).await? {
+        let (child, is_known, _place) = match self.name_child(attempt, &errand.role).await? {
             Ok(named) => named,
             Err(refused) => return Ok(Handed::Done(refused, None)),
         };
@@ -103,34 +105,41 @@ impl RunContext<'_> {
         self.run.handle.is_stopped() || Instant::now() >= self.run.deadline
     }
 
-    /// The child of a call, named in the journal, and whether it was there before; or why there is none.
+    /// The child of a call, named in the journal, whether it was there before, and its place among the runs of
+    /// the tree; or why there is none.
     async fn name_child(
         &self,
         attempt: &Attempt<'_>,
         role: &str,
-    ) -> Result<Result<(ChildCall, bool), ToolReply>, RunError> {
+    ) -> Result<Result<(ChildCall, bool, PlaceBelow), ToolReply>, RunError> {
         let mut given = self.handed_on.given.lock().await;
         let at = attempt.at;
         let known = given.children.iter().find(|child| child.at == at && child.role == role);
+        let tree = &self.run.handle.tree;
         if let Some(known) = known {
-            return Ok(Ok((known.clone(), true)));
+            let place = tree.enter(&known.run_key);
+            return Ok(place.map(|place| (known.clone(), true, place)).map_err(full));
         }
         if let Some(refused) = self.refuses(role, given.count()) {
             return Ok(Err(refused));
         }
         let session = &self.run.request.session;
         let key = RunKey::derive_in(KEYS, session.user().as_str(), role, &attempt.key);
+        let place = match tree.enter(key.as_str()) {
+            Ok(place) => place,
+            Err(reached) => return Ok(Err(full(reached))),
+        };
         let child = ChildCall { at, run_key: key.as_str().to_owned(), role: role.to_owned() };
         if self.journal.is_enabled() {
             let run_id = self.run.handle.run_id.clone();
             let step =
                 CallingStep { run_id, children: vec![child.clone()], ..CallingStep::default() };
-            let place = self.handed_on.place();
-            self.journal.put_calling(place, &step).await?;
-            self.handed_on.set_place(place.saturating_add(1));
+            let next = self.handed_on.place();
+            self.journal.put_calling(next, &step).await?;
+            self.handed_on.set_place(next.saturating_add(1));
         }
         given.children.push(child.clone());
-        Ok(Ok((child, false)))
+        Ok(Ok((child, false, place)))
     }
 
     /// Why a role may not be asked or notified, where this run has handed on so often.
@@ -145,6 +154,11 @@ impl RunContext<'_> {
         let why = refusal.sentence(role, limits);
         Some(ToolReply::Refused { code: refusal.code(), why })
     }
+}
+
+/// What the model is told where the tree has too many runs.
+fn full(reached: Full) -> ToolReply {
+    ToolReply::Refused { code: Refusal::Fanout.code(), why: reached.sentence() }
 }
 
 /// What the model is told of a child that has not come to a reply.

@@ -10,6 +10,7 @@ use super::budget;
 use super::child::asked_by;
 use super::context::RunContext;
 use super::driver::RunDriver;
+use super::file_load::shown;
 use super::journal::{RecordedRequest, ThreadStep};
 use super::model::models;
 use super::prepare::{Earlier, LookupResult};
@@ -146,6 +147,9 @@ impl RunContext<'_> {
             attachments.extend(thread.attachments);
         }
         let newest = self.with_attachments(newest, &attachments).await?;
+        let shown = shown(&self.run.app.settings.files, &attachments);
+        let mut shown = shown.into_iter();
+        attachments.retain(|_| shown.next().unwrap_or_default());
         let history = self.with_files(history, &files, &attachments).await?;
         Ok(self.put_together(history, newest, output.as_ref()))
     }

@@ -299,7 +299,7 @@ fn turns(thread: Vec<Message>, role: &Role) -> Vec<Turn> {
 
 /// A file of an earlier turn, whose bytes are fetched when the model is to get them.
 fn placeholder(file: &FileMeta) -> Media {
-    let FileMeta { name, media_type, size, sha256, .. } = file.clone();
+    let KnownFile { name, media_type, size, sha256, .. } = known(file);
     Media::gone(name, media_type, size, sha256)
 }
 

@@ -160,7 +160,9 @@ impl RunContext<'_> {
             let mut decisions = Vec::with_capacity(waiting.len());
             for (attempt, need, nth) in &waiting {
                 decisions.push(match need {
-                    Need::Approval { by_rule } => self.decision(attempt, *by_rule, reason).await?,
+                    Need::Approval { by_rule } => {
+                        self.informed_decision(attempt, *by_rule, reason, earlier).await?
+                    }
                     Need::Answer(question) => self.answer_to(attempt, question, *nth).await?,
                 });
             }

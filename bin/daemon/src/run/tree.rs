@@ -1,11 +1,20 @@
-//! What a run shares with the runs below it: one limit on the cost of all their model calls.
+//! What a run shares with the runs below it: one limit on the cost of all their model calls, and one on how many
+//! they are.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llm::Cost;
 use tokio::sync::Notify;
 
 use super::meter::Meter;
+
+/// How many runs may be in flight below one at the top. They take no place among those of
+/// `WOMBAT_MAX_CONCURRENT_RUNS`.
+pub const MOST_AT_ONCE: usize = 16;
+
+/// How many runs there may be below one at the top in all.
+pub const MOST_IN_ALL: usize = 64;
 
 /// A run with all below it.
 #[derive(Debug)]
@@ -15,6 +24,51 @@ pub struct Tree {
     held: Mutex<Holds>,
     /// A call has ended.
     freed: Notify,
+    below: Mutex<Below>,
+}
+
+/// The runs below the one at the top.
+#[derive(Debug, Default)]
+struct Below {
+    /// How many are in flight.
+    now: usize,
+    /// The keys of all that there were.
+    known: HashSet<String>,
+}
+
+/// Why no run is begun below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// Too many are in flight.
+    AtOnce,
+    /// There were too many.
+    InAll,
+}
+
+impl Full {
+    /// A sentence for the model.
+    pub fn sentence(self) -> String {
+        match self {
+            Self::AtOnce => format!(
+                "{MOST_AT_ONCE} runs of agents that were asked are in flight for this message, which is the most at \
+                 once; do it yourself, or ask again when others have replied"
+            ),
+            Self::InAll => format!(
+                "agents were asked {MOST_IN_ALL} times for this message, which is the most in all; go on with what \
+                 you have"
+            ),
+        }
+    }
+}
+
+/// A run's place below the one at the top, held until this is dropped.
+#[derive(Debug)]
+pub struct PlaceBelow(Arc<Tree>);
+
+impl Drop for PlaceBelow {
+    fn drop(&mut self) {
+        self.0.below().now -= 1;
+    }
 }
 
 /// What the calls that are being made may cost at most.
@@ -34,7 +88,35 @@ pub struct Held {
 impl Tree {
     /// The tree of a run at the top, which has this meter.
     pub fn new(meter: Arc<Meter>) -> Self {
-        Self { meter, held: Mutex::default(), freed: Notify::new() }
+        Self { meter, held: Mutex::default(), freed: Notify::new(), below: Mutex::default() }
+    }
+
+    fn below(&self) -> MutexGuard<'_, Below> {
+        self.below.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts runs that an earlier attempt has begun, by their keys.
+    pub fn recall<'a>(&self, keys: impl Iterator<Item = &'a str>) {
+        self.below().known.extend(keys.map(str::to_owned));
+    }
+
+    /// Takes a place for a run below. One that is known goes on whatever there is.
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub fn enter(self: &Arc<Self>, key: &str) -> Result<PlaceBelow, Full> {
+        let mut below = self.below();
+        if !below.known.contains(key) {
+            if below.known.len() >= MOST_IN_ALL {
+                return Err(Full::InAll);
+            }
+            if below.now >= MOST_AT_ONCE {
+                return Err(Full::AtOnce);
+            }
+            below.known.insert(key.to_owned());
+        }
+        below.now += 1;
+        Ok(PlaceBelow(Arc::clone(self)))
     }
 
     /// What the finished calls have cost.
@@ -92,6 +174,24 @@ mod tests {
     async fn take(tree: &Arc<Tree>, usd: f64) -> Result<Held, f64> {
         let fit = |held: f64| if held + usd <= 1.0 { Ok(((), usd)) } else { Err(held) };
         tree.hold(fit).await.map(|((), held)| held)
+    }
+
+    #[test]
+    fn runs_below_are_limited_at_once_and_in_all() {
+        let tree = Arc::new(Tree::new(Arc::new(Meter::default())));
+        let enter = |n: usize| tree.enter(&n.to_string());
+        let mut places: Vec<_> = (0..MOST_AT_ONCE).map(|n| enter(n).unwrap()).collect();
+        assert_eq!(enter(MOST_AT_ONCE).unwrap_err(), Full::AtOnce);
+        let again = enter(0).unwrap();
+        drop((places.pop(), again));
+        drop(enter(MOST_AT_ONCE).unwrap());
+        drop(places);
+        (MOST_AT_ONCE..MOST_IN_ALL).for_each(|n| drop(enter(n).unwrap()));
+        assert_eq!(enter(MOST_IN_ALL).unwrap_err(), Full::InAll);
+        assert!(enter(1).is_ok());
+        let resumed = Arc::new(Tree::new(Arc::new(Meter::default())));
+        resumed.recall((0..MOST_IN_ALL).map(|_| "one"));
+        assert!(resumed.enter("two").is_ok());
     }
 
     #[tokio::test]

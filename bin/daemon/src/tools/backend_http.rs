@@ -57,6 +57,7 @@ fn prepare(
     context.refuse_reserved(&what, &path)?;
     let query = query_string(raw_query, &arguments["query"])?;
     let body = arguments.get("body").filter(|body| !body.is_null()).cloned().map(RawBody::Json);
+    context.refuse_mentions((method, &path), body.as_ref())?;
     method_override::refuse(&query, body.as_ref(), |place, field| {
         context.declares((method, &path), place, field)
     })?;

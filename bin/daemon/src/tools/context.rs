@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use mc_client::client::AgentClient;
+use mc_client::raw::RawBody;
 use openapi_tools::FieldPlace;
 use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, Permission, ToolCall};
-use wombat_core::endpoint::{EndpointPattern, NormalPath, is_reserved};
+use wombat_core::endpoint::{EndpointPattern, NormalPath, is_messages, is_reserved};
 use wombat_core::workspace::Snapshot;
 
-use super::mention::Mentions;
+use super::mention::{Mentions, field_of};
 use super::reply::ToolReply;
 use super::set::ToolSet;
 
@@ -62,6 +63,24 @@ impl ToolContext<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Refuses a message that would name agents beside the limits on that.
+    pub(super) fn refuse_mentions(
+        &self,
+        (method, path): (&str, &NormalPath),
+        body: Option<&RawBody>,
+    ) -> Result<(), String> {
+        if method != "POST" || !is_messages(self.client.application_path(), path) {
+            return Ok(());
+        }
+        match field_of(body) {
+            None => Ok(()),
+            Some(field) => Err(format!(
+                "body.{field}: no agent names others in this way, whatever a skill declares; leave it out, and name \
+                 them by the tool post_message where you have it"
+            )),
+        }
     }
 
     /// Whether an endpoint declares a field of a request: a skill in its query, or the OpenAPI document.

@@ -1,9 +1,11 @@
 //! `mention`: another role is notified, and nobody waits for it.
 
 use futures::FutureExt as _;
+use mc_client::raw::RawBody;
 use mc_client::steps::RefusedMention;
 use mc_client::types::Chain;
 use serde_json::{Value, json};
+use wombat_core::endpoint::folded_text;
 
 use super::context::ToolContext;
 use super::enabled::EnabledTool;
@@ -12,6 +14,33 @@ use super::reply::ToolReply;
 
 /// The tool's name. Whoever has it also mentions by writing `@role` in what is stored.
 pub const MENTION: &str = "mention";
+
+/// The fields of a message by which the daemon names agents in it.
+const FIELDS: [&str; 2] = ["mentions", "chain"];
+
+/// Which of these fields a body has, in any spelling that a server may take for it.
+pub(super) fn field_of(body: Option<&RawBody>) -> Option<&'static str> {
+    let is_field = |name: &str, field: &str| {
+        let name = folded_text(name);
+        // A form's lists and objects have keys (`mentions[]`).
+        name.split(['[', '.']).next().is_some_and(|name| name.trim() == field)
+    };
+    let has = |field: &str| match body {
+        Some(RawBody::Json(Value::Object(fields)) | RawBody::JsonAs(_, Value::Object(fields))) => {
+            fields.keys().any(|name| is_field(name, field))
+        }
+        Some(RawBody::Form(form)) => {
+            url::form_urlencoded::parse(form.as_bytes()).any(|(name, _)| is_field(&name, field))
+        }
+        Some(RawBody::Multipart(fields)) => fields.iter().any(|one| is_field(&one.name, field)),
+        // A text may be JSON, whatever its type says.
+        Some(RawBody::Text(_, text)) => {
+            text.to_lowercase().contains(&format!("\"{field}\"")) || text.contains("\\u")
+        }
+        Some(RawBody::Json(_) | RawBody::JsonAs(..)) | None => false,
+    };
+    FIELDS.into_iter().find(|field| has(field))
+}
 
 /// The longest message, characters.
 const MAX_MESSAGE: usize = 100_000;
@@ -50,4 +79,23 @@ pub struct Mentions {
     pub refused: Vec<RefusedMention>,
     /// What goes with the notifications.
     pub chain: Chain,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_names_agents_is_found() {
+        for (body, field) in [
+            (json!({ "content": "x", "mentions": ["jarvis"] }), Some("mentions")),
+            (json!({ "Chain": {} }), Some("chain")),
+            (json!({ "content": "mentions" }), None),
+            (json!(["mentions"]), None),
+        ] {
+            assert_eq!(field_of(Some(&RawBody::Json(body.clone()))), field, "{body}");
+        }
+        assert_eq!(field_of(Some(&RawBody::Form("mentions%5B%5D=a".to_owned()))), Some("mentions"));
+        assert_eq!(field_of(None), None);
+    }
 }

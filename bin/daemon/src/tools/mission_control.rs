@@ -3,15 +3,27 @@
 use mc_client::client::TaskQuery;
 use mc_client::types::{ActorType, CreateDocument, CreateMessage, CreateTask, UpdateTask};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::context::ToolContext;
 use super::reply::ToolReply;
+use crate::protocols::OWN_METADATA;
 
 /// Deserialises arguments that match the schema.
 fn read<T: DeserializeOwned>(arguments: &Value) -> Result<T, ToolReply> {
     T::deserialize(arguments)
         .map_err(|error| ToolReply::NotMade(format!("the arguments could not be read: {error}")))
+}
+
+/// Refuses metadata that are not a model's to write.
+fn check_metadata(metadata: Option<&Map<String, Value>>) -> Result<(), ToolReply> {
+    let Some(metadata) = metadata else { return Ok(()) };
+    match OWN_METADATA.into_iter().find(|field| metadata.contains_key(*field)) {
+        None => Ok(()),
+        Some(field) => Err(ToolReply::NotMade(format!(
+            "metadata.{field}: is the daemon's own; leave it out, and what the task has there stays"
+        ))),
+    }
 }
 
 /// The tool `create_task`.
@@ -24,6 +36,9 @@ pub(super) async fn create_task(
         Ok(task) => CreateTask { idempotency_key: Some(key), ..task },
         Err(reply) => return reply,
     };
+    if let Err(reply) = check_metadata(task.metadata.as_ref()) {
+        return reply;
+    }
     match context.client.create_task(&task).await {
         Ok(task) => ToolReply::data(&task),
         Err(error) => ToolReply::failed(&error),
@@ -58,14 +73,41 @@ pub(super) async fn update_task(
     key: String,
 ) -> ToolReply {
     let id = arguments["task_id"].as_str().unwrap_or_default();
-    let update = match read::<UpdateTask>(arguments) {
+    let mut update = match read::<UpdateTask>(arguments) {
         Ok(update) => update,
         Err(reply) => return reply,
     };
+    if let Err(reply) = check_metadata(update.metadata.as_ref()) {
+        return reply;
+    }
+    if let Some(metadata) = &mut update.metadata {
+        match own_metadata(context, id).await {
+            Ok(own) => metadata.extend(own),
+            Err(reply) => return reply,
+        }
+    }
     match context.client.update_task(id, &update, Some(&key)).await {
         Ok(task) => ToolReply::data(&task),
         Err(error) => ToolReply::failed(&error),
     }
+}
+
+/// What of a task's metadata an update keeps, which would replace it.
+async fn own_metadata(
+    context: &ToolContext<'_>,
+    id: &str,
+) -> Result<Map<String, Value>, ToolReply> {
+    let metadata = match context.client.get_task(id).await {
+        Ok(task) => task.metadata.unwrap_or_default(),
+        // There is no such task, as the update will say, or the backend reads none and so keeps none.
+        Err(error) if matches!(error.status(), Some(404 | 405 | 501)) => Map::new(),
+        Err(error) => {
+            let why = format!("the task could not be read, so nothing was changed: {error}");
+            return Err(ToolReply::NotMade(why));
+        }
+    };
+    let own = |(field, _): &(String, Value)| OWN_METADATA.contains(&field.as_str());
+    Ok(metadata.into_iter().filter(own).collect())
 }
 
 /// The tool `post_message`.

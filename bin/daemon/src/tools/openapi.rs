@@ -177,6 +177,7 @@ impl OpenApiTool {
             return Err(format!("{what} is not declared").into());
         }
         let body = request.body.map(raw);
+        context.refuse_mentions((method, &path), body.as_ref())?;
         method_override::refuse(&request.query, body.as_ref(), |place, field| {
             context.declares((method, &path), place, field)
         })?;

@@ -1,22 +1,26 @@
 //! Push notifications of A2A (<https://a2a-protocol.org/latest/specification/>): who wants to hear how the runs
-//! of a task end, as the task's metadata have it. They hold addresses only, no secrets, and are the user's to
-//! write: each address is checked again before anything is sent there.
+//! of a task end, as the task's metadata have it. They hold addresses only, no secrets. Whoever holds an agent
+//! token of the user may write metadata, a model among them, so each address has a MAC and counts for nothing
+//! without it; and each is checked again before anything is sent there.
 
 use chrono::{SecondsFormat, Utc};
 use futures::future::join_all;
 use http::HeaderMap;
+use mc_client::journal_mac::JournalKeys;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use wombat_core::session::SessionKey;
 
 use super::{Delivery, Webhooks};
+use crate::protocols::A2A_PUSH;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::output::Output;
 use crate::run::registry::Outcome;
 use crate::run::request::Webhook;
 
-/// The field of a task's metadata.
-const FIELD: &str = "a2a_push";
+/// What the MAC of an address is for.
+const LABEL: &str = "a2a push target";
 
 /// How many addresses a role's runs of a task are told to.
 pub const MOST: usize = 8;
@@ -30,20 +34,54 @@ pub struct PushTarget {
     pub url: String,
 }
 
-/// The addresses of a role in a task's metadata.
-pub fn targets(metadata: Option<&Map<String, Value>>, role: &str) -> Vec<PushTarget> {
-    let all = metadata.and_then(|metadata| metadata.get(FIELD)?.get(role)?.as_array());
-    let all = all.into_iter().flatten();
-    all.filter_map(|target| PushTarget::deserialize(target).ok()).take(MOST).collect()
+/// An address as the metadata have it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    target: PushTarget,
+    mac: String,
 }
 
-/// Puts them there.
-pub fn set_targets(metadata: &mut Map<String, Value>, role: &str, targets: &[PushTarget]) {
-    let all = metadata.entry(FIELD).or_insert_with(|| json!({}));
-    if !all.is_object() {
-        *all = json!({});
+/// Whose addresses they are: of which user, role, and task.
+#[derive(Debug, Clone, Copy)]
+pub struct TargetsOf<'a> {
+    /// What they are authenticated with.
+    pub keys: &'a JournalKeys,
+    /// The user and the role.
+    pub session: &'a SessionKey,
+    /// The task's id.
+    pub task_id: &'a str,
+}
+
+impl TargetsOf<'_> {
+    /// The addresses in the task's metadata that a daemon has put there.
+    pub fn read(&self, metadata: Option<&Map<String, Value>>) -> Vec<PushTarget> {
+        let role = self.session.role().as_str();
+        let all = metadata.and_then(|metadata| metadata.get(A2A_PUSH)?.get(role)?.as_array());
+        let kept = all.into_iter().flatten().filter_map(|kept| Kept::deserialize(kept).ok());
+        let own = kept.filter(|Kept { target, mac }| {
+            self.keys.is_tag(mac, LABEL, &self.authenticated(target))
+        });
+        own.map(|kept| kept.target).take(MOST).collect()
     }
-    all[role] = json!(targets);
+
+    /// Puts them there.
+    pub fn write(&self, metadata: &mut Map<String, Value>, targets: &[PushTarget]) {
+        let all = metadata.entry(A2A_PUSH).or_insert_with(|| json!({}));
+        if !all.is_object() {
+            *all = json!({});
+        }
+        let kept = |target: &PushTarget| Kept {
+            mac: self.keys.tag(LABEL, &self.authenticated(target)),
+            target: target.clone(),
+        };
+        all[self.session.role().as_str()] = json!(targets.iter().map(kept).collect::<Vec<_>>());
+    }
+
+    fn authenticated<'a>(&'a self, target: &'a PushTarget) -> [&'a str; 5] {
+        let (user, role) = (self.session.user().as_str(), self.session.role().as_str());
+        [user, role, self.task_id, &target.id, &target.url]
+    }
 }
 
 /// A run's end as it is sent.
@@ -121,4 +159,35 @@ fn artifact(answer: &RunAnswer) -> Option<Value> {
         parts.push(json!({ "data": data, "mediaType": "application/json" }));
     }
     Some(json!({ "artifactId": "reply", "name": "reply", "parts": parts }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_a_daemon_has_kept_for_this_task_count() {
+        let keys = |secret: &str, previous: Option<&str>| {
+            JournalKeys::new(&secret.into(), previous.map(Into::into).as_ref())
+        };
+        let session = |role: &str| SessionKey::parse(&format!("user:u:{role}")).unwrap();
+        let (old, own, other) = (keys("old", None), session("scout"), session("jarvis"));
+        let of = TargetsOf { keys: &old, session: &own, task_id: "t" };
+        let target = PushTarget { id: "1".to_owned(), url: "https://a.example/".to_owned() };
+        let mut metadata = Map::new();
+        of.write(&mut metadata, std::slice::from_ref(&target));
+        assert_eq!(of.read(Some(&metadata)), std::slice::from_ref(&target));
+        // A key that has been changed since still verifies.
+        let (new, foreign) = (keys("new", Some("old")), keys("new", None));
+        assert_eq!(TargetsOf { keys: &new, ..of }.read(Some(&metadata)), [target]);
+        assert_eq!(TargetsOf { keys: &foreign, ..of }.read(Some(&metadata)), []);
+        assert_eq!(TargetsOf { task_id: "u", ..of }.read(Some(&metadata)), []);
+        let moved = json!({ "jarvis": metadata[A2A_PUSH]["scout"] });
+        let moved = Map::from_iter([(A2A_PUSH.to_owned(), moved)]);
+        assert_eq!(TargetsOf { session: &other, ..of }.read(Some(&moved)), []);
+        metadata[A2A_PUSH]["scout"][0]["url"] = json!("https://evil.example/");
+        assert_eq!(of.read(Some(&metadata)), []);
+        metadata[A2A_PUSH]["scout"] = json!([{ "id": "1", "url": "https://evil.example/" }]);
+        assert_eq!(of.read(Some(&metadata)), []);
+    }
 }

@@ -24,7 +24,20 @@ pub fn declares_reserved(endpoint: &EndpointPattern) -> bool {
     names_reserved(FoldedPattern::of(endpoint).forms())
 }
 
+/// Whether a server may take a path for the contract's messages; `base` as above.
+pub fn is_messages(base: &str, path: &NormalPath) -> bool {
+    let base: Vec<_> = base.split('/').filter(|part| !part.is_empty()).map(forms).collect();
+    path.readings().any(|reading| names(&["messages"], base.iter().chain(reading)))
+}
+
 fn names_reserved<'a>(segments: impl IntoIterator<Item = &'a Vec<String>>) -> bool {
+    names(&RESERVED, segments)
+}
+
+/// Whether one of these follows on the contract's segment.
+fn names<'a>(what: &[&str], segments: impl IntoIterator<Item = &'a Vec<String>>) -> bool {
+    let is_one =
+        |form: &str| what.contains(&form) || stem(form).is_some_and(|stem| what.contains(&stem));
     let mut is_below = false;
     for forms in segments {
         if is_below && forms.iter().any(|form| is_one(form)) {
@@ -33,10 +46,6 @@ fn names_reserved<'a>(segments: impl IntoIterator<Item = &'a Vec<String>>) -> bo
         is_below = forms.iter().any(|form| form == CONTRACT);
     }
     false
-}
-
-fn is_one(form: &str) -> bool {
-    RESERVED.contains(&form) || stem(form).is_some_and(|stem| RESERVED.contains(&stem))
 }
 
 #[cfg(test)]
@@ -95,6 +104,19 @@ mod tests {
         ] {
             assert!(!is("", path), "{path}");
         }
+    }
+
+    #[test]
+    fn the_contract_s_messages_are_found() {
+        for (path, expected) in [
+            ("/api/mission-control/messages", true),
+            ("/api/Mission-Control/messages/", true),
+            ("/api/messages", false),
+            ("/api/mission-control/tasks", false),
+        ] {
+            assert_eq!(is_messages("", &NormalPath::parse(path).unwrap()), expected, "{path}");
+        }
+        assert!(is_messages("/api/mission-control", &NormalPath::parse("/messages").unwrap()));
     }
 
     #[test]

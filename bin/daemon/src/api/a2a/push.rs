@@ -10,7 +10,7 @@ use super::methods::{Caller, backend};
 use super::params::texts;
 use super::{runs, stored};
 use crate::run::standing::Standing;
-use crate::webhook::push::{MOST, PushTarget, set_targets, targets};
+use crate::webhook::push::{MOST, PushTarget, TargetsOf};
 
 /// The longest id and address of a configuration.
 const MAX_TEXT: usize = 2_000;
@@ -76,13 +76,19 @@ pub(super) fn add(all: &mut Vec<PushTarget>, new: PushTarget) -> Result<(), Faul
     Ok(())
 }
 
+/// The addresses of the caller's role in a task.
+pub(super) fn targets_of<'a>(caller: &'a Caller, task_id: &'a str) -> TargetsOf<'a> {
+    let keys = &*caller.app.settings.journal_keys;
+    TargetsOf { keys, session: &caller.session, task_id }
+}
+
 fn wire(task_id: &str, target: &PushTarget) -> Value {
     json!({ "taskId": task_id, "id": target.id, "url": target.url })
 }
 
 async fn write(caller: &Caller, task: Task, all: &[PushTarget]) -> Result<(), Fault> {
     let mut metadata = task.metadata.unwrap_or_default();
-    set_targets(&mut metadata, &caller.role, all);
+    targets_of(caller, &task.id).write(&mut metadata, all);
     let update = UpdateTask { metadata: Some(metadata), ..UpdateTask::default() };
     let written = caller.client.update_task(&task.id, &update, None).await;
     written.map(drop).map_err(|error| backend(&error))
@@ -98,7 +104,7 @@ async fn of_task(
     let [id] = texts(params, ["taskId"])?;
     let id = id.ok_or_else(|| Fault::new(Kind::Params, "taskId: is required"))?;
     let task = stored::task(caller, &capabilities, &id).await?;
-    let all = targets(task.metadata.as_ref(), &caller.role);
+    let all = targets_of(caller, &task.id).read(task.metadata.as_ref());
     Ok((task, all))
 }
 

@@ -21,11 +21,10 @@ use super::methods::{Caller, backend};
 use super::open_tasks::{CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, OpenTask, WORKING};
 use super::push;
 use crate::agent::follow::{Follower, Item};
+use crate::protocols::A2A_RUNS;
 use crate::run::standing::Standing;
-use crate::webhook::push::{End, PushTarget, set_targets, targets};
+use crate::webhook::push::{End, PushTarget};
 
-/// The field of a task's metadata that names the newest run of each role.
-const RUNS: &str = "a2a_runs";
 /// How much waits for a slow subscriber.
 const BUFFER: usize = 64;
 
@@ -53,20 +52,21 @@ pub(super) async fn remember(
             return Err(Fault::new(Kind::Unsupported, why));
         }
         let task = caller.client.get_task(task_id).await.map_err(|error| backend(&error))?;
-        let mut all = targets(task.metadata.as_ref(), &caller.role);
+        let of = push::targets_of(caller, &task.id);
+        let mut all = of.read(task.metadata.as_ref());
         let is_noted = push.as_ref().is_none_or(|push| all.contains(push));
         if noted_key(&task, &caller.role) == Some(run_key) && is_noted {
             return Ok(());
         }
         let mut metadata = task.metadata.unwrap_or_default();
-        let runs = metadata.entry(RUNS).or_insert_with(|| json!({}));
+        let runs = metadata.entry(A2A_RUNS).or_insert_with(|| json!({}));
         if !runs.is_object() {
             *runs = json!({});
         }
         runs[&caller.role] = json!(run_key);
         if let Some(push) = &push {
             push::add(&mut all, push.clone())?;
-            set_targets(&mut metadata, &caller.role, &all);
+            of.write(&mut metadata, &all);
         }
         let update = UpdateTask { metadata: Some(metadata), ..UpdateTask::default() };
         let updated = caller.client.update_task(task_id, &update, None).await;
@@ -107,7 +107,7 @@ pub(super) async fn tell_if_over(caller: &Caller, task_id: &str, run_key: &str, 
 }
 
 fn noted_key<'a>(task: &'a Task, role: &str) -> Option<&'a str> {
-    task.metadata.as_ref()?.get(RUNS)?.get(role)?.as_str()
+    task.metadata.as_ref()?.get(A2A_RUNS)?.get(role)?.as_str()
 }
 
 /// The newest run of a task.
