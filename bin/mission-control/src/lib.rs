@@ -24,6 +24,7 @@ mod routes;
 mod serve;
 pub mod settings;
 pub mod store;
+mod unseen;
 
 pub use crate::config::Config;
 pub use crate::login::password::BoardPassword;

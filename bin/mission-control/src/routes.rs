@@ -6,6 +6,7 @@ mod audit;
 mod budgets;
 pub(crate) mod decisions;
 mod deltas;
+mod digits;
 mod dispatch;
 pub(crate) mod events;
 pub(crate) mod files;

@@ -3,15 +3,22 @@
 use std::fmt::{self, Write as _};
 
 use chrono::{Duration, Utc};
+use schemas::condition::Condition;
 use serde_json::{Map, Value, json};
 
-use super::markup::Esc;
-use super::markup::visible::hides;
+use super::markup::visible::{VisibleName, hides};
+use super::markup::{Esc, cut};
 use crate::store::waiting::Waiting;
 
 /// For how many days a rule holds unless the person says otherwise, and at most.
 const DAYS: i64 = 30;
 const MOST_DAYS: i64 = 365;
+
+/// For how many calls, unless the person says otherwise.
+const CALLS: u32 = 10;
+
+/// How many arguments are named that a rule does not limit.
+const NAMED: usize = 50;
 
 /// The arguments to be changed, and the button that approves them so.
 pub(super) fn edit(out: &mut String, request: &Waiting) -> fmt::Result {
@@ -30,18 +37,22 @@ pub(super) fn edit(out: &mut String, request: &Waiting) -> fmt::Result {
 pub(super) fn always(out: &mut String, request: &Waiting) -> fmt::Result {
     let id = Esc(&request.id);
     let day = |days: i64| (Utc::now() + Duration::days(days)).format("%Y-%m-%d");
-    let when = Value::Object(like(&request.arguments)).to_string();
+    let (when, unlimited) = like(&request.arguments);
+    let when = Value::Object(when).to_string();
+    let mut open = String::new();
+    not_limited(&mut open, &unlimited)?;
     write!(
         out,
         "<details id=\"always-{id}\"><summary>Always allow such calls</summary>\
-         <p>Calls of this tool that fit need no approval until that day. The rule can be taken back at any time.</p>\
+         <p>Calls of this tool that fit need no approval until that day. An argument that is not named may be \
+         anything. The rule can be taken back at any time.</p>{open}\
          <p><label for=\"when-{id}\">Arguments must fit</label> \
          <span class=\"count\">gt, gte, lt, lte, eq, in; empty for any</span>\
          <textarea class=\"json\" id=\"when-{id}\" name=\"when\" rows=\"4\" spellcheck=\"false\">\n{}</textarea></p>\
          <p><label for=\"until-{id}\">Until</label> \
          <input type=\"date\" id=\"until-{id}\" name=\"until\" value=\"{}\" min=\"{}\" max=\"{}\"> \
          <label for=\"uses-{id}\">For how many calls</label> \
-         <input type=\"number\" id=\"uses-{id}\" name=\"max_uses\" min=\"1\" placeholder=\"any\"></p>\
+         <input type=\"number\" id=\"uses-{id}\" name=\"max_uses\" min=\"1\" value=\"{CALLS}\" placeholder=\"any\"></p>\
          <button name=\"decision\" value=\"always\">Approve, and always allow</button></details>",
         Esc(&spaced(&when)),
         day(DAYS),
@@ -50,16 +61,40 @@ pub(super) fn always(out: &mut String, request: &Waiting) -> fmt::Result {
     )
 }
 
-/// A condition that calls like this one fit: numbers up to these, other values the same.
-fn like(arguments: &str) -> Map<String, Value> {
+/// A condition that only calls with these arguments fit, and the names of those that it cannot hold.
+fn like(arguments: &str) -> (Map<String, Value>, Vec<String>) {
     let arguments: Map<String, Value> = serde_json::from_str(arguments).unwrap_or_default();
-    let named = arguments.into_iter().filter(|(name, _)| !name.is_empty() && !name.contains('.'));
-    let schemas = named.filter_map(|(name, value)| match value {
-        Value::Number(_) => Some((name, json!({ "lte": value }))),
-        Value::String(_) | Value::Bool(_) => Some((name, json!({ "eq": value }))),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    });
-    schemas.take(schemas::condition::MAX_ARGUMENTS).collect()
+    let (mut when, mut unlimited) = (Map::new(), Vec::new());
+    for (name, value) in arguments {
+        // A dot in a condition's name leads into an object, so that it cannot stand for itself.
+        if name.contains('.') {
+            unlimited.push(name);
+            continue;
+        }
+        when.insert(name.clone(), json!({ "eq": value }));
+        if Condition::parse(&Value::Object(when.clone())).is_err() {
+            when.remove(&name);
+            unlimited.push(name);
+        }
+    }
+    (when, unlimited)
+}
+
+/// What the condition does not say, for the person to know.
+fn not_limited(out: &mut String, names: &[String]) -> fmt::Result {
+    if names.is_empty() {
+        return Ok(());
+    }
+    out.push_str("<p class=\"error\">not limited: ");
+    for (at, name) in names.iter().take(NAMED).enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        write!(out, "{comma}<strong>{}</strong>", VisibleName(&cut(name.clone())))?;
+    }
+    if names.len() > NAMED {
+        write!(out, " and {} more", names.len() - NAMED)?;
+    }
+    out.push_str("</p>");
+    Ok(())
 }
 
 /// JSON over lines, each value as it was sent: a number keeps all its digits.
@@ -133,15 +168,30 @@ mod tests {
     }
 
     #[test]
-    fn calls_like_this_one_fit() {
-        let arguments = r#"{"amount":40,"order":"o1","deep":{"a":1},"a.b":2,"fast":true}"#;
-        let when = like(arguments);
-        assert_eq!(
-            Value::Object(when.clone()),
-            json!({ "amount": { "lte": 40 }, "order": { "eq": "o1" }, "fast": { "eq": true } })
-        );
-        let condition = schemas::condition::Condition::parse(&Value::Object(when)).unwrap();
-        let arguments: Map<_, _> = serde_json::from_str(arguments).unwrap();
-        assert!(condition.judge(&arguments).allows());
+    fn a_rule_holds_every_argument_of_the_call() {
+        let sent = r#"{"amount":40,"to":["a","b"],"deep":{"a.b":1},"none":null,"fast":true,"a.b":2," ":3}"#;
+        let (when, unlimited) = like(sent);
+        assert_eq!(unlimited, [" ", "a.b"]);
+        let condition = Condition::parse(&Value::Object(when)).unwrap();
+        let fits = |name: &str, value: Value| {
+            let mut arguments: Map<_, _> = serde_json::from_str(sent).unwrap();
+            arguments.insert(name.to_owned(), value);
+            condition.judge(&arguments).allows()
+        };
+        assert!(fits("amount", json!(40)));
+        for (name, other) in [
+            ("amount", json!(39)),
+            ("to", json!(["a", "b", "c"])),
+            ("deep", json!({ "a.b": 2 })),
+            ("none", json!("x")),
+            ("fast", json!(false)),
+        ] {
+            assert!(!fits(name, other), "{name}");
+        }
+        let large = json!({ "small": 1, "text": "x".repeat(10_000) }).to_string();
+        assert_eq!(like(&large).1, ["text"]);
+        let mut out = String::new();
+        not_limited(&mut out, &["<b>".to_owned()]).unwrap();
+        assert!(out.contains("not limited: <strong>&lt;b&gt;"), "{out}");
     }
 }

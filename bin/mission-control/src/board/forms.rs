@@ -56,6 +56,11 @@ impl Origin {
         Self { is_own: guard::is_same_origin(request.headers(), &address) }
     }
 
+    /// Refuses a form that another page has sent.
+    pub(super) fn check_own(self) -> Result<(), ApiError> {
+        if self.is_own { Ok(()) } else { Err(foreign()) }
+    }
+
     /// Refuses a form that was not sent from our own page, by the person whose page it was.
     pub(super) fn check(
         self,
@@ -67,7 +72,10 @@ impl Origin {
         if self.is_own && bool::from(sent.as_bytes().ct_eq(token(app, viewer)?.as_bytes())) {
             return Ok(());
         }
-        let why = "this form was not sent from the page, or the page is old: reload it";
-        Err(ApiError::forbidden(why))
+        Err(foreign())
     }
+}
+
+fn foreign() -> ApiError {
+    ApiError::forbidden("this form was not sent from the page, or the page is old: reload it")
 }

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::approval_rules;
 use super::tool_requests::MAX_WORDS;
+use super::{approval_rules, digits};
 use crate::answers::given;
 use crate::app::App;
 use crate::auth::{Agent, Tenant, Writer};
@@ -27,6 +27,9 @@ use crate::store::{Misfit, Scope, StoreError, session_role};
 
 /// How many things that are wrong are told.
 const MAX_ERRORS: usize = 20;
+
+/// How many digits of a number are told.
+const MAX_DIGITS: usize = 60;
 
 /// `edited` as it was sent: a number keeps all its digits.
 #[derive(Deserialize)]
@@ -82,7 +85,15 @@ pub(crate) async fn settle(
     if request.known_status() != Some(ToolRequestStatus::Pending) {
         return Ok(app.store.settled(scope, id, key, sent).await?);
     }
-    let fitting = fit(scope.user_id, &request, decision, edited).await?;
+    let is_exact = match edited {
+        Some(_) => {
+            digits::lost(&app.store.waiting_one(scope.user_id, id).await?.arguments).is_none()
+        }
+        None => true,
+    };
+    let mut fitting = fit(scope.user_id, &request, decision, edited).await?;
+    // What is written in full is not what was asked for, where that cannot be read in full.
+    fitting.is_edited |= edited.is_some() && !is_exact;
     let word = Word {
         status: fitting.status,
         note: decision.note.as_deref(),
@@ -216,6 +227,13 @@ async fn fit_arguments(request: &ToolRequest, text: &str) -> Result<(), ApiError
     let wrong = |errors: Vec<String>| misfit(Misfit::Arguments, errors);
     let arguments = strict_json::parse(text.as_bytes())
         .map_err(|error| wrong(vec![format!("edited.arguments: {error}")]))?;
+    if let Some(number) = digits::lost(text) {
+        let number: String = number.chars().take(MAX_DIGITS).collect();
+        let why = format!(
+            "edited.arguments: the number {number} has more digits than are kept: write fewer, or a text"
+        );
+        return Err(wrong(vec![why]));
+    }
     let Some(parameters) = request.parameters.clone() else { return Ok(()) };
     let compiled =
         tokio::task::spawn_blocking(move || Schema::compile(&parameters, &mut Budget::default()));

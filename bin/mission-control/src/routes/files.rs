@@ -20,6 +20,7 @@ use crate::extract::{Id, Params, refuse_coding};
 use crate::store::audit::Actor;
 use crate::store::files::{Found, Upload};
 use crate::store::{Scope, Store, StoreError};
+use crate::unseen::is_unseen;
 
 /// The timeout for the next bytes of a file to arrive.
 const NEXT: Duration = Duration::from_secs(30);
@@ -53,10 +54,14 @@ const INERT: [(HeaderName, HeaderValue); 3] = [
 pub(super) async fn put(
     State(app): State<App>,
     writer: Writer,
-    Query(params): Params,
+    Query(params): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let name = params.get("name").ok_or_else(|| ApiError::field("name", "is required"))?;
+    let mut names = params.iter().filter(|(key, _)| key == "name").map(|(_, name)| name);
+    let name = names.next().ok_or_else(|| ApiError::field("name", "is required"))?;
+    if names.next().is_some() {
+        return Err(ApiError::field("name", "must be given once"));
+    }
     check_name(name)?;
     refuse_coding(request.headers())?;
     let declared = declared(request.headers())?;
@@ -152,6 +157,9 @@ pub(crate) fn download(store: &Store, file: Found) -> Result<Response, ApiError>
 
 /// `attachment` with the file's name (RFC 6266): in ASCII, and as it is.
 fn disposition(name: &str) -> String {
+    // Whoever saves the file sees its name as it is: nothing turns it round, and nothing in it is unseen.
+    let name: String = name.chars().filter(|c| !is_unseen(*c)).collect();
+    let name = if name.is_empty() { "file" } else { &*name };
     let plain = |c: char| match c {
         '"' | '%' => '_',
         c if c.is_ascii_graphic() || c == ' ' => c,
@@ -189,6 +197,11 @@ mod tests {
             disposition("a b.txt"),
             "attachment; filename=\"a b.txt\"; filename*=UTF-8''a%20b.txt"
         );
+        assert_eq!(
+            disposition("a\u{202e}\u{200b}\u{2066}gpj.exe"),
+            "attachment; filename=\"agpj.exe\"; filename*=UTF-8''agpj.exe"
+        );
+        assert_eq!(disposition("\u{202e}"), "attachment; filename=\"file\"; filename*=UTF-8''file");
         assert_eq!(
             disposition("\u{fc}\"%\u{6f22};'.pdf"),
             "attachment; filename=\"___\u{5f};'.pdf\"; filename*=UTF-8''%C3%BC%22%25%E6%BC%A2%3B%27.pdf"

@@ -108,7 +108,16 @@ pub async fn insert(
     if row.get::<i64, _>("held") >= i64::from(most) {
         return Err(Conflict::TooManyRules { most }.into());
     }
-    let known = known_parameters(tx, scope.user_id, new).await?;
+    let mut known = known_parameters(tx, scope.user_id, new).await?;
+    if new.tool_request_id.is_some() && known.is_none() && new.parameters_sha256.is_none() {
+        // What the agent has not said this time.
+        let of_tool = NewRule { tool_request_id: None, ..new.clone() };
+        known = known_parameters(tx, scope.user_id, &of_tool).await?;
+        if known.is_none() {
+            let why = "would hold for a tool whose parameters are not known: decide without a rule";
+            return Err(StoreError::Invalid { field: "rule", why });
+        }
+    }
     let author = decided_by(scope.by.actor);
     let row = sqlx::query(
         "INSERT INTO approval_rules (id, user_id, role, tool, fits, expires_at, max_uses, author, parameters_sha256, \

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use mc_client::runs::{Run, RunStatus};
-use mc_client::steps::{CALLING, CallingStep};
+use mc_client::steps::{CALLING, CallingStep, ChildCall};
 use mc_client::tool_requests::{AskedBy, ToolRequestStatus};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -15,10 +15,13 @@ use super::error::StoreError;
 use super::leases::{self, Fence};
 use super::run_rows::{Found, found};
 use super::write::Write;
-use super::{Scope, Store, json_of, now, run_ends};
+use super::{Scope, Store, json_of, now, run_ends, run_rows, session_of, session_role};
 
-/// How many runs below one are ended with it: far more than the daemon lets them be.
-const MOST: usize = 10_000;
+/// How many runs below one are ended with it, in one transaction: more than the daemon lets them be.
+const MOST: usize = 600;
+
+/// How far up the run at the top is looked for.
+const MOST_ABOVE: usize = 64;
 
 /// How many of them its page shows.
 const SHOWN: usize = 500;
@@ -67,20 +70,104 @@ async fn is_named(
 
 /// Whether a step names this run.
 fn names(payload: &str, run_key: &str, role: &str) -> bool {
-    let payload: Value = serde_json::from_str(payload).unwrap_or_default();
-    let Ok(step) = CallingStep::deserialize(&payload) else { return false };
-    step.children.iter().any(|child| child.run_key == run_key && child.role == role)
+    named(payload).iter().any(|child| child.run_key == run_key && child.role == role)
 }
 
-/// The runs below a run, each after its parent, and how far below they are.
-pub(super) async fn below(
+/// The runs that a step names.
+fn named(payload: &str) -> Vec<ChildCall> {
+    let payload: Value = serde_json::from_str(payload).unwrap_or_default();
+    CallingStep::deserialize(&payload).map(|step| step.children).unwrap_or_default()
+}
+
+/// A run whose journal names others, and those that one of its steps names.
+struct Caller {
+    run: Found,
+    children: Vec<ChildCall>,
+}
+
+/// The runs of a user's roles with this key that name others, the oldest first.
+async fn callers(
     tx: &mut AnyConnection,
     user_id: &str,
     run_key: &str,
+) -> Result<Vec<Caller>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT r.*, s.payload AS step_payload FROM runs r JOIN run_steps s ON s.run_seq = r.seq \
+         WHERE r.user_id = $1 AND r.run_key = $2 AND s.kind = $3 ORDER BY r.seq, s.step_index",
+    )
+    .bind(user_id)
+    .bind(run_key)
+    .bind(CALLING)
+    .fetch_all(tx)
+    .await?;
+    let caller = |row| Caller { run: found(row), children: named(row.get("step_payload")) };
+    Ok(rows.iter().map(caller).collect())
+}
+
+/// The one among the runs with its parent's key that has asked for a run. Several roles may have a run with
+/// one key, and write into its journal what they like: it is the one under whose lease the child was
+/// written, and else the oldest.
+fn parent_of<'a>(callers: &'a [Caller], child: &Found) -> Option<&'a Found> {
+    let naming = callers.iter().filter(|caller| {
+        let mut children = caller.children.iter();
+        children.any(|named| named.run_key == child.run.run_key && named.role == child.role)
+    });
+    let mut naming = naming.map(|caller| &caller.run);
+    let lease = child.lease_id.as_ref();
+    let mut same = naming.clone().filter(|run| lease.is_some() && run.lease_id.as_ref() == lease);
+    same.next().or_else(|| naming.next())
+}
+
+/// The run that has asked for a run.
+async fn above(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    child: &Found,
+) -> Result<Option<Found>, StoreError> {
+    let Some(parent) = child.run.parent_run_key.as_deref() else { return Ok(None) };
+    let callers = callers(tx, user_id, parent).await?;
+    let Some(seq) = parent_of(&callers, child).map(|parent| parent.seq) else { return Ok(None) };
+    Ok(callers.into_iter().map(|caller| caller.run).find(|run| run.seq == seq))
+}
+
+/// The run at the top of those that a run belongs to.
+async fn top_of(tx: &mut AnyConnection, user_id: &str, of: Found) -> Result<Found, StoreError> {
+    let mut top = of;
+    for _ in 0..MOST_ABOVE {
+        let Some(parent) = above(tx, user_id, &top).await? else { break };
+        top = parent;
+    }
+    Ok(top)
+}
+
+/// Whether a run is below another one.
+pub(super) async fn is_below(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    child: &Found,
+    (role, run_key): (&str, &str),
+) -> Result<bool, StoreError> {
+    let mut next = above(tx, user_id, child).await?;
+    for _ in 0..MOST_ABOVE {
+        let Some(run) = next else { return Ok(false) };
+        if run.role == role && run.run.run_key == run_key {
+            return Ok(true);
+        }
+        next = above(tx, user_id, &run).await?;
+    }
+    Ok(false)
+}
+
+/// The runs below a role's run, each after its parent, and how far below they are.
+pub(super) async fn below(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    role: &str,
+    run_key: &str,
 ) -> Result<Vec<(usize, Found)>, StoreError> {
     let (mut all, mut known) = (Vec::new(), HashSet::new());
-    let mut left = vec![(0, run_key.to_owned(), None)];
-    while let Some((depth, key, of)) = left.pop() {
+    let mut left = vec![(0, role.to_owned(), run_key.to_owned(), None)];
+    while let Some((depth, role, key, of)) = left.pop() {
         if let Some(of) = of {
             all.push((depth, of));
         }
@@ -91,18 +178,20 @@ pub(super) async fn below(
         .bind(&key)
         .fetch_all(&mut *tx)
         .await?;
+        if rows.is_empty() {
+            continue;
+        }
+        let callers = callers(tx, user_id, &key).await?;
         for row in &rows {
             let child = found(row);
-            if known.len() < MOST && known.insert(child.seq) {
-                left.push((depth + 1, child.run.run_key.clone(), Some(child)));
+            let is_of_role = parent_of(&callers, &child).is_some_and(|parent| parent.role == role);
+            if is_of_role && known.len() < MOST && known.insert(child.seq) {
+                left.push((depth + 1, child.role.clone(), child.run.run_key.clone(), Some(child)));
             }
         }
     }
     Ok(all)
 }
-
-/// How far up a page looks for the run at the top.
-const MOST_ABOVE: usize = 64;
 
 /// A run of a tree as the page lists it.
 pub struct TreeRow {
@@ -117,53 +206,56 @@ impl Store {
     /// asked for it.
     pub async fn run_tree(&self, user_id: &str, of: &Run) -> Result<Vec<TreeRow>, StoreError> {
         let mut tx = self.reader.begin().await?;
-        let mut top = of.clone();
-        for _ in 0..MOST_ABOVE {
-            let Some(parent) = top.parent_run_key.clone() else { break };
-            let rows = sqlx::query(
-                "SELECT * FROM runs WHERE user_id = $1 AND run_key = $2 ORDER BY seq LIMIT 1",
-            )
-            .bind(user_id)
-            .bind(&parent)
-            .fetch_all(&mut *tx)
-            .await?;
-            let Some(above) = rows.first().map(found) else { break };
-            top = above.run;
-        }
-        let below = below(&mut tx, user_id, &top.run_key).await?;
+        let session = of.session_key.as_deref();
+        let role = session.and_then(|session| session_role(user_id, session)).unwrap_or_default();
+        let top = run_rows::find_of(&mut tx, user_id, role, &of.run_key).await?;
+        let Some(top) = top else { return Ok(Vec::new()) };
+        let top = top_of(&mut tx, user_id, top).await?;
+        let below = below(&mut tx, user_id, &top.role, &top.run.run_key).await?;
         if below.is_empty() {
             return Ok(Vec::new());
         }
         let below = below.into_iter().take(SHOWN);
         let below = below.map(|(depth, found)| TreeRow { depth, run: found.run });
-        Ok(std::iter::once(TreeRow { depth: 0, run: top }).chain(below).collect())
+        Ok(std::iter::once(TreeRow { depth: 0, run: top.run }).chain(below).collect())
     }
 }
 
-/// Withdraws what people are asked on behalf of a run that is cancelled while the one at the top is not: that
-/// one waits for it, and goes on.
+/// Withdraws what people are asked on behalf of a role's run that is cancelled while the one at the top is
+/// not: that one waits for it, and goes on.
 pub(super) async fn withdraw(
     tx: &mut AnyConnection,
     scope: Scope<'_>,
+    role: &str,
     run: &Run,
 ) -> Result<(), StoreError> {
     if run.parent_run_key.is_none() {
         return Ok(());
     }
-    let below = below(tx, scope.user_id, &run.run_key).await?;
-    let below = below.into_iter().map(|(_, child)| child.run.run_key);
-    let keys: HashSet<String> = below.chain([run.run_key.clone()]).collect();
+    let user_id = scope.user_id;
+    let Some(cancelled) = run_rows::find_of(tx, user_id, role, &run.run_key).await? else {
+        return Ok(());
+    };
+    let below = below(tx, user_id, role, &run.run_key).await?;
+    let below = below.into_iter().map(|(_, child)| (child.role, child.run.run_key));
+    let askers: HashSet<_> = below.chain([(role.to_owned(), run.run_key.clone())]).collect();
+    let seq = cancelled.seq;
+    let top = top_of(tx, user_id, cancelled).await?;
+    if top.seq == seq {
+        return Ok(());
+    }
     let rows = sqlx::query(
-        "SELECT id, asked_by FROM tool_requests \
-         WHERE user_id = $1 AND status = $2 AND asked_by IS NOT NULL ORDER BY seq",
+        "SELECT id, asked_by FROM tool_requests WHERE user_id = $1 AND status = $2 AND session_key = $3 \
+         AND asked_by IS NOT NULL ORDER BY seq",
     )
-    .bind(scope.user_id)
+    .bind(user_id)
     .bind(ToolRequestStatus::Pending.as_str())
+    .bind(session_of(user_id, &top.role))
     .fetch_all(&mut *tx)
     .await?;
     for row in rows {
         let asker: Option<AskedBy> = json_of(row.get("asked_by"));
-        if asker.is_some_and(|asker| keys.contains(&asker.run_key)) {
+        if asker.is_some_and(|asker| askers.contains(&(asker.role, asker.run_key))) {
             let settled = Settled::new(ToolRequestStatus::Cancelled);
             decisions::settle(tx, scope, row.get("id"), &settled).await?;
         }
@@ -171,13 +263,13 @@ pub(super) async fn withdraw(
     Ok(())
 }
 
-/// What becomes of the runs below one that has this status from now on: a cancelled one's are cancelled, and
+/// What becomes of the runs below a role's run that has this status from now on: a cancelled one's are cancelled, and
 /// nobody works on those of one that was interrupted or has failed. Of one that `is_to_be` cancelled, they
 /// are to be, too.
 pub(super) async fn follow(
     tx: &mut AnyConnection,
     user_id: &str,
-    run_key: &str,
+    (role, run_key): (&str, &str),
     status: RunStatus,
     is_to_be: bool,
 ) -> Result<(), StoreError> {
@@ -192,7 +284,7 @@ pub(super) async fn follow(
     if ends.is_none() && !is_to_be {
         return Ok(());
     }
-    for (_, child) in below(tx, user_id, run_key).await? {
+    for (_, child) in below(tx, user_id, role, run_key).await? {
         let known = child.run.known_status().unwrap_or(RunStatus::Running);
         let is_over = known.is_final()
             || (ends == Some(RunStatus::Interrupted) && known != RunStatus::Running);

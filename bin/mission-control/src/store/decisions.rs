@@ -17,7 +17,8 @@ use super::error::{Conflict, Misfit, StoreError};
 use super::notifications::Extras;
 use super::tool_requests::{record, tool_request};
 use super::{
-    Scope, Store, approval_rules, notifications, now, run_rows, session_of, session_role, stamp,
+    Scope, Store, approval_rules, children, notifications, now, run_rows, session_of, session_role,
+    stamp,
 };
 
 /// How many questions end in one transaction, so that other writes do not wait long.
@@ -187,20 +188,24 @@ async fn notify(
     Ok(())
 }
 
-/// Refuses a rule for the role that an agent says asks below it, where that role has no such run.
+/// Refuses a rule for the role that an agent says asks below it, where that role has no such run below it.
 async fn check_asker(
     tx: &mut AnyConnection,
     user_id: &str,
     request: &ToolRequest,
 ) -> Result<(), StoreError> {
     let Some(asker) = &request.asked_by else { return Ok(()) };
-    match run_rows::find_of(tx, user_id, &asker.role, &asker.run_key).await? {
-        Some(_) => Ok(()),
-        None => {
-            let why = "would be for a role that has no such run: decide without a rule";
-            Err(StoreError::Invalid { field: "rule", why })
-        }
+    let role = session_role(user_id, &request.session_key).unwrap_or_default();
+    let top = (role, &*request.run_key);
+    let is_below = match run_rows::find_of(tx, user_id, &asker.role, &asker.run_key).await? {
+        Some(run) => children::is_below(tx, user_id, &run, top).await?,
+        None => false,
+    };
+    if is_below {
+        return Ok(());
     }
+    let why = "would be for a role that has no such run below this one: decide without a rule";
+    Err(StoreError::Invalid { field: "rule", why })
 }
 
 /// Whether a question's time is over, though nobody has written that yet.

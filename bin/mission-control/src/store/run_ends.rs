@@ -156,9 +156,9 @@ impl Store {
             tool_requests::cancel_pending(&mut tx, scope, &role, run_key).await?;
         }
         if asked.status != known.status && status == RunStatus::Cancelled {
-            children::withdraw(&mut tx, scope, &asked).await?;
+            children::withdraw(&mut tx, scope, &role, &asked).await?;
         }
-        children::follow(&mut tx, user_id, run_key, status, true).await?;
+        children::follow(&mut tx, user_id, (&role, run_key), status, true).await?;
         tx.commit().await?;
         Ok(note(&asked))
     }

@@ -193,9 +193,9 @@ impl Store {
         }
         if put.status != known.status {
             if status == RunStatus::Cancelled {
-                children::withdraw(&mut tx, scope, &put).await?;
+                children::withdraw(&mut tx, scope, role, &put).await?;
             }
-            children::follow(&mut tx, user_id, run_key, status, false).await?;
+            children::follow(&mut tx, user_id, (role, run_key), status, false).await?;
         }
         tx.commit().await?;
         Ok(note(&put))

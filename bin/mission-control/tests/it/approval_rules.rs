@@ -186,6 +186,18 @@ async fn a_user_has_only_so_many_rules_in_force() {
     write(&ann, rule()).await;
 }
 
+/// The run `r1` of a role hands on to a child of another role.
+async fn hand_on(lead: &Caller, helper: &Caller, task: &str, (child, role, of): (&str, &str, &str)) {
+    let run = |role: &str, parent: Option<&str>| {
+        json!({ "session_key": format!("user:ann:{role}"), "task_id": task, "status": "running", "parent_run_key": parent })
+    };
+    lead.put("/runs/r1", run(role, None)).await.ok();
+    let children = json!([{ "at": 2, "run_key": child, "role": of }]);
+    let step = json!({ "kind": "calling", "payload": { "calls": [], "run_id": "r", "children": children } });
+    lead.put("/runs/r1/steps/3", step).await.ok();
+    helper.put(&format!("/runs/{child}"), run(of, Some("r1"))).await.ok();
+}
+
 #[tokio::test]
 async fn a_decision_about_a_run_below_makes_a_rule_of_its_role() {
     let backend = Backend::start().await;
@@ -204,8 +216,12 @@ async fn a_decision_about_a_run_below_makes_a_rule_of_its_role() {
         format!("/tool-requests/{}/decision", asked.ok()["id"].as_str().unwrap())
     };
     let run = json!({ "session_key": "user:ann:help_er", "task_id": task, "status": "running" });
-    helper.put(&format!("/runs/{child}"), run).await.ok();
+    let stranger = "e".repeat(64);
+    helper.put(&format!("/runs/{stranger}"), run).await.ok();
+    hand_on(&lead, &helper, &task, (&child, "lead", "help_er")).await;
     let decision = json!({ "status": "approved", "rule": { "expires_at": in_days(1) } });
+    // A run of that role that is not below the one that waits.
+    ann.post(&ask("k0", &stranger).await, decision.clone()).await.fails(400, "invalid_payload");
     let of_nobody = ask("k1", &"d".repeat(64)).await;
     ann.post(&of_nobody, decision.clone()).await.fails(400, "invalid_payload");
     ann.post(&ask("k2", &child).await, decision).await.ok();
@@ -295,6 +311,7 @@ async fn a_rule_that_is_made_for_a_run_below_another_one_is_its_own_role_s() {
     });
     let asked = agent.post("/tool-requests", call).await;
     let decision = format!("/tool-requests/{}/decision", asked.ok()["id"].as_str().unwrap());
+    hand_on(&agent, &backend.agent("ann", "writer"), &task, ("c1", "scout", "writer")).await;
     let rule = |role: &str| json!({ "status": "approved", "rule": { "role": role, "expires_at": in_days(1) } });
     ann.post(&decision, rule("scout")).await.fails(400, "invalid_payload");
     ann.post(&decision, rule("writer")).await.ok();
@@ -302,6 +319,30 @@ async fn a_rule_that_is_made_for_a_run_below_another_one_is_its_own_role_s() {
     let listed = backend.agent("ann", "writer").get("/approval-rules?role=writer&tool=refund").await;
     assert_eq!(listed.items().len(), 1);
     assert!(listed.items()[0]["parameters_sha256"].is_string());
+}
+
+#[tokio::test]
+async fn a_decision_makes_no_rule_for_a_tool_whose_parameters_are_not_known() {
+    let backend = Backend::start().await;
+    let (agent, ann) = (backend.agent("ann", "scout"), backend.person("ann"));
+    let task = agent.task("Work").await;
+    let ask = async |key: &str, more: Value| {
+        let mut call = json!({
+            "task_id": task, "run_key": "r1", "session_key": "user:ann:scout", "tool": "refund",
+            "arguments": {}, "idempotency_key": key
+        });
+        call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let asked = agent.post("/tool-requests", call).await;
+        format!("/tool-requests/{}/decision", asked.ok()["id"].as_str().unwrap())
+    };
+    let decision = json!({ "status": "approved", "rule": { "expires_at": in_days(1) } });
+    let untold = ask("k1", json!({})).await;
+    ann.post(&untold, decision.clone()).await.fails(400, "invalid_payload");
+    // Once the backend knows the tool, the rule is bound to what it knows.
+    ask("k2", json!({ "parameters": { "type": "object" } })).await;
+    ann.post(&untold, decision).await.ok();
+    let listed = agent.get("/approval-rules").await;
+    assert!(listed.items()[0]["parameters_sha256"].is_string(), "{}", listed.text);
 }
 
 #[tokio::test]

@@ -213,6 +213,22 @@ async fn a_form_with_files_that_is_not_the_pages_stores_nothing() {
     // The file before the token.
     let parts = [file("a", "text/plain", b"x"), ("token", None, token.as_bytes())];
     assert_eq!(send_form(&backend, &parts).await.status, StatusCode::FORBIDDEN);
+    // Another field before the token.
+    let parts = [("user", None, &b"ann"[..]), ("token", None, token.as_bytes())];
+    assert_eq!(send_form(&backend, &parts).await.status, StatusCode::FORBIDDEN);
+    // Many parts, one without a name that does not end, and one whose beginning does not.
+    let parts = vec![("x", None, &b""[..]); 65];
+    let sent = write(&backend, &token, "", &parts).await;
+    assert_eq!(sent.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let unnamed = vec![b'x'; 300_000];
+    let sent = write(&backend, &token, "", &[file("", "text/plain", &unnamed)]).await;
+    assert_eq!(sent.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let name = "x".repeat(700_000);
+    let sent = send_form(&backend, &[(&*name, None, b"")]).await;
+    assert_eq!(sent.status, StatusCode::BAD_REQUEST);
+    let foreign = backend.nobody().raw(Method::POST, "/write").header("origin", "http://evil.example");
+    let foreign = foreign.header("content-type", "multipart/form-data; boundary=x").body("nonsense");
+    assert_eq!(send(foreign).await.status, StatusCode::FORBIDDEN);
     let many = vec![file("a", "text/plain", b"x"); 17];
     assert_eq!(write(&backend, &token, "", &many).await.status, StatusCode::BAD_REQUEST);
     let wrong = backend.nobody().raw(Method::POST, "/write");

@@ -22,6 +22,11 @@ async fn ask(backend: &Backend, more: Value) -> (String, String) {
     (task, id)
 }
 
+/// A call of a tool whose arguments are known.
+fn known() -> Value {
+    json!({ "parameters": { "type": "object" } })
+}
+
 fn question(arguments: Value) -> Value {
     json!({ "kind": "question", "tool": "ask_user", "arguments": arguments })
 }
@@ -56,7 +61,11 @@ async fn a_call_is_approved_with_other_arguments() {
 #[tokio::test]
 async fn such_calls_are_allowed_from_now_on_until_that_is_taken_back() {
     let backend = Backend::start().await;
-    let (_, id) = ask(&backend, json!({})).await;
+    let (_, id) = ask(&backend, known()).await;
+    let page = overview(&backend).await;
+    let form = part(&page, "approvals");
+    assert!(form.contains("name=\"max_uses\" min=\"1\" value=\"10\""), "{form}");
+    assert!(form.contains("&quot;eq&quot;: 40") && !form.contains("&quot;lte&quot;"), "{form}");
     assert!(part(&overview(&backend).await, "rules").contains("None."));
     let day = (Utc::now() + Duration::days(30)).format("%Y-%m-%d").to_string();
     let always = |when: &'static str, day: &'static str, uses: &'static str| {
@@ -172,7 +181,7 @@ async fn use_it(backend: &Backend, key: &str) -> crate::harness::Answer {
 #[tokio::test]
 async fn what_an_operator_allowed_is_void_once_they_are_none() {
     let backend = Backend::start_in(Home::new(), operators(Some("olga"), false)).await;
-    let (_, id) = ask(&backend, json!({})).await;
+    let (_, id) = ask(&backend, known()).await;
     allow(&backend, &[("x-user", "olga")], &id).await;
     use_it(&backend, "u1").await.ok();
     let home = backend.stop().await;
@@ -186,7 +195,7 @@ async fn what_an_operator_allowed_is_void_once_they_are_none() {
 #[tokio::test]
 async fn who_comes_without_the_operators_role_has_lost_the_right() {
     let backend = Backend::start_in(Home::new(), operators(None, true)).await;
-    let (_, id) = ask(&backend, json!({})).await;
+    let (_, id) = ask(&backend, known()).await;
     allow(&backend, &[("x-user", "olga"), ("x-groups", "support")], &id).await;
     use_it(&backend, "u1").await.ok();
     send(backend.nobody().with("x-user", "olga").raw(Method::GET, "/")).await;

@@ -114,6 +114,42 @@ async fn a_request_to_cancel_reaches_the_runs_below_at_once() {
 }
 
 #[tokio::test]
+async fn another_roles_run_with_the_same_key_is_nobodys_parent() {
+    let backend = Backend::start().await;
+    let tree = tree(&backend, "top").await;
+    let writer = tree.role(&backend, "writer");
+    tree.names(&tree.scout, "top", "child", "writer").await;
+    writer.put("/runs/child", tree.child("writer", "top")).await.ok();
+    let call = json!({
+        "task_id": tree.task, "run_key": "top", "session_key": "user:ann:scout", "tool": "refund",
+        "arguments": {}, "idempotency_key": "k", "asked_by": { "run_key": "child", "role": "writer" }
+    });
+    let asked = tree.scout.post("/tool-requests", call).await;
+    let request = format!("/tool-requests/{}", asked.ok()["id"].as_str().unwrap());
+    // A clerk has runs with these keys, says that they are children, and names the writer's as its own.
+    let clerk = backend.agent("ann", "clerk");
+    for (key, parent) in [("top", "above"), ("child", "top")] {
+        clerk.put(&format!("/runs/{key}"), tree.child("clerk", parent)).await.ok();
+    }
+    tree.names(&clerk, "top", "child", "writer").await;
+    let above = json!({ "session_key": "user:ann:clerk", "task_id": tree.task, "status": "running" });
+    clerk.put("/runs/above", above).await.ok();
+    let children = json!([{ "at": 2, "run_key": "top", "role": "clerk" }]);
+    let step = json!({ "kind": "calling", "payload": { "calls": [], "run_id": "r", "children": children } });
+    clerk.put("/runs/above/steps/3", step).await.ok();
+    for key in ["child", "top"] {
+        clerk.put(&format!("/runs/{key}"), json!({ "status": "cancelled" })).await.ok();
+        assert_eq!(status(&clerk, key).await, "cancelled");
+        assert_eq!(status(&writer, "child").await, "running", "{key}");
+        assert_eq!(status(&tree.scout, "top").await, "running", "{key}");
+        assert_eq!(tree.scout.get(&request).await.ok()["status"], "pending", "{key}");
+    }
+    // The writer's own end withdraws it.
+    writer.put("/runs/child", json!({ "status": "cancelled" })).await.ok();
+    assert_eq!(tree.scout.get(&request).await.ok()["status"], "cancelled");
+}
+
+#[tokio::test]
 async fn exactly_the_roles_that_an_agent_names_are_notified_and_get_the_chain() {
     let backend = Backend::start().await;
     let scout = backend.agent("ann", "scout");

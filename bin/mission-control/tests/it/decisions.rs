@@ -76,6 +76,10 @@ async fn what_does_not_fit_is_refused_and_the_call_goes_on_waiting() {
             assert!(refused.body["details"]["errors"][0].is_string(), "{}", refused.text);
         }
     }
+    let precise = r#"{"status":"approved","edited":{"arguments":{"order":"o1","amount":40.00000000000000000001}}}"#;
+    let sent = ann.raw(reqwest::Method::POST, &format!("{MC}{}", decision(&path)));
+    let sent = sent.header("content-type", "application/json").body(precise);
+    send(sent).await.fails(400, "arguments_mismatch");
     let twice = r#"{"status":"approved","edited":{"arguments":{"order":"o1","amount":1,"amount":99}}}"#;
     let sent = ann.raw(reqwest::Method::POST, &format!("{MC}{}", decision(&path)));
     let sent = sent.header("content-type", "application/json").body(twice);

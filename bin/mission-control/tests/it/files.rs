@@ -155,6 +155,8 @@ async fn a_name_that_is_none_is_refused() {
     }
     let nameless = agent.raw(Method::PUT, &format!("{MC}/files")).body("x");
     send(nameless).await.fails(400, "invalid_payload");
+    let twice = agent.raw(Method::PUT, &format!("{MC}/files?name=a&name=b")).body("x");
+    send(twice).await.fails(400, "invalid_payload");
     assert_eq!(rows(&backend).await, (0, 0));
     let longest = "ü".repeat(127) + "x";
     assert_eq!(put(&agent, &longest, "text/plain", b"").await.body["name"], longest.as_str());
@@ -225,6 +227,23 @@ async fn a_users_files_have_a_quota() {
     put(&ann, "c", "text/plain", b"c").await.fails(413, "quota_exceeded");
     person.delete(&format!("/files/{}", id(&first))).await;
     assert_eq!(put(&ann, "c", "text/plain", b"c").await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn small_files_take_room_in_the_quota_too() {
+    let limits = FileLimits { max_bytes: 80, quota_bytes: 256 * 1024 * 1024 };
+    let backend = keeping(limits).await;
+    let ann = backend.agent("ann", "scout");
+    assert_eq!(put(&ann, "a", "text/plain", b"").await.status, StatusCode::CREATED);
+    // As if the first one had all that is left but for half of what a small file counts.
+    let mut database = backend.database().await;
+    let most = i64::try_from(limits.quota_bytes - 512).unwrap();
+    let set = sqlx::query("UPDATE files SET size = $1").bind(most);
+    set.execute(&mut database).await.unwrap();
+    put(&ann, "b", "text/plain", b"b").await.fails(413, "quota_exceeded");
+    let set = sqlx::query("UPDATE files SET size = $1").bind(most - 512);
+    set.execute(&mut database).await.unwrap();
+    assert_eq!(put(&ann, "b", "text/plain", b"b").await.status, StatusCode::CREATED);
 }
 
 #[tokio::test]

@@ -13,6 +13,12 @@ use crate::store::{Scope, Store, new_id, now};
 /// How many bytes a part has.
 const PART: usize = 1024 * 1024;
 
+/// As how many bytes a small file counts.
+const LEAST: u64 = 4 * 1024;
+
+/// How many files a user has in a small quota.
+const MOST_FILES: u64 = 256 * 1024;
+
 /// A file that arrives. What has arrived is deleted when this is dropped before the end.
 pub(crate) struct Upload {
     store: Store,
@@ -63,7 +69,7 @@ impl Upload {
     async fn store_part(&mut self) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         let room = self.limits.quota_bytes.saturating_add(self.limits.max_bytes);
-        let used = used(&mut tx, &self.user_id, false).await?;
+        let used = used(&mut tx, &self.user_id, false, self.least()).await?;
         if used.saturating_add(PART as u64) > room {
             return Err(self.quota_exceeded(used));
         }
@@ -89,6 +95,11 @@ impl Upload {
         self.parts += 1;
         self.part.clear();
         Ok(())
+    }
+
+    /// As how many bytes a small file counts: what is known of it takes room, too. In a small quota it is less.
+    fn least(&self) -> u64 {
+        (self.limits.quota_bytes / MOST_FILES).clamp(1, LEAST)
     }
 
     fn quota_exceeded(&self, used_bytes: u64) -> StoreError {
@@ -125,8 +136,8 @@ impl Upload {
             self.seq = None;
             return Ok(Stored { meta: known.meta, is_new: false });
         }
-        let used = used(&mut tx, &self.user_id, true).await?;
-        if used.saturating_add(meta.size) > self.limits.quota_bytes {
+        let used = used(&mut tx, &self.user_id, true, self.least()).await?;
+        if used.saturating_add(meta.size.max(self.least())) > self.limits.quota_bytes {
             return Err(self.quota_exceeded(used));
         }
         let seq = match self.seq {
@@ -165,13 +176,19 @@ fn arriving(size: i64) -> FileMeta {
     FileMeta { file_id: new_id(), size, ..FileMeta::default() }
 }
 
-/// How many bytes the user's files have, with or without those that are not whole.
-async fn used(tx: &mut AnyConnection, user_id: &str, whole: bool) -> Result<u64, StoreError> {
+/// How many bytes the user's files have, with or without those that are not whole; each at least `least`.
+async fn used(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    whole: bool,
+    least: u64,
+) -> Result<u64, StoreError> {
     let row = sqlx::query(
-        "SELECT cast(coalesce(sum(size), 0) AS BIGINT) AS used FROM files WHERE user_id = $1 AND is_whole >= $2",
+        "SELECT cast(coalesce(sum(CASE WHEN size < $3 THEN $3 ELSE size END), 0) AS BIGINT) AS used FROM files WHERE user_id = $1 AND is_whole >= $2",
     )
     .bind(user_id)
     .bind(i64::from(whole))
+    .bind(i64::try_from(least).unwrap_or(i64::MAX))
     .fetch_one(tx)
     .await?;
     Ok(u64::try_from(row.get::<i64, _>("used")).unwrap_or_default())
