@@ -186,8 +186,8 @@ async fn a2a_errors_have_the_form_of_their_binding() {
         (KEY, "/a2a/scout", request("GetTask", json!([])), 200, -32602),
         (KEY, "/a2a/scout", request("GetTask", json!({ "id": 1 })), 200, -32602),
         (KEY, "/a2a/scout", request("GetExtendedAgentCard", json!({})), 200, -32007),
-        (KEY, "/a2a/scout", request("ListTaskPushNotificationConfigs", json!({})), 200, -32003),
         // The request does not say for which user.
+        (KEY, "/a2a/scout", request("ListTaskPushNotificationConfigs", json!({})), 200, -32602),
         (KEY, "/a2a/scout", request("ListTasks", json!({})), 200, -32602),
         (KEY, "/a2a/scout", request("SendMessage", send(json!({}))), 200, -32602),
         (KEY, "/a2a/nobody", request("SendMessage", send(json!({}))), 200, -32602),

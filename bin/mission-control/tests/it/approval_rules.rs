@@ -127,10 +127,10 @@ async fn a_rule_holds_until_its_time_and_no_longer() {
     let backend = Backend::start().await;
     let (agent, ann) = (backend.agent("ann", "scout"), backend.person("ann"));
     let mut body = rule();
-    body["expires_at"] = json!(Utc::now() + Duration::milliseconds(1_200));
+    body["expires_at"] = json!(Utc::now() + Duration::milliseconds(5_000));
     let id = write(&ann, body).await;
     agent.post(&uses(&id), use_of(json!(1), "u1")).await.ok();
-    tokio::time::sleep(std::time::Duration::from_millis(1_300)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(5_100)).await;
     let void = agent.post(&uses(&id), use_of(json!(1), "u2")).await;
     void.fails(409, "rule_void");
     assert_eq!(void.body["details"]["reason"], "expired");
