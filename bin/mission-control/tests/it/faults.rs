@@ -415,16 +415,25 @@ pub(crate) async fn checked_alone(fault: &'static str, chapters: &[&str]) -> Rep
 /// How many are checked at a time: a check waits for most of its time.
 pub(crate) const AT_A_TIME: usize = 6;
 
+/// What the suite says of a fault whose check finds it not.
+async fn missed(fault: &'static str, expected: &str) -> Option<String> {
+    let chapter = expected.split('.').next().unwrap();
+    let failed = failures(&checked_alone(fault, &[chapter]).await);
+    let found = failed.iter().any(|line| line.starts_with(&format!("{expected}:")));
+    (!found).then(|| format!("{fault}: {expected} must fail; failed: {failed:?}"))
+}
+
 #[tokio::test]
 async fn each_planted_fault_is_found_by_its_check() {
-    let tried = futures::stream::iter(FAULTS).map(async |(fault, expected)| {
-        let chapter = expected.split('.').next().unwrap();
-        let failed = failures(&checked_alone(fault, &[chapter]).await);
-        let found = failed.iter().any(|line| line.starts_with(&format!("{expected}:")));
-        (!found).then(|| format!("{fault}: {expected} must fail; failed: {failed:?}"))
-    });
-    let missed: Vec<_> = tried.buffer_unordered(AT_A_TIME).filter_map(std::future::ready).collect().await;
-    assert_eq!(missed, Vec::<String>::new());
+    let tried = futures::stream::iter(FAULTS)
+        .map(async |(fault, expected)| missed(fault, expected).await.map(|_| (fault, expected)));
+    let again: Vec<_> = tried.buffer_unordered(AT_A_TIME).filter_map(std::future::ready).collect().await;
+    // A check of how fast a backend takes calls says nothing of one that is slow, as beside the others.
+    let mut still = Vec::new();
+    for (fault, expected) in again {
+        still.extend(missed(fault, expected).await);
+    }
+    assert_eq!(still, Vec::<String>::new());
 }
 
 #[tokio::test]
