@@ -101,3 +101,26 @@ async fn an_imported_document_gives_no_tool_for_it() {
     assert!(steps[0]["error"].as_str().unwrap().contains("control plane's own"), "{answer}");
     assert!(world.backend_got("GET", "/audit").await.is_empty());
 }
+
+#[tokio::test]
+async fn no_model_names_agents_in_a_message_beside_the_limits() {
+    let world = World::new().await;
+    world.write("skills/control/SKILL.md", &skill());
+    world.daemon.reloaded("The control plane.").await;
+    let path = format!("{MC}/messages");
+    let post = |field: &str| {
+        let body = json!({ "task_id": "t", "content": "by hand", field: [] });
+        ("call_backend", json!({ "method": "POST", "path": path, "body": body }))
+    };
+    let all = ["mentions", "chain", "Mentions", "data"].map(post);
+    world.model(vec![calls(&all), says("ok")]).await;
+    let (_, answer) = world.daemon.send(&message(json!({}))).await;
+    let steps = answer["steps"].as_array().unwrap();
+    for step in &steps[..3] {
+        let why = step["error"].as_str().unwrap_or_default();
+        assert!(why.contains("names others in this way"), "{step}");
+    }
+    let got = world.backend_got("POST", "/messages").await;
+    let by_hand = got.iter().filter(|one| String::from_utf8_lossy(&one.body).contains("by hand"));
+    assert_eq!(by_hand.count(), 1);
+}

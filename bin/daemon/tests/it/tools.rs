@@ -128,6 +128,35 @@ async fn nothing_outside_the_declared_endpoints_is_ever_called() {
 }
 
 #[tokio::test]
+async fn what_the_daemon_keeps_in_metadata_no_tool_writes_or_loses() {
+    let world = World::with(&[], json!({ "tasks_get": true, "tasks_update": true })).await;
+    let own = json!({ "scout": [{ "id": "1", "url": "https://a.example/", "mac": "0" }] });
+    let task = json!({ "id": "t", "title": "T", "status": "pending",
+        "metadata": { "a2a_push": own, "a2a_runs": { "scout": "k" }, "old": 1 } });
+    for verb in ["GET", "PATCH"] {
+        world.backend_says(verb, "/tasks/t", 200, task.clone()).await;
+    }
+    let update = |metadata: Value| ("update_task", json!({ "task_id": "t", "metadata": metadata }));
+    let create = json!({ "title": "N", "metadata": { "a2a_runs": {} } });
+    let all = [
+        update(json!({ "a2a_push": {} })),
+        ("create_task", create),
+        update(json!({ "note": "new" })),
+    ];
+    world.model(vec![calls(&all), says("ok")]).await;
+    let (_, answer) = world.daemon.send(&message(json!({}))).await;
+    let ok: Vec<_> = answer["steps"].as_array().unwrap().iter().map(|step| &step["ok"]).collect();
+    assert_eq!(ok, [false, false, true], "{answer}");
+    assert!(told(&world).await[0].contains("metadata.a2a_push"), "{answer}");
+    assert!(world.backend_got("POST", "/tasks").await.is_empty());
+    let written = world.backend_got("PATCH", "/tasks/t").await;
+    assert_eq!(written.len(), 1);
+    let written: Value = serde_json::from_slice(&written[0].body).unwrap();
+    let expected = json!({ "a2a_push": own, "a2a_runs": { "scout": "k" }, "note": "new" });
+    assert_eq!(written["metadata"], expected);
+}
+
+#[tokio::test]
 async fn a_role_may_be_narrowed_and_what_needs_a_person_is_not_done() {
     let world = with_skill(
         r#"{"agents": [{"role": "scout", "tools": {

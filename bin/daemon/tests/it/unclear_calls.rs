@@ -98,6 +98,33 @@ async fn one_approval_is_one_execution() {
 }
 
 #[tokio::test]
+async fn arguments_that_make_a_call_an_unclear_one_are_asked_for_again() {
+    let shop = vec![answers(500), answers(200)];
+    let (world, journal) = world(r#""POST /app/pay""#, Vec::new(), shop).await;
+    let (tool, mut other) = call("POST");
+    other["body"]["amount"] = json!(7);
+    world.model(vec![calls(&[call("POST")]), calls(&[(tool, other)]), says("Paid.")]).await;
+    world.send_keyed().await;
+    assert_eq!(journal.decide("approved"), 1);
+    world.resume().await;
+    assert_eq!(paid(&world).await.len(), 1);
+    let edited = json!({ "edited": { "arguments": call("POST").1 } });
+    journal.decide_one("r2", "approved", edited);
+    let (_, answer) = world.resume().await;
+    assert_eq!(answer["status"], "awaiting_approval", "{answer}");
+    assert_eq!(paid(&world).await.len(), 1);
+    let third = journal.held().requests[2].1.clone();
+    assert_eq!(third["arguments"], call("POST").1);
+    let reason = third["reason"].as_str().unwrap();
+    assert!(reason.contains("unknown whether it took effect"), "{reason}");
+    journal.decide_one("r3", "approved", json!({}));
+    let (_, answer) = world.resume().await;
+    assert_eq!(answer["response"], "Paid.", "{answer}");
+    let keys = paid(&world).await;
+    assert_eq!((keys.len(), &keys[0]), (2, &keys[1]), "{keys:?}");
+}
+
+#[tokio::test]
 async fn clear_outcomes_and_idempotent_calls_are_repeated_without_a_person() {
     for (verb, first) in [
         ("POST", 400),
