@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn a_rule_holds_every_argument_of_the_call() {
         let sent = r#"{"amount":40,"to":["a","b"],"deep":{"a.b":1},"none":null,"fast":true,"a.b":2," ":3}"#;
-        let (when, unlimited) = like(sent);
+        let (when, mut unlimited) = like(sent);
+        unlimited.sort();
         assert_eq!(unlimited, [" ", "a.b"]);
         let condition = Condition::parse(&Value::Object(when)).unwrap();
         let fits = |name: &str, value: Value| {
