@@ -113,10 +113,6 @@ pub async fn insert(
         // What the agent has not said this time.
         let of_tool = NewRule { tool_request_id: None, ..new.clone() };
         known = known_parameters(tx, scope.user_id, &of_tool).await?;
-        if known.is_none() {
-            let why = "would hold for a tool whose parameters are not known: decide without a rule";
-            return Err(StoreError::Invalid { field: "rule", why });
-        }
     }
     let author = decided_by(scope.by.actor);
     let row = sqlx::query(
