@@ -129,7 +129,7 @@ async fn nothing_outside_the_declared_endpoints_is_ever_called() {
 
 #[tokio::test]
 async fn what_the_daemon_keeps_in_metadata_no_tool_writes_or_loses() {
-    let world = World::with(&[], json!({ "tasks_get": true, "tasks_update": true })).await;
+    let world = World::with(&[], json!({ "tasks_update": true })).await;
     let own = json!({ "scout": [{ "id": "1", "url": "https://a.example/", "mac": "0" }] });
     let task = json!({ "id": "t", "title": "T", "status": "pending",
         "metadata": { "a2a_push": own, "a2a_runs": { "scout": "k" }, "old": 1 } });
