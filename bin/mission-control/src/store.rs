@@ -22,6 +22,7 @@ pub mod documents;
 mod error;
 pub mod events;
 mod file;
+pub mod file_uploads;
 pub mod files;
 pub mod leases;
 pub mod messages;

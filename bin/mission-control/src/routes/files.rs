@@ -18,7 +18,8 @@ use crate::auth::{Person, Tenant, Trace, Writer};
 use crate::error::ApiError;
 use crate::extract::{Id, Params, refuse_coding};
 use crate::store::audit::Actor;
-use crate::store::files::{Found, Upload};
+use crate::store::file_uploads::Upload;
+use crate::store::files::Found;
 use crate::store::{Scope, Store, StoreError};
 use crate::unseen::is_unseen;
 

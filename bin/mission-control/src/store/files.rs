@@ -1,16 +1,12 @@
 //! Files of users: what is known of them, and their bytes in parts. A file that no message names is gone a
 //! day after it was last put.
 
-mod upload;
-
 use std::collections::HashSet;
 
 use chrono::{DateTime, Duration, Utc};
 use mc_client::types::{Attachment, FileMeta, FileRef};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
-
-pub(crate) use self::upload::Upload;
 
 use super::audit::{Act, Actor, By, record};
 use super::error::StoreError;
@@ -43,12 +39,12 @@ impl Default for FileLimits {
 /// A file that is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
-    seq: i64,
+    pub(super) seq: i64,
     pub(crate) meta: FileMeta,
 }
 
 impl Found {
-    fn of(row: &AnyRow) -> Self {
+    pub(super) fn of(row: &AnyRow) -> Self {
         let meta = FileMeta {
             file_id: row.get("id"),
             name: row.get("name"),
@@ -61,7 +57,7 @@ impl Found {
 }
 
 /// What was put before it is gone by now, unless a message names it.
-fn gone_before() -> String {
+pub(super) fn gone_before() -> String {
     stamp(Utc::now() - UNREFERENCED)
 }
 
@@ -84,7 +80,7 @@ async fn find(
 }
 
 /// Deletes a file's bytes and what is known of it.
-async fn forget(tx: &mut AnyConnection, seq: i64) -> Result<(), StoreError> {
+pub(super) async fn forget(tx: &mut AnyConnection, seq: i64) -> Result<(), StoreError> {
     for statement in
         ["DELETE FROM file_parts WHERE file_seq = $1", "DELETE FROM files WHERE seq = $1"]
     {
@@ -94,7 +90,7 @@ async fn forget(tx: &mut AnyConnection, seq: i64) -> Result<(), StoreError> {
 }
 
 /// Deletes what is gone: of one user, or of all some at a time. Returns how many were deleted.
-async fn forget_gone(
+pub(super) async fn forget_gone(
     tx: &mut AnyConnection,
     user_id: Option<&str>,
     at: DateTime<Utc>,

@@ -5,10 +5,10 @@ use mc_client::types::FileMeta;
 use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, Row};
 
-use super::{FileLimits, Found, forget, forget_gone};
-use crate::store::audit::{Act, record};
-use crate::store::error::StoreError;
-use crate::store::{Scope, Store, new_id, now};
+use super::audit::{Act, record};
+use super::error::StoreError;
+use super::files::{FileLimits, Found, forget, forget_gone, gone_before};
+use super::{Scope, Store, new_id, now};
 
 /// How many bytes a part has.
 const PART: usize = 1024 * 1024;
@@ -208,7 +208,7 @@ async fn equal(
     .bind(&meta.sha256)
     .bind(&meta.name)
     .bind(&meta.media_type)
-    .bind(super::gone_before())
+    .bind(gone_before())
     .fetch_optional(tx)
     .await?;
     Ok(row.map(|row| Found::of(&row)))
