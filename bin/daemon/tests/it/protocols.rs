@@ -204,7 +204,7 @@ async fn a2a_errors_have_the_form_of_their_binding() {
             "/a2a/scout/message:stream",
             send(json!({ "parts": [{ "raw": "" }] })),
             400,
-            "CONTENT_TYPE_NOT_SUPPORTED",
+            "INVALID_PARAMS",
         ),
         (KEY, "/a2a/scout/message:sing", json!({}), 404, "METHOD_NOT_FOUND"),
         (KEY, "/a2a/scout/tasks/t1:sing", json!({}), 404, "METHOD_NOT_FOUND"),
