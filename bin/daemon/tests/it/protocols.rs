@@ -208,13 +208,7 @@ async fn a2a_errors_have_the_form_of_their_binding() {
         ),
         (KEY, "/a2a/scout/message:sing", json!({}), 404, "METHOD_NOT_FOUND"),
         (KEY, "/a2a/scout/tasks/t1:sing", json!({}), 404, "METHOD_NOT_FOUND"),
-        (
-            KEY,
-            "/a2a/scout/tasks/t1/pushNotificationConfigs",
-            json!({}),
-            400,
-            "PUSH_NOTIFICATION_NOT_SUPPORTED",
-        ),
+        (KEY, "/a2a/scout/tasks/t1/pushNotificationConfigs", json!({}), 400, "INVALID_PARAMS"),
     ] {
         let (got, answer) = post(&world.daemon, path, key, &body.to_string()).await;
         let error = &answer["error"];
