@@ -18,9 +18,8 @@ use super::small;
 
 /// The recorded counts, by kind of work.
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.json");
-/// By how much a count may be higher, percent: C libraries and processors differ a little, and the recorded
-/// counts are older than files, questions and runs that hand on.
-const SLACK: f64 = 20.0;
+/// By how much a count may be higher, percent: C libraries and processors differ a little.
+const SLACK: f64 = 10.0;
 /// Warm-up requests before anything is counted, so that caches are filled.
 const BEFORE: usize = 40;
 /// The number that valgrind gives to a program's first thread.
