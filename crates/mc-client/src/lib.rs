@@ -9,6 +9,7 @@ pub mod budgets;
 mod call;
 mod caller;
 pub mod client;
+mod decisions;
 pub mod deltas;
 pub mod dispatch;
 mod documents;

@@ -1,8 +1,6 @@
 //! What an agent asks a person: tool calls that need approval (feature `tool_requests`), and questions
 //! (feature `decisions`).
 
-mod decision;
-
 use chrono::{DateTime, Utc};
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -11,12 +9,12 @@ use utoipa::ToSchema;
 
 use crate::call::{Call, IDEMPOTENCY_KEY};
 use crate::client::{AgentClient, InternalClient};
+use crate::decisions::given;
 use crate::error::McError;
 use crate::types::Page;
 use crate::url::{path, with_query};
 
-use self::decision::given;
-pub use self::decision::{
+pub use crate::decisions::{
     AskedBy, DEFAULT_TTL_SECS, Decide, DecidedBy, Edited, MAX_ANSWER_SCHEMA, MAX_OPTION,
     MAX_QUESTION, MAX_TTL_SECS, OPTIONS, Question,
 };

@@ -4,9 +4,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::ToolRequestStatus;
+
 use crate::approval_rules::CreateApprovalRule;
 use crate::audit::ActorKind;
+use crate::tool_requests::ToolRequestStatus;
 
 /// The longest question, in characters.
 pub const MAX_QUESTION: usize = 2_000;
@@ -98,6 +99,6 @@ pub struct Decide {
 }
 
 /// A value that is there, though it may be `null`.
-pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+pub(crate) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
