@@ -31,9 +31,10 @@ demo: prerequisites ## Build and start everything with the example workspace, an
 	@$(TARGET_DIR)/debug/xtask demo $(if $(MODEL),--model $(MODEL))
 
 # A test builds the programs that it starts when they are missing or stale. Building them all beforehand, in one
-# go with the tests, keeps the tests from waiting for that, and both cores busy.
+# go with the tests, keeps the tests from waiting for that, and both cores busy. What only later builds use is left
+# out of the first one: it takes as much space as all the rest.
 test: prerequisites ## Run all tests, and list the skipped ones with their reasons (ARGS="-p e2e streams" runs a part)
-	$(if $(ARGS),,$(CARGO) build --workspace --lib --bins --tests)
+	$(if $(ARGS),,$(if $(wildcard $(TARGET_DIR)/debug),,CARGO_INCREMENTAL=0 )$(CARGO) build --workspace --lib --bins --tests)
 	@scripts/test.sh $(CARGO) $(RUNNER) $(or $(ARGS),--workspace)
 
 lint: prerequisites ## Formatting, clippy, documentation, dependency rules
