@@ -2,6 +2,7 @@
 
 mod ask;
 mod background;
+mod customers;
 mod files;
 
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ use crate::sessions::SessionPolicy;
 use crate::tools::OpenApiPlace;
 
 pub use background::Background;
+pub use customers::Customers;
+pub(crate) use customers::workspaces as read_workspaces;
 pub use files::Files;
 
 /// All settings, by the name of their variable.
@@ -61,6 +64,8 @@ pub struct Settings {
     pub workspace: PathBuf,
     /// `WOMBAT_AGENT_CONFIG`.
     pub agent_config: Option<PathBuf>,
+    /// What customers' profiles may choose from.
+    pub customers: Customers,
     /// The environment and `.env`, for what the workspace names in it.
     pub variables: Variables,
     /// `WOMBAT_DEFAULT_TASK`.
@@ -156,6 +161,7 @@ impl Settings {
         let journal_keys = read_journal_keys(&mut r, tokens.key.as_ref());
         let workspace = r.text("WOMBAT_WORKSPACE", "./workspace").into();
         let agent_config = r.optional("WOMBAT_AGENT_CONFIG").map(PathBuf::from);
+        let customers = Customers::read(&mut r);
         let default_task = r.optional("WOMBAT_DEFAULT_TASK");
         let retry = read_retry(&mut r);
         let llm = read_llm(&mut r, retry.clone());
@@ -209,6 +215,7 @@ impl Settings {
                 .collect(),
             workspace,
             agent_config,
+            customers,
             variables: layers.variables(),
             default_task,
             llm,

@@ -6,7 +6,7 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, deltas, leases, orphans, runs, tool_requests, tools, types,
+    approval_rules, audit, budgets, deltas, leases, orphans, profiles, runs, tool_requests, tools, types,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -64,6 +64,7 @@ use self::operation::operation;
     budgets::Reserve,
     budgets::Reservation,
     budgets::Usage,
+    profiles::Profile,
     tools::BackendTool,
     audit::AuditEntry,
     audit::RecordAct,

@@ -14,6 +14,7 @@ mod heartbeat_standup;
 mod leases;
 pub(crate) mod metrics;
 mod objects;
+mod profiles;
 mod question;
 mod runs;
 mod tool_requests;
@@ -43,7 +44,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 25] = [
+const FEATURES: [&str; 26] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -68,6 +69,7 @@ const FEATURES: [&str; 25] = [
     "budgets",
     "events_sse",
     "audit",
+    "profile",
     "tools",
 ];
 
@@ -104,6 +106,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/approval-rules/{id}/uses", post(approval_rules::make_use))
         .route("/sessions/lease", post(leases::create))
         .route("/sessions/lease/{id}", put(leases::renew).delete(leases::free))
+        .route("/profile", get(profiles::get).put(profiles::put))
         .route("/budget", get(budgets::get).put(budgets::put))
         .route("/budget/reserve", post(budgets::reserve))
         .route("/usage", post(budgets::usage))

@@ -31,6 +31,7 @@ pub mod notifications;
 mod open;
 mod orphans;
 pub mod paging;
+pub mod profiles;
 mod people;
 mod pg_notify;
 mod postgres;

@@ -5,6 +5,7 @@ mod decisions;
 mod files;
 mod notifications;
 mod objects;
+mod profiles;
 mod runs;
 
 use serde_json::{Value, json};
@@ -109,6 +110,7 @@ impl Endpoint {
                     | "standup"
                     | "put_run"
                     | "put_step"
+                    | "get_profile"
             )
     }
 
@@ -126,7 +128,7 @@ impl Endpoint {
 
     /// Whether a body is required.
     pub(super) fn needs_body(&self) -> bool {
-        self.body.is_some_and(|body| !matches!(body, "" | "UpdateTask" | "PutRun" | "RenewLease"))
+        self.body.is_some_and(|body| !matches!(body, "" | "UpdateTask" | "PutRun" | "RenewLease" | "Profile"))
     }
 
     /// Whether it is a write that may name a session lease.
@@ -149,6 +151,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         &notifications::ENDPOINTS,
         &runs::ENDPOINTS,
         &control::ENDPOINTS,
+        &profiles::ENDPOINTS,
         &decisions::ENDPOINTS,
     ]
     .into_iter()

@@ -129,6 +129,10 @@ fn no_request() -> RequestStep<Value> {
         files: Vec::new(),
         detached: None,
         parent: None,
+        workspace: None,
+        profile_digest: None,
+        tools_offered: Vec::new(),
+        tools_refused: Vec::new(),
     }
 }
 
@@ -148,6 +152,8 @@ fn no_answer() -> LlmStep<String> {
         definitions: std::collections::BTreeMap::new(),
         files: std::collections::BTreeMap::new(),
         errors: Vec::new(),
+        workspace: None,
+        profile_digest: None,
         first_event: None,
         last_event: None,
     }
