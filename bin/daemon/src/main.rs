@@ -218,12 +218,7 @@ fn main() -> ExitCode {
 }
 
 /// `--workspace` is a name of `WOMBAT_WORKSPACES`, or a folder as everywhere else.
-fn can(
-    config: Option<PathBuf>,
-    workspace: Option<String>,
-    asked: Can,
-    as_json: bool,
-) -> ExitCode {
+fn can(config: Option<PathBuf>, workspace: Option<String>, asked: Can, as_json: bool) -> ExitCode {
     let layers = Layers::of_process(config.clone(), Vec::new());
     let Some(workspace) = workspace else {
         return wombat_daemon::can::run(NAME, &layers, &asked, as_json);

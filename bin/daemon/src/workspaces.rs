@@ -8,9 +8,7 @@ use std::sync::Arc;
 use llm::LlmClient;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::session::Role;
-use wombat_core::workspace::{
-    RoleError, Snapshot, WatchGuard, Workspace, WorkspaceOptions,
-};
+use wombat_core::workspace::{RoleError, Snapshot, WatchGuard, Workspace, WorkspaceOptions};
 
 use crate::backend::Backend;
 use crate::run::customer::{Customer, DEFAULT_WORKSPACE};

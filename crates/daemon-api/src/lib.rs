@@ -29,7 +29,7 @@ pub use info::{
     ToolInfo, ToolLists, ToolVerdict,
 };
 pub use request::{Limits, Output, SendRequest, Turn, TurnRole};
-pub use rule::{Can, CanAnswer, CallDecision, RefusedCall, Rule, RuleSource};
+pub use rule::{CallDecision, Can, CanAnswer, RefusedCall, Rule, RuleSource};
 pub use run::{Accepted, RunReport};
 pub use tool_request::{RequestKind, ToolRequest};
 

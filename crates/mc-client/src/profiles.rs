@@ -215,8 +215,8 @@ impl AgentClient {
             true => None,
             false if answer.truncated => return Err(bad("it is too large".to_owned())),
             false => {
-                let body: Value = serde_json::from_slice(&answer.body)
-                    .map_err(|error| bad(error.to_string()))?;
+                let body: Value =
+                    serde_json::from_slice(&answer.body).map_err(|error| bad(error.to_string()))?;
                 if !body.is_object() {
                     return Err(bad("it is no JSON object".to_owned()));
                 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use crate::handing_on::{ChildCall, ChildReport, Parent, RefusedMention};
-pub use crate::rules::{RefusedTool, Rule, RuleSource};
 pub use crate::journal_mac::{CALLING, TOOL};
+pub use crate::rules::{RefusedTool, Rule, RuleSource};
 
 /// The kind of step 0, the request.
 pub const REQUEST: &str = "request";

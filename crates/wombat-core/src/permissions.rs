@@ -109,12 +109,7 @@ impl ToolPermissions {
     pub(crate) fn read(lists: &ToolLists, problems: &mut Vec<String>) -> Self {
         let own = RuleLists::read(lists.allow.as_deref(), &lists.deny, &lists.approval, problems);
         let idempotent = lists::patterns(&lists.idempotent, problems);
-        Self {
-            own,
-            customer: None,
-            idempotent,
-            enabled: enabled::read(&lists.enable, problems),
-        }
+        Self { own, customer: None, idempotent, enabled: enabled::read(&lists.enable, problems) }
     }
 
     /// The same, narrowed by a customer's rules: a call must be allowed by both, and is denied or waits for a

@@ -27,7 +27,7 @@ const CALL_BACKEND: &str = "call_backend";
 
 /// Why a question cannot be answered.
 #[derive(Debug)]
-pub enum CanError {
+pub(crate) enum CanError {
     /// The question itself is wrong, by its fields.
     Fields(BTreeMap<String, String>),
     /// No run of the role could start.
@@ -71,7 +71,7 @@ impl Asks {
 ///
 /// # Errors
 /// When the question is wrong, or it cannot be known: no run could start then.
-pub async fn can(app: &App, trace: &TraceId, asked: &Can) -> Result<CanAnswer, CanError> {
+pub(crate) async fn can(app: &App, trace: &TraceId, asked: &Can) -> Result<CanAnswer, CanError> {
     let mut problems = BTreeMap::new();
     let mut wrong = |field: &str, why: String| drop(problems.insert(field.to_owned(), why));
     let user = UserId::parse(&asked.user_id).map_err(|error| wrong("user_id", error.to_string()));
@@ -145,9 +145,7 @@ impl Judge {
             _ => {
                 let mut call = json!({ "method": method, "path": path.as_str() });
                 let named = |name: &str| arguments.as_ref().is_some_and(|a| a.contains_key(name));
-                if let (Value::Object(call), true) =
-                    (&mut call, named("body") || named("query"))
-                {
+                if let (Value::Object(call), true) = (&mut call, named("body") || named("query")) {
                     call.extend(arguments.unwrap_or_default());
                 } else if let Some(arguments) = arguments {
                     let place = if method == "GET" { "query" } else { "body" };
@@ -315,7 +313,9 @@ mod tests {
 
     #[test]
     fn a_call_is_a_tool_or_a_method_and_a_path() {
-        assert!(matches!(Asks::read(" create_task "), Ok(Asks::Tool(name)) if name == "create_task"));
+        assert!(
+            matches!(Asks::read(" create_task "), Ok(Asks::Tool(name)) if name == "create_task")
+        );
         let Ok(Asks::Endpoint(method, path)) = Asks::read("post /api/refunds?x=1") else {
             panic!("an endpoint")
         };

@@ -226,11 +226,7 @@ fn read(app: &App, body: &Value, user_id: &str, kept: Option<&str>) -> Result<Cu
 }
 
 /// The name of the user's workspace. Each that is named has to be there, whoever's it is.
-fn choose<'a>(
-    app: &App,
-    chosen: &'a ProfileWorkspace,
-    user_id: &str,
-) -> Result<&'a str, String> {
+fn choose<'a>(app: &App, chosen: &'a ProfileWorkspace, user_id: &str) -> Result<&'a str, String> {
     if let ProfileWorkspace::Shares(shares) = chosen {
         shares.keys().try_for_each(|name| known_workspace(app, name))?;
     }
@@ -257,8 +253,8 @@ fn models(app: &App, named: &ProfileModels) -> Result<CustomerModels, String> {
     let model = |tier: &str, text: &str| -> Result<ModelRef, String> {
         let model = ModelRef::parse(text, customers.provider)
             .map_err(|error| format!("models.{tier}: {error}"))?;
-        let may_ask = known.contains(&&model)
-            || customers.models.iter().any(|pattern| model.fits(pattern));
+        let may_ask =
+            known.contains(&&model) || customers.models.iter().any(|pattern| model.fits(pattern));
         match may_ask {
             true => Ok(model),
             false => Err(format!(
@@ -274,8 +270,7 @@ fn models(app: &App, named: &ProfileModels) -> Result<CustomerModels, String> {
     let cheap = or_default("cheap", &named.cheap)?;
     let best = or_default("best", &named.best)?;
     let fallback = app.llm.fallback();
-    let falls_back =
-        fallback.is_some_and(|fallback| [&default, &cheap, &best].contains(&fallback));
+    let falls_back = fallback.is_some_and(|fallback| [&default, &cheap, &best].contains(&fallback));
     Ok(CustomerModels { default, cheap, best, falls_back })
 }
 

@@ -64,8 +64,7 @@ impl ModelCaller<'_> {
         // Held until the call has been counted.
         let (longest, _held) =
             fitted.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)))?;
-        let mut reserved =
-            self.budget.reserve(&self.models(), prompt_tokens, longest).await?;
+        let mut reserved = self.budget.reserve(&self.models(), prompt_tokens, longest).await?;
         let request = LlmRequest {
             model: self.model.clone(),
             messages: messages.to_vec(),

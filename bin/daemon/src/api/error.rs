@@ -95,10 +95,11 @@ impl From<RunError> for ApiError {
 fn status_of(error: &RunError) -> StatusCode {
     use RunErrorKind as Kind;
     match &error.kind {
-        Kind::TaskNotFound | Kind::RunNotFound | Kind::UnknownRole(_)
-        | Kind::RoleWithoutProfile(_) | Kind::FileNotFound(_) => {
-            StatusCode::NOT_FOUND
-        }
+        Kind::TaskNotFound
+        | Kind::RunNotFound
+        | Kind::UnknownRole(_)
+        | Kind::RoleWithoutProfile(_)
+        | Kind::FileNotFound(_) => StatusCode::NOT_FOUND,
         Kind::FilesTooLarge(_) | Kind::FileRefused(_) => StatusCode::PAYLOAD_TOO_LARGE,
         // With the backend's own Retry-After, it is a 503 that carries it.
         Kind::BackendUnavailable | Kind::BackendInBetween(_) | Kind::ProfileUnreadable(_)

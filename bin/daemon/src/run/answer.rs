@@ -1,7 +1,8 @@
 //! How a run that worked ends.
 
 use daemon_api::{
-    AttachmentReport, FileReport, RefusedCall, RefusedMention, RequestKind, RunStatus, Step, ToolRequest,
+    AttachmentReport, FileReport, RefusedCall, RefusedMention, RequestKind, RunStatus, Step,
+    ToolRequest,
 };
 use llm::Cost;
 use llm::event::{FinishReason, Usage};

@@ -167,9 +167,7 @@ impl ExternalTool {
         match &self.source {
             Source::OpenApi(tool) => tool.withheld(snapshot, profile),
             Source::Backend(name) => backend_tools::withheld(profile, self.name(), name),
-            Source::Mcp(..) => {
-                profile.tools.withheld_by(&NamedTool::without_endpoint(self.name()))
-            }
+            Source::Mcp(..) => profile.tools.withheld_by(&NamedTool::without_endpoint(self.name())),
         }
     }
 

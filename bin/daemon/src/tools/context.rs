@@ -112,8 +112,7 @@ impl ToolContext<'_> {
         if let (true, Permission::Allowed | Permission::NeedsApproval) =
             (self.dry, &ruling.permission)
         {
-            let waits =
-                self.approval_required || ruling.permission == Permission::NeedsApproval;
+            let waits = self.approval_required || ruling.permission == Permission::NeedsApproval;
             return Err(ToolReply::Judged { waits, rule: told().map(Box::new) });
         }
         match &ruling.permission {

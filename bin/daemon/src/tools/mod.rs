@@ -48,8 +48,8 @@ pub use identity::CallIdentity;
 pub use mention::{MENTION, Mentions};
 pub use own_call::{Errand, OwnCall, Question};
 pub use reply::{ToolFile, ToolReply};
-pub use set::ToolSet;
 pub use rules::{declared_by, declaring, rule, schema as misfit, undeclared, unrestricted};
+pub use set::ToolSet;
 pub use specs::{RequestedCall, builtin_names};
 
 /// What is known of tools when the backend cannot be asked.

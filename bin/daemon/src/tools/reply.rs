@@ -187,7 +187,9 @@ impl ToolReply {
                     None => why,
                 }
             }
-            Self::NotMade(why) | Self::Denied(why) | Self::Forbidden { why, .. } => whole_words(why),
+            Self::NotMade(why) | Self::Denied(why) | Self::Forbidden { why, .. } => {
+                whole_words(why)
+            }
             Self::Judged { .. } => NOT_CALLED.to_owned(),
             Self::NeedsApproval(what) => {
                 shown::words(&format!("a person has to approve this first: {what}"))

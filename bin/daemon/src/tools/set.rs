@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use llm::request::{ToolCall, ToolList, ToolSpec};
+use mc_client::steps::RefusedTool;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
-use mc_client::steps::RefusedTool;
 use wombat_core::agent_config::{
     AgentProfile, ENABLED_TOOLS, NamedTool, Permission, RuleList, RuleOrigin, RuleRef,
     ToolPermissions,
@@ -315,8 +315,7 @@ impl ToolSet {
         static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
         let Some(tool) = self.tool(name) else {
             if let Some(rule) = self.withheld_by(name) {
-                let why =
-                    format!("the tool {name:?} may not be called: {}", self.rules.why(&rule));
+                let why = format!("the tool {name:?} may not be called: {}", self.rules.why(&rule));
                 let rule = rules::rule(context.snapshot, &context.profile.role, &rule);
                 return Err(ToolReply::forbidden(why, rule));
             }

@@ -46,13 +46,17 @@ async fn a_profile_narrows_tools_prompt_zone_and_limits() {
     let (status, answer) = world.daemon.send(&message(json!({}))).await;
     assert_eq!(status, 200, "{answer}");
     let digest = mc_client::profiles::digest(&profile).unwrap();
-    assert_eq!((&answer["profile_digest"], &answer["workspace"]), (&json!(digest), &json!("default")));
+    assert_eq!(
+        (&answer["profile_digest"], &answer["workspace"]),
+        (&json!(digest), &json!("default"))
+    );
     let refused = json!([{ "tool": "call_backend", "arguments": refund,
         "rule": { "source": "profile", "list": "deny", "pattern": "POST /api/refunds" } }]);
     assert_eq!(answer["refused"], refused);
     let asked = world.model_got().await;
     assert!(system(&asked[0]).ends_with("\n\n## Customer\n\nThey sell bicycles."), "{asked:?}");
-    let newest = asked[0]["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
+    let newest =
+        asked[0]["messages"].as_array().unwrap().last().unwrap()["content"].as_str().unwrap();
     assert!(newest.contains("(Pacific/Apia)\nLocale: de-CH\n\nhello"), "{newest}");
     let most = asked[0]["max_completion_tokens"].as_u64().or(asked[0]["max_tokens"].as_u64());
     assert_eq!(most, Some(77), "{}", asked[0]);
@@ -108,9 +112,11 @@ async fn a_call_must_be_allowed_by_both() {
 
 #[tokio::test]
 async fn a_profile_that_cannot_be_read_starts_no_run() {
-    for (status, expected, code) in
-        [(500, 502, "backend_unavailable"), (403, 502, "backend_unavailable"), (404, 404, "unknown_role")]
-    {
+    for (status, expected, code) in [
+        (500, 502, "backend_unavailable"),
+        (403, 502, "backend_unavailable"),
+        (404, 404, "unknown_role"),
+    ] {
         let world = World::with(&[("WOMBAT_RETRY_ATTEMPTS", "1")], features(json!({}))).await;
         world.backend_says("GET", "/profile", status, json!({ "error": "no", "code": "x" })).await;
         let body = message(json!({ "task_id": null, "task_title": "A new one" }));
@@ -145,7 +151,11 @@ async fn a_profile_that_cannot_be_used_starts_no_run_and_says_what_is_wrong() {
     ] {
         let world = with_profile(&[], profile.clone()).await;
         let (status, answer) = world.daemon.send(&message(json!({}))).await;
-        assert_eq!((status, answer["code"].as_str().unwrap()), (502, "profile_invalid"), "{answer}");
+        assert_eq!(
+            (status, answer["code"].as_str().unwrap()),
+            (502, "profile_invalid"),
+            "{answer}"
+        );
         assert!(answer["error"].as_str().unwrap().contains(named), "{profile}: {answer}");
         assert_eq!((writes(&world).await, world.model_got().await.len()), (0, 0), "{profile}");
     }
@@ -153,9 +163,14 @@ async fn a_profile_that_cannot_be_used_starts_no_run_and_says_what_is_wrong() {
 
 #[tokio::test]
 async fn without_a_required_feature_no_run_starts() {
-    let world = World::with(&[("WOMBAT_REQUIRED_FEATURES", "profile, run_journal")], json!({})).await;
+    let world =
+        World::with(&[("WOMBAT_REQUIRED_FEATURES", "profile, run_journal")], json!({})).await;
     let (status, answer) = world.daemon.send(&message(json!({}))).await;
-    assert_eq!((status, answer["code"].as_str().unwrap()), (502, "backend_unavailable"), "{answer}");
+    assert_eq!(
+        (status, answer["code"].as_str().unwrap()),
+        (502, "backend_unavailable"),
+        "{answer}"
+    );
     assert!(answer["error"].as_str().unwrap().contains("profile"), "{answer}");
     assert_eq!((writes(&world).await, world.model_got().await.len()), (0, 0));
 }
@@ -166,10 +181,20 @@ async fn a_profile_is_kept_for_its_age_and_asked_again_by_its_tag() {
     let at = format!("{MC}/profile");
     let whole = || ResponseTemplate::new(200).insert_header("etag", "\"v1\"");
     let first = whole().set_body_json(json!({ "prompt_append": "They sell bicycles." }));
-    Mock::given(method("GET")).and(path(&*at)).respond_with(first).with_priority(9).mount(&world.backend).await;
+    Mock::given(method("GET"))
+        .and(path(&*at))
+        .respond_with(first)
+        .with_priority(9)
+        .mount(&world.backend)
+        .await;
     let same = ResponseTemplate::new(304).insert_header("cache-control", "max-age=60");
-    Mock::given(method("GET")).and(path(&*at)).and(header("if-none-match", "\"v1\""))
-        .respond_with(same).with_priority(1).mount(&world.backend).await;
+    Mock::given(method("GET"))
+        .and(path(&*at))
+        .and(header("if-none-match", "\"v1\""))
+        .respond_with(same)
+        .with_priority(1)
+        .mount(&world.backend)
+        .await;
     world.model(vec![says("hi")]).await;
     for _ in 0..4 {
         let (status, answer) = world.daemon.send(&message(json!({}))).await;
@@ -212,7 +237,11 @@ async fn no_model_is_asked_but_those_of_the_profile() {
         let world = with_profile(&settings, json!({ "models": named })).await;
         world.model(vec![crate::harness::refuses(500, "server_error", "away")]).await;
         let (status, answer) = world.daemon.send(&message(json!({}))).await;
-        assert_eq!((status, answer["code"].as_str().unwrap()), (503, "llm_unavailable"), "{answer}");
+        assert_eq!(
+            (status, answer["code"].as_str().unwrap()),
+            (503, "llm_unavailable"),
+            "{answer}"
+        );
         let got = world.model_got().await;
         let got: Vec<_> = got.iter().map(|request| request["model"].as_str().unwrap()).collect();
         assert_eq!(got, asked);
@@ -227,7 +256,11 @@ async fn no_model_is_asked_but_those_of_the_profile() {
 #[tokio::test]
 async fn a_profile_chooses_a_workspace_by_name_or_by_the_users_number() {
     let next = tempfile::tempdir().unwrap();
-    std::fs::write(next.path().join("agent-config.json"), r#"{"agents": [{"role": "scout"}, {"role": "pilot"}]}"#).unwrap();
+    std::fs::write(
+        next.path().join("agent-config.json"),
+        r#"{"agents": [{"role": "scout"}, {"role": "pilot"}]}"#,
+    )
+    .unwrap();
     std::fs::write(next.path().join("SOUL.md"), "You are the next one.").unwrap();
     let named = format!("next={}", next.path().display());
     let settings = [("WOMBAT_WORKSPACES", named.as_str())];
@@ -258,7 +291,8 @@ async fn a_profile_chooses_a_workspace_by_name_or_by_the_users_number() {
     let world = with_profile(&settings, json!({})).await;
     let (status, answer) = world.daemon.send(&pilot).await;
     assert_eq!((status, answer["code"].as_str().unwrap()), (404, "unknown_role"), "{answer}");
-    let context: Value = world.daemon.get("/context?role=pilot&workspace=next").await.json().await.unwrap();
+    let context: Value =
+        world.daemon.get("/context?role=pilot&workspace=next").await.json().await.unwrap();
     assert_eq!(context["workspace"], "next");
     let wrong = world.daemon.get("/context?role=scout&workspace=nowhere").await;
     assert_eq!(wrong.status(), 400);
@@ -289,22 +323,59 @@ async fn one_can_ask_what_a_role_may_do_and_nothing_is_called() {
         ("create_task", json!({ "title": "x" }), "allowed", json!({ "source": "agent-config" })),
         ("create_task", Value::Null, "allowed", json!({ "source": "agent-config" })),
         ("create_task", json!({ "titel": "x" }), "denied", json!({ "source": "schema" })),
-        ("list_tasks", json!({}), "denied", json!({ "source": "profile", "list": "deny", "pattern": "list_tasks" })),
-        ("list_tasks", Value::Null, "denied", json!({ "source": "profile", "list": "deny", "pattern": "list_tasks" })),
-        ("create_document", Value::Null, "approval", json!({ "source": "profile", "list": "approval", "pattern": "create_document" })),
-        ("post_message", json!({ "content": "x" }), "approval", json!({ "source": "agent-config", "list": "approval", "pattern": "post_message", "file": "agent-config.json", "line": 4 })),
-        ("post /api/refunds", Value::Null, "allowed", json!({ "source": "skill", "pattern": "POST /api/refunds", "file": "skills/shop/SKILL.md", "line": 6 })),
-        ("GET /api/orders", Value::Null, "denied", json!({ "source": "agent-config", "list": "deny", "pattern": "GET /api/orders", "file": "agent-config.json", "line": 3 })),
+        (
+            "list_tasks",
+            json!({}),
+            "denied",
+            json!({ "source": "profile", "list": "deny", "pattern": "list_tasks" }),
+        ),
+        (
+            "list_tasks",
+            Value::Null,
+            "denied",
+            json!({ "source": "profile", "list": "deny", "pattern": "list_tasks" }),
+        ),
+        (
+            "create_document",
+            Value::Null,
+            "approval",
+            json!({ "source": "profile", "list": "approval", "pattern": "create_document" }),
+        ),
+        (
+            "post_message",
+            json!({ "content": "x" }),
+            "approval",
+            json!({ "source": "agent-config", "list": "approval", "pattern": "post_message", "file": "agent-config.json", "line": 4 }),
+        ),
+        (
+            "post /api/refunds",
+            Value::Null,
+            "allowed",
+            json!({ "source": "skill", "pattern": "POST /api/refunds", "file": "skills/shop/SKILL.md", "line": 6 }),
+        ),
+        (
+            "GET /api/orders",
+            Value::Null,
+            "denied",
+            json!({ "source": "agent-config", "list": "deny", "pattern": "GET /api/orders", "file": "agent-config.json", "line": 3 }),
+        ),
         ("DELETE /api/refunds", Value::Null, "denied", json!({ "source": "undeclared" })),
         ("fly", Value::Null, "denied", json!({ "source": "undeclared" })),
     ] {
         let answer = can(call, arguments.clone()).await;
-        assert_eq!((&answer["decision"], &answer["rule"]), (&json!(decision), &rule), "{call} {arguments}: {answer}");
+        assert_eq!(
+            (&answer["decision"], &answer["rule"]),
+            (&json!(decision), &rule),
+            "{call} {arguments}: {answer}"
+        );
         let has_reason = !answer["errors"].as_array().unwrap().is_empty();
         assert_eq!(has_reason, decision == "denied", "{answer}");
     }
     let endpoint = can("POST /api/refunds", json!({ "amount": 5 })).await;
-    assert_eq!((&endpoint["tool"], &endpoint["endpoint"]), (&json!("call_backend"), &json!("POST /api/refunds")));
+    assert_eq!(
+        (&endpoint["tool"], &endpoint["endpoint"]),
+        (&json!("call_backend"), &json!("POST /api/refunds"))
+    );
     assert_eq!((writes(&world).await, world.model_got().await.len()), (0, 0));
     let got = world.backend.received_requests().await.unwrap();
     assert!(got.iter().all(|request| request.url.path().starts_with(MC)), "nothing is called");

@@ -128,7 +128,9 @@ impl Endpoint {
 
     /// Whether a body is required.
     pub(super) fn needs_body(&self) -> bool {
-        self.body.is_some_and(|body| !matches!(body, "" | "UpdateTask" | "PutRun" | "RenewLease" | "Profile"))
+        self.body.is_some_and(|body| {
+            !matches!(body, "" | "UpdateTask" | "PutRun" | "RenewLease" | "Profile")
+        })
     }
 
     /// Whether it is a write that may name a session lease.

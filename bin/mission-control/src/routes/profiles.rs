@@ -8,9 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use mc_client::profiles::{
-    MAX_PROFILE_TEXT, MAX_PROMPT_APPEND, Profile, ProfileWorkspace, digest,
-};
+use mc_client::profiles::{MAX_PROFILE_TEXT, MAX_PROMPT_APPEND, Profile, ProfileWorkspace, digest};
 use serde_json::Value;
 
 use crate::app::App;
@@ -35,7 +33,9 @@ impl FromRequestParts<App> for Alone {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         match Service::from_request_parts(parts, app).await?.on_behalf_of {
             None => Ok(Self),
-            Some(_) => Err(ApiError::forbidden("only a service may do this, for nobody in particular")),
+            Some(_) => {
+                Err(ApiError::forbidden("only a service may do this, for nobody in particular"))
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The three lists that decide on calls, as a role or a customer has them.
 
+use super::ToolCall;
 use super::approval::{Approval, ApprovalEntry};
 use super::pattern::{ToolPattern, allowed_id, glob};
-use super::ToolCall;
 use crate::operations::{Operation, Reached};
 
 /// What is allowed, denied, and waits for a person.
@@ -97,9 +97,7 @@ pub(super) fn restricts(
     match (pattern, reached) {
         (ToolPattern::Name(name), _) if glob(name, call.tool) => Some(None),
         (ToolPattern::Name(_), None) => None,
-        (ToolPattern::Name(name), Some(reached)) if reached.is_named(name, &glob) => {
-            Some(None)
-        }
+        (ToolPattern::Name(name), Some(reached)) if reached.is_named(name, &glob) => Some(None),
         (ToolPattern::Name(name), Some(reached)) => reached.unread(name).map(|source| {
             Some(format!("its rule {name:?} may mean that, and {source} cannot be read"))
         }),

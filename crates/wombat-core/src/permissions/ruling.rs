@@ -133,8 +133,8 @@ impl ToolPermissions {
         }
         for (origin, lists) in self.lists() {
             let mut rules = lists.approval.iter();
-            let waiting = rules
-                .find(|rule| restricted(&rule.pattern).is_some() && rule.asks(call.arguments));
+            let waiting =
+                rules.find(|rule| restricted(&rule.pattern).is_some() && rule.asks(call.arguments));
             if let Some(rule) = waiting {
                 let rule = RuleRef::of(origin, RuleList::Approval, Some(&rule.pattern));
                 return Ruling { permission: Permission::NeedsApproval, rule: Some(rule) };
