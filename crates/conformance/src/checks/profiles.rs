@@ -65,7 +65,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             Ok("its own, else that of all roles".to_owned())
         })
         .await;
-    let sentence = "An agent token reads the profile of its own user and role only; nobody but a service sets one";
+    let sentence = "An agent that asks for another user's profile gets 404, for another role's 403; so does a person";
     suite
         .check("access", &["profile"], sentence, async |w| {
             let user = w.fresh_user()?;
