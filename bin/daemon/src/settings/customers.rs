@@ -36,6 +36,11 @@ impl Customers {
         let listed = r.optional("WOMBAT_PROFILE_MODELS").unwrap_or_default();
         let mut models = Vec::new();
         for text in items(&listed) {
+            if text == "*" {
+                // Any model of any provider.
+                models.extend(Provider::ALL.map(|provider| ModelRef::new(provider, "*")));
+                continue;
+            }
             match ModelRef::parse_pattern(text, provider) {
                 Ok(model) => models.push(model),
                 Err(error) => r.problem("WOMBAT_PROFILE_MODELS", error),

@@ -34,6 +34,7 @@ mod outages;
 mod page;
 mod paging;
 mod poolers;
+mod profiles;
 mod questions;
 mod queue;
 mod readonly;
