@@ -27,6 +27,7 @@ mod provider;
 mod retry_policy;
 mod sentence;
 mod server;
+mod wildcard;
 
 pub use client::LlmClient;
 pub use context::{Attempt, CallContext, Received, Shown, Tally};

@@ -19,7 +19,7 @@ use self::look::Look;
 
 pub(crate) use support::Said;
 pub use support::{MediaSupport, MediaUse, NotSent};
-pub(crate) use table::{check, fits};
+pub(crate) use table::check;
 
 /// The only document type that models read as a document; others are text, or no model reads them.
 const PDF: &str = "application/pdf";

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::media::fits;
+use crate::wildcard::fits;
 
 /// The longest name of a model that is accepted.
 const MAX_NAME_LEN: usize = 200;

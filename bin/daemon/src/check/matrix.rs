@@ -24,7 +24,7 @@ impl Report {
         };
         let columns = |role: &str| role.chars().count().max("yes".len());
         let head = first.roles.iter().map(|verdict| &*verdict.role);
-        self.note(row("tool", head.map(|role| (role, columns(role))).collect()));
+        self.good(row("tool", head.map(|role| (role, columns(role))).collect()));
         for tool in tools.iter().take(MAX_TOOLS) {
             let cells = tool.roles.iter().map(|verdict| {
                 let may = match verdict.may_call {
@@ -34,10 +34,10 @@ impl Report {
                 };
                 (may, columns(&verdict.role))
             });
-            self.note(row(&tool.name, cells.collect()));
+            self.good(row(&tool.name, cells.collect()));
         }
         if let Some(more) = tools.len().checked_sub(MAX_TOOLS).filter(|more| *more > 0) {
-            self.note(format!("policy: {more} more tools: GET /tools shows them"));
+            self.good(format!("policy: {more} more tools: GET /tools shows them"));
         }
     }
 }

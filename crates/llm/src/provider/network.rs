@@ -82,11 +82,8 @@ impl Network {
     pub(crate) fn media_support(&self, model: &ModelRef) -> MediaSupport {
         let target = self.targets.get(&model.provider);
         let is_own_server = target.is_none_or(Target::is_own_server);
-        let [images, pdfs] = self.readers.each_ref().map(|all| {
-            all.iter().any(|known| {
-                known.provider == model.provider && media::fits(&known.name, &model.name)
-            })
-        });
+        let [images, pdfs] =
+            self.readers.each_ref().map(|all| all.iter().any(|known| model.fits(known)));
         MediaSupport::at(model.provider, &model.name, is_own_server, Said { images, pdfs })
     }
 
