@@ -25,7 +25,7 @@ use crate::context::Received;
 use crate::error::LlmErrorKind;
 use crate::event::FinishReason;
 use crate::final_tool::FinalTool;
-use crate::media::{self, MediaSupport, Said};
+use crate::media::{MediaSupport, Said};
 use crate::media_plan::Used;
 use crate::model::{ModelRef, Provider};
 use crate::request::{LlmRequest, ToolChoice, ToolList, ToolProblem};
