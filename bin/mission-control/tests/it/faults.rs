@@ -19,7 +19,7 @@ use crate::planted::alter;
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 84] = [
+const FAULTS: [(&str, &str); 88] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -39,6 +39,8 @@ const FAULTS: [(&str, &str); 84] = [
     ("creates without a title", "errors.missing-field"),
     ("lets nobody in", "auth.no-token"),
     ("lets nobody in", "auth.closed-to-nobody"),
+    ("lets nobody in", "auth.closed-to-nobody-decisions"),
+    ("lets nobody in", "auth.closed-to-nobody-approval-rules"),
     ("never says that it replays", "idempotency.replay-tasks"),
     ("a conflict without the original", "idempotency.conflict-tasks"),
     ("ignores keys", "idempotency.at-once-tasks"),
@@ -102,6 +104,8 @@ const FAULTS: [(&str, &str); 84] = [
     ("any tool", "limits.tools"),
     ("knows no children", "roles.child-of-a-role"),
     ("lets children work on", "roles.children-end"),
+    ("lets children work on", "roles.children-hear"),
+    ("cancels in secret", "roles.children-hear"),
     ("names nobody", "queue.agent-mention"),
     ("loses the chain", "queue.agent-mention"),
 ];
