@@ -108,11 +108,8 @@ async fn callers(
          WHERE r.user_id = $1 AND r.run_key = $2 AND s.kind = $3 ORDER BY r.seq, s.step_index"
     );
     let keys: HashSet<_> = children.iter().map(|child| &*child.run.run_key).collect();
-    let mut steps = sqlx::query(AssertSqlSafe(text))
-        .bind(user_id)
-        .bind(run_key)
-        .bind(CALLING)
-        .fetch(tx);
+    let mut steps =
+        sqlx::query(AssertSqlSafe(text)).bind(user_id).bind(run_key).bind(CALLING).fetch(tx);
     let mut callers = Vec::<Caller>::new();
     while let Some(step) = steps.try_next().await? {
         let mut children = named(step.get("step_payload"));

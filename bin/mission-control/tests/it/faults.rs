@@ -236,7 +236,9 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
 
 /// The report on a backend with a fault.
 pub(crate) async fn checked(backend: &str, fault: &'static str, chapters: &[&str]) -> Report {
-    let http = service::http::client_builder().no_proxy().build().unwrap();
+    // A backend may close an idle connection in the moment in which the next request is sent.
+    let http = service::http::client_builder().no_proxy().pool_max_idle_per_host(0);
+    let http = http.build().unwrap();
     let proxy = std::sync::Arc::new(Proxy { fault, url: backend.to_owned(), http });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
