@@ -92,6 +92,18 @@ pub(super) async fn is_held(
     Ok(row.is_some())
 }
 
+/// Whether a lease is held at present.
+pub(super) async fn is_live(tx: &mut AnyConnection, lease_id: &str) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "SELECT 1 FROM session_leases WHERE id = $1 AND freed_at IS NULL AND expires_at > $2",
+    )
+    .bind(lease_id)
+    .bind(now())
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// The lease that a write names, where it still counts. It may be another role's where a run of this role
 /// works for one that holds it ([`super::children`]).
 async fn held(

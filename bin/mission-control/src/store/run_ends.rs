@@ -101,6 +101,22 @@ async fn shut_out(tx: &mut AnyConnection, lease_id: Option<&str>) -> Result<(), 
     Ok(())
 }
 
+/// Whether no instance executes a run that says that it is at work: a detached one is executed only while
+/// somebody holds the lease of its session and task, and another one, where it has written under a lease, only
+/// while that one is held.
+async fn is_left(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    run: &Run,
+    lease_id: Option<&str>,
+) -> Result<bool, StoreError> {
+    Ok(match lease_id {
+        _ if run.detached => !leases::is_held(tx, user_id, run).await?,
+        Some(lease_id) => !leases::is_live(tx, lease_id).await?,
+        None => false,
+    })
+}
+
 impl Store {
     /// Requests that a run is cancelled. One that is not running is cancelled at once.
     pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, StoreError> {
@@ -122,7 +138,7 @@ impl Store {
             }
             // No instance works on it: there is nobody to learn of the request.
             RunStatus::Running
-                if known.detached && !leases::is_held(&mut tx, user_id, &known).await? =>
+                if is_left(&mut tx, user_id, &known, lease_id.as_deref()).await? =>
             {
                 RunStatus::Cancelled
             }
