@@ -3,7 +3,6 @@
 use futures::FutureExt as _;
 use mc_client::client::AgentClient;
 use mc_client::runs::{PutRun, Run, RunStatus};
-use serde_json::json;
 
 use super::budget;
 use super::detach::{Accepted, Admission, Entering, NEEDS, Place, accepted, client, pending};
@@ -14,6 +13,7 @@ use super::prepare::{busy, find_task, lane};
 use super::stands::Stands;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::standing::Standing;
+use crate::run::written;
 use crate::sessions::SessionPolicy;
 use crate::tools::ToolSet;
 use crate::workspaces::Chosen;
@@ -129,11 +129,12 @@ impl RunDriver<'_> {
                 detached: Some(true),
                 workspace: Some(self.request.customer.workspace.clone()),
                 profile_digest: self.request.customer.digest.clone(),
-                extra: [("run_id".to_owned(), json!(self.handle.run_id))].into_iter().collect(),
+                extra: written::executed_as(&self.handle.run_id),
                 ..PutRun::default()
             };
             match fenced(journal, client, &place).put(&run).await {
                 Ok(note) if note.cancel_requested => {
+                    self.give_back(place);
                     return Err(RunError::new(RunErrorKind::Cancelled));
                 }
                 Ok(_) => {
@@ -141,6 +142,7 @@ impl RunDriver<'_> {
                     accepted.standing = Standing::at_work(&now);
                 }
                 Err(error) if error.is_run_finished() => {
+                    self.give_back(place);
                     accepted.standing = Standing::Completed;
                     return Ok(Admission::Over(accepted));
                 }
@@ -221,7 +223,7 @@ impl RunDriver<'_> {
             workspace: Some(self.request.customer.workspace.clone()),
             profile_digest: self.request.customer.digest.clone(),
             detached: Some(true),
-            extra: [("run_id".to_owned(), json!(self.handle.run_id))].into_iter().collect(),
+            extra: written::executed_as(&self.handle.run_id),
             ..PutRun::default()
         }
     }

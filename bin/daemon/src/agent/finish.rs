@@ -127,12 +127,16 @@ impl RunContext<'_> {
         let reply = self.store_plan(stored.id, &text, &[]).await?;
         let output = self.stored_output(&text).await;
         let steps = self.journal.steps();
-        let Recap { mentions_refused, workspace, profile_digest, steps: called, .. } =
+        let Recap { mut mentions_refused, workspace, profile_digest, steps: called, .. } =
             Recap::of(&steps);
-        let refused = RefusedCall::of(&called);
+        let refused_calls = RefusedCall::of(&called);
+        if let Some(mentions) = self.mentions_in(&text).await {
+            mentions_refused.extend(refused(&mentions.refused));
+        }
         let progress = Progress { output, mentions_refused, ..Progress::default() };
         let (attachments, files) = (self.earlier_attachments(), saved_of(&steps));
         let answer = self.answer(Ending::Replayed(reply), text, progress);
+        let refused = refused_calls;
         Ok(RunAnswer { attachments, files, workspace, profile_digest, refused, ..answer })
     }
 

@@ -12,6 +12,7 @@ use super::journal::{Journal, ThreadStep};
 use super::prepare::look_up;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
+use crate::run::written;
 use crate::workspaces::Chosen;
 
 impl RunDriver<'_> {
@@ -56,7 +57,7 @@ impl RunDriver<'_> {
             workspace_digest: Some(context.snapshot.digest().to_owned()),
             workspace: Some(self.request.customer.workspace.clone()),
             profile_digest: self.request.customer.digest.clone(),
-            extra: [("run_id".to_owned(), self.handle.run_id.clone().into())].into_iter().collect(),
+            extra: written::executed_as(&self.handle.run_id),
             ..PutRun::default()
         };
         context.journal.begin(&run).await?;
