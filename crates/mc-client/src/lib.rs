@@ -31,6 +31,7 @@ pub mod raw;
 mod reason;
 mod retry_policy;
 pub mod runs;
+pub mod schedules;
 pub mod steps;
 mod tasks;
 pub mod token;
