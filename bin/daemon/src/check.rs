@@ -3,6 +3,7 @@
 
 mod acting;
 pub mod documents;
+mod clocks;
 mod enabled;
 mod models;
 mod outputs;
@@ -97,7 +98,7 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
             for warning in &settings.warnings {
                 report.warn(format!("settings: {warning}"));
             }
-            report.good(format!("time zones: {}", zones::release()));
+            report.zones();
             let workspace = report.workspace(workspace_of(&settings));
             if let Some((options, snapshot)) = &workspace {
                 report.outputs(options, snapshot).await;

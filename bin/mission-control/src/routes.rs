@@ -16,6 +16,7 @@ pub(crate) mod metrics;
 mod objects;
 mod question;
 mod runs;
+mod schedules;
 mod tool_requests;
 
 use std::sync::PoisonError;
@@ -43,7 +44,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 25] = [
+const FEATURES: [&str; 26] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -57,6 +58,7 @@ const FEATURES: [&str; 25] = [
     "notifications_dispatch",
     "heartbeat",
     "heartbeat_notes",
+    "schedules",
     "standup",
     "run_journal",
     "run_stream",
@@ -102,6 +104,11 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/approval-rules", get(approval_rules::list).post(approval_rules::create))
         .route("/approval-rules/{id}", delete(approval_rules::revoke))
         .route("/approval-rules/{id}/uses", post(approval_rules::make_use))
+        .route("/schedules", get(schedules::list).post(schedules::create))
+        .route(
+            "/schedules/{id}",
+            get(schedules::get).patch(schedules::update).delete(schedules::delete),
+        )
         .route("/sessions/lease", post(leases::create))
         .route("/sessions/lease/{id}", put(leases::renew).delete(leases::free))
         .route("/budget", get(budgets::get).put(budgets::put))

@@ -24,7 +24,7 @@ use shown::counted;
 
 use crate::checks::{
     audit, auth, capabilities, decisions, errors, events, files, heartbeat_standup, idempotency,
-    invariants, journal, limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
+    invariants, journal, limits, objects, orphans, paging, queue, roles, run_stream, schedules, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -107,6 +107,7 @@ chapters! {
     "runs" => run_stream,
     "orphans" => orphans,
     "decisions" => decisions,
+    "schedules" => schedules,
     "limits" => limits,
     "audit" => audit,
     "everywhere" => invariants,

@@ -16,7 +16,8 @@ use crate::endpoint::{EndpointPattern, FoldedPattern, NormalPath};
 use crate::operations::{Operation, Operations, Reached};
 
 pub use self::approval::ApprovalEntry;
-pub use self::enabled::ENABLED_TOOLS;
+pub(crate) use self::enabled::SCHEDULE_TOOLS;
+pub use self::enabled::{ENABLED_TOOLS, LIST_SCHEDULES, SCHEDULE, UNSCHEDULE, how_enabled};
 pub use self::pattern::NamedTool;
 
 /// The decision on a call.

@@ -29,6 +29,7 @@ mod refreshing_cache;
 mod refusal;
 mod reply;
 mod save_file;
+mod schedules;
 mod set;
 mod source_state;
 mod specs;

@@ -8,7 +8,7 @@ use llm::request::{ToolCall, ToolList, ToolSpec};
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{
-    AgentProfile, ENABLED_TOOLS, NamedTool, Permission, ToolPermissions,
+    AgentProfile, ENABLED_TOOLS, NamedTool, Permission, ToolPermissions, how_enabled,
 };
 use wombat_core::endpoint::declares_reserved;
 use wombat_core::operations::{Operation, Operations};
@@ -231,7 +231,7 @@ impl ToolSet {
     /// The rule by which a tool that there is, is not one of this role.
     pub(super) fn why_withheld(&self, name: &str) -> Option<String> {
         if ENABLED_TOOLS.contains(&name) && !self.rules.enables(name) {
-            return Some("\"enable\" in agent-config.json does not name it".to_owned());
+            return Some(how_enabled(name).to_owned());
         }
         let known = &self.operations.known;
         let is_it = |operation: &&Operation| {

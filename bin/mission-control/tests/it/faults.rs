@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 84] = [
+const FAULTS: [(&str, &str); 93] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -103,6 +103,15 @@ const FAULTS: [(&str, &str); 84] = [
     ("lets children work on", "roles.children-end"),
     ("names nobody", "queue.agent-mention"),
     ("loses the chain", "queue.agent-mention"),
+    ("slots without their time", "schedules.slot"),
+    ("knows no summer", "schedules.clock-changes"),
+    ("any line", "schedules.cron"),
+    ("any zone", "schedules.timezone"),
+    ("as often as it likes", "schedules.too-often"),
+    ("schedules without end", "schedules.limit"),
+    ("stops before its end", "schedules.until"),
+    ("never pauses", "schedules.changed"),
+    ("schedules for everybody", "schedules.whose"),
 ];
 
 struct Proxy {
@@ -276,6 +285,30 @@ fn alter(
         "rules for any tool" if path.ends_with("/approval-rules") => {
             let items = body.get_mut("items").and_then(Value::as_array_mut);
             items.into_iter().flatten().for_each(|item| item["parameters_sha256"] = Value::Null);
+        }
+        "slots without their time" if path.ends_with("/undelivered") => {
+            for delivery in body["deliveries"].as_array_mut().unwrap() {
+                delivery["metadata"]["slot"] = Value::Null;
+            }
+        }
+        "knows no summer" | "stops before its end" if body["slots"].is_array() => {
+            drop(body["slots"].as_array_mut().unwrap().pop());
+        }
+        "any line" if body["code"] == "invalid_cron" => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "any zone" if *status == 400 && path.ends_with("/schedules") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "as often as it likes" if body["code"] == "too_often" => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "schedules without end" if body["code"] == "schedule_limit" => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "never pauses" if body["status"] == "paused" => body["status"] = json!("active"),
+        "schedules for everybody" if *status == own && path.contains("/schedules/") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
         }
         "busy without a time" => drop(headers.remove("retry-after")),
         "spends without end" if *status == 402 => {
