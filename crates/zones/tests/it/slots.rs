@@ -22,12 +22,12 @@ fn minutes(from: DateTime<Utc>, to: DateTime<Utc>) -> impl Iterator<Item = DateT
 fn changes(zone: Zone) -> Vec<DateTime<Utc>> {
     let offset = |at: DateTime<Utc>| (shown(zone, at) - at.naive_utc()).num_seconds();
     let (from, to) = (moment("2026-01-01T00:00:00Z"), moment("2028-01-01T00:00:00Z"));
-    let hours = (0..(to - from).num_hours()).map(|hour| from + TimeDelta::hours(hour));
-    let changed = hours.filter(|at| offset(*at) != offset(*at + TimeDelta::hours(1)));
+    let halves = (0..(to - from).num_hours() / 12).map(|half| from + TimeDelta::hours(half * 12));
+    let changed = halves.filter(|at| offset(*at) != offset(*at + TimeDelta::hours(12)));
     changed
-        .map(|hour| {
-            let old = offset(hour);
-            minutes(hour, hour + TimeDelta::minutes(61)).find(|at| offset(*at) != old).unwrap()
+        .map(|half| {
+            let old = offset(half);
+            minutes(half, half + TimeDelta::hours(13)).find(|at| offset(*at) != old).unwrap()
         })
         .collect()
 }
