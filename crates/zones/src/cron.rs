@@ -63,7 +63,7 @@ impl FromStr for Cron {
         let [minutes, hours, days, months, weekdays] = fields[..] else {
             return Err(format!("{text:?} does not have five cron fields"));
         };
-        let bad = |what: &str| format!("{text:?}: {what:?} is not a cron field");
+        let bad = |what: &str| format!("{text:?}: {what} is not a cron field");
         let sunday_twice = field(weekdays, 0, 7, &WEEKDAYS, 0).ok_or_else(|| bad(weekdays))?;
         let cron = Self {
             minutes: field(minutes, 0, 59, &[], 0).ok_or_else(|| bad(minutes))?,
