@@ -2,8 +2,8 @@
 //! do.
 
 mod acting;
-pub mod documents;
 mod clocks;
+pub mod documents;
 mod enabled;
 mod models;
 mod outputs;

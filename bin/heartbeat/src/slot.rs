@@ -62,7 +62,9 @@ impl Slot {
         let last = match (self, line) {
             (Self::At(tick), _) => Some(*tick),
             (Self::Auto, None) => None,
-            (Self::Auto, Some((cron, Some(zone)))) => cron.last_tick(&clock.now.with_timezone(&zone)),
+            (Self::Auto, Some((cron, Some(zone)))) => {
+                cron.last_tick(&clock.now.with_timezone(&zone))
+            }
             (Self::Auto, Some((cron, None))) => cron.slot(&clock.now, clock.machine),
         };
         last.unwrap_or_else(|| minute(clock.now.to_utc()))
@@ -94,7 +96,8 @@ mod tests {
         let named: Slot = "2026-11-23T23:00:00+02:00".parse().unwrap();
         assert_eq!(text(&named, Some((&cron, None))), "2026-11-23T21:00:00Z");
         // Nine in the morning of Tokyo, wherever the machine is.
-        let (daily, tokyo) = ("0 9 * * *".parse().unwrap(), zones::parse_zone("Asia/Tokyo").unwrap());
+        let (daily, tokyo) =
+            ("0 9 * * *".parse().unwrap(), zones::parse_zone("Asia/Tokyo").unwrap());
         assert_eq!(text(&Slot::Auto, Some((&daily, Some(tokyo)))), "2026-11-23T00:00:00Z");
         assert_eq!(text(&Slot::Auto, Some((&daily, None))), "2026-11-23T07:00:00Z");
         assert!("soon".parse::<Slot>().is_err());

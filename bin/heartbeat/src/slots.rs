@@ -37,7 +37,8 @@ fn moment(flag: &str, text: &str, zone: Zone) -> Result<DateTime<Utc>, String> {
     }
     let forms = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
     let time = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-    let wrong = || format!("{flag}: {text:?} is neither a date nor a time such as 2026-10-25T00:00:00Z");
+    let wrong =
+        || format!("{flag}: {text:?} is neither a date nor a time such as 2026-10-25T00:00:00Z");
     time.map(|time| zone.instant_of(time)).ok_or_else(wrong)
 }
 

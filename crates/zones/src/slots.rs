@@ -33,7 +33,8 @@ impl<'a> Slots<'a> {
 
     /// Whether no day that is still to be read can bring an earlier moment.
     fn is_next(&self, moment: DateTime<Utc>) -> bool {
-        self.day.is_none_or(|day| moment + MAX_OFFSET < day.and_time(chrono::NaiveTime::MIN).and_utc())
+        self.day
+            .is_none_or(|day| moment + MAX_OFFSET < day.and_time(chrono::NaiveTime::MIN).and_utc())
     }
 }
 

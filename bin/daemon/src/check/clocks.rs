@@ -28,8 +28,12 @@ fn told(found: &Differences) -> String {
         None => found.place.clone(),
     };
     let what = match found.is_used {
-        true => "this machine's are used; elsewhere the same times are others until the program is updated",
-        false => "those built in are used; cron and other programs of this machine go by its own: update its tzdata",
+        true => {
+            "this machine's are used; elsewhere the same times are others until the program is updated"
+        }
+        false => {
+            "those built in are used; cron and other programs of this machine go by its own: update its tzdata"
+        }
     };
     format!(
         "time zones: this machine ({own}) and the program (built in, tzdata {}) differ within two years in {}: {names}; {what}",
@@ -53,7 +57,10 @@ mod tests {
         };
         let text = told(&found);
         assert!(text.contains("in 1 zone: America/Vancouver; those built in are used"), "{text}");
-        assert!(text.contains("(/zoneinfo, tzdata 2025b)") && text.contains("tzdata 2026a"), "{text}");
+        assert!(
+            text.contains("(/zoneinfo, tzdata 2025b)") && text.contains("tzdata 2026a"),
+            "{text}"
+        );
         found.zones = vec!["UTC"; 14];
         assert!(told(&found).contains("in 14 zones") && told(&found).contains("and 2 more;"));
     }

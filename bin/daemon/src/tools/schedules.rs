@@ -102,7 +102,11 @@ fn at_of(text: &str) -> String {
     }
 }
 
-fn read(context: &ToolContext<'_>, arguments: &Value, key: String) -> Result<CreateSchedule, String> {
+fn read(
+    context: &ToolContext<'_>,
+    arguments: &Value,
+    key: String,
+) -> Result<CreateSchedule, String> {
     let text = |name: &str| arguments[name].as_str().map(str::to_owned);
     let (at, cron) = (text("at"), text("cron"));
     if at.is_some() == cron.is_some() {
@@ -172,9 +176,8 @@ async fn list(context: &ToolContext<'_>, arguments: &Value) -> ToolReply {
     let status = status.and_then(|text| all.into_iter().find(|known| known.as_str() == text));
     match context.client.schedules(status).await {
         Ok(page) => {
-            let is_asked = |schedule: &&Schedule| {
-                status.is_some() || schedule.status != ScheduleStatus::Ended
-            };
+            let is_asked =
+                |schedule: &&Schedule| status.is_some() || schedule.status != ScheduleStatus::Ended;
             let items = page.items.iter().filter(is_asked);
             let items: Vec<_> = items.map(|schedule| shown(schedule, context.zone)).collect();
             ToolReply::data(&json!({ "items": items, "more": page.next_cursor.is_some() }))

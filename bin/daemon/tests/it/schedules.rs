@@ -23,7 +23,9 @@ fn schedule(id: &str) -> Value {
 }
 
 fn as_role(role: &str) -> Value {
-    message(json!({ "session_key": format!("user:u1:{role}"), "metadata": { "timezone": "Europe/Berlin" } }))
+    message(
+        json!({ "session_key": format!("user:u1:{role}"), "metadata": { "timezone": "Europe/Berlin" } }),
+    )
 }
 
 async fn told(world: &World, answer: &Value) -> String {
@@ -64,8 +66,10 @@ async fn an_agent_schedules_in_the_zone_task_and_role_of_its_run() {
     }
     assert!(body["idempotency_key"].is_string(), "{body}");
     let asked = world.model_got().await;
-    let results: Vec<String> =
-        asked[1..].iter().map(|asked| asked["messages"].as_array().unwrap().last().unwrap()["content"].to_string()).collect();
+    let results: Vec<String> = asked[1..]
+        .iter()
+        .map(|asked| asked["messages"].as_array().unwrap().last().unwrap()["content"].to_string())
+        .collect();
     assert!(results[0].contains("Tuesday, 2026-12-01 09:00 (Europe/Berlin)"), "{}", results[0]);
     assert!(results[1].contains("s1") && !results[1].contains("s0"), "{}", results[1]);
     assert!(results[2].contains("deleted"), "{}", results[2]);
@@ -80,7 +84,10 @@ async fn what_names_no_time_is_not_sent_and_a_refusal_reaches_the_model() {
     world
         .model(vec![
             calls(&[("schedule", json!({ "content": "x", "at": "Monday at nine" }))]),
-            calls(&[("schedule", json!({ "content": "x", "at": "2026-12-01T09:00", "cron": "* * * * *" }))]),
+            calls(&[(
+                "schedule",
+                json!({ "content": "x", "at": "2026-12-01T09:00", "cron": "* * * * *" }),
+            )]),
             calls(&[("schedule", json!({ "content": "x", "cron": "* * * * *" }))]),
             says("No."),
         ])

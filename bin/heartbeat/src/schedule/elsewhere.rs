@@ -76,7 +76,11 @@ mod tests {
         };
         assert_eq!(ends("30 2 * * *", "Europe/Berlin"), ["*-*-* 03:00:00"]);
         assert_eq!(ends("15 2 * * *", "Australia/Lord_Howe"), ["*-*-* 02:30:00"]);
-        for (cron, of) in [("30 1,3 * * *", "Europe/Berlin"), ("*/30 * * * *", "Europe/Berlin"), ("30 2 * * *", "UTC")] {
+        for (cron, of) in [
+            ("30 1,3 * * *", "Europe/Berlin"),
+            ("*/30 * * * *", "Europe/Berlin"),
+            ("30 2 * * *", "UTC"),
+        ] {
             assert!(ends(cron, of).is_empty(), "{cron}");
         }
     }

@@ -97,7 +97,13 @@ impl Endpoint {
 
     /// Whether it names an object that may not exist.
     pub(super) fn may_be_missing(&self) -> bool {
-        let named = ["CreateMessage", "CreateDocument", "CreateNotification", "CreateToolRequest", "CreateSchedule"];
+        let named = [
+            "CreateMessage",
+            "CreateDocument",
+            "CreateNotification",
+            "CreateToolRequest",
+            "CreateSchedule",
+        ];
         self.path.contains('{')
             || self.body.is_some_and(|body| named.contains(&body))
             || matches!(
@@ -127,7 +133,9 @@ impl Endpoint {
 
     /// Whether a body is required.
     pub(super) fn needs_body(&self) -> bool {
-        self.body.is_some_and(|body| !matches!(body, "" | "UpdateTask" | "UpdateSchedule" | "PutRun" | "RenewLease"))
+        self.body.is_some_and(|body| {
+            !matches!(body, "" | "UpdateTask" | "UpdateSchedule" | "PutRun" | "RenewLease")
+        })
     }
 
     /// Whether it is a write that may name a session lease.

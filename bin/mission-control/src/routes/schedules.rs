@@ -19,9 +19,9 @@ use crate::auth::{Service, Trace, Writer, is_user_id};
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require_filled, require_key, require_short};
 use crate::mentions::is_role;
+use crate::store::Scope;
 use crate::store::audit::Actor;
 use crate::store::schedules::{ScheduleFilter, insert};
-use crate::store::Scope;
 
 /// The largest `max_runs`.
 const MAX_RUNS: u64 = 1_000_000_000;

@@ -1,7 +1,7 @@
 //! What a change makes of a schedule. Knows no database.
 
 use chrono::{DateTime, Utc};
-use mc_client::schedules::{ScheduleStatus, Schedule, UpdateSchedule};
+use mc_client::schedules::{Schedule, ScheduleStatus, UpdateSchedule};
 
 use super::error::StoreError;
 use super::schedule_rows::{Stored, with_times};
@@ -51,7 +51,8 @@ pub(super) fn changed(
     let is_paused = change.paused.unwrap_or(was_paused);
     let is_dropped =
         has_other_times || is_paused != was_paused || old.status == ScheduleStatus::Ended;
-    let is_done = |times: &Times| matches!(times.when, When::At { .. }) && old.runs > 0 && !has_other_times;
+    let is_done =
+        |times: &Times| matches!(times.when, When::At { .. }) && old.runs > 0 && !has_other_times;
     let next = if left == Some(0) || is_done(&times) {
         None
     } else if is_dropped {

@@ -29,11 +29,12 @@ async fn make(
     Made { slot, missed }: Made,
 ) -> Result<bool, StoreError> {
     let schedule = &stored.schedule;
-    let known = sqlx::query("SELECT 1 AS one FROM schedule_slots WHERE schedule_id = $1 AND slot = $2")
-        .bind(&schedule.id)
-        .bind(stamp(slot))
-        .fetch_optional(&mut *tx)
-        .await?;
+    let known =
+        sqlx::query("SELECT 1 AS one FROM schedule_slots WHERE schedule_id = $1 AND slot = $2")
+            .bind(&schedule.id)
+            .bind(stamp(slot))
+            .fetch_optional(&mut *tx)
+            .await?;
     if known.is_some() {
         return Ok(false);
     }
@@ -97,7 +98,10 @@ async fn handle(tx: &mut AnyConnection, id: &str, at: DateTime<Utc>) -> Result<(
     let due = match &stored.times {
         Ok(times) => times.due(first, at, stored.schedule.catch_up, stored.left()),
         Err(why) => {
-            tracing::warn!(schedule = id, "a schedule cannot be read here, and is left for an hour: {why}");
+            tracing::warn!(
+                schedule = id,
+                "a schedule cannot be read here, and is left for an hour: {why}"
+            );
             stored.schedule.next_at = Some(at + UNKNOWN_ZONE);
             return put(tx, &stored).await;
         }
@@ -132,7 +136,8 @@ impl Store {
     /// Makes all slots that are due.
     pub(crate) async fn make_due_slots(&self, at: DateTime<Utc>) -> Result<(), StoreError> {
         loop {
-            let rows = sqlx::query(DUE).bind(stamp(at)).bind(AT_A_TIME).fetch_all(&self.reader).await?;
+            let rows =
+                sqlx::query(DUE).bind(stamp(at)).bind(AT_A_TIME).fetch_all(&self.reader).await?;
             let ids: Vec<String> = rows.iter().map(|row| row.get("id")).collect();
             if ids.is_empty() {
                 return Ok(());
@@ -191,7 +196,9 @@ impl Store {
             .await?;
         let Some(mut stored) = row.as_ref().map(Stored::read) else { return Ok(()) };
         let Some((next, at)) = moved(&stored) else { return Ok(()) };
-        let value = |moment: Option<DateTime<Utc>>| moment.map(slot_text).map_or(Value::Null, Value::String);
+        let value = |moment: Option<DateTime<Utc>>| {
+            moment.map(slot_text).map_or(Value::Null, Value::String)
+        };
         tracing::info!(
             schedule = id,
             was = %value(stored.schedule.next_at),

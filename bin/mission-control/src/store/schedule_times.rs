@@ -97,7 +97,10 @@ fn read_at(text: &str, zone: Option<Zone>) -> Result<When, Unfit> {
         return Ok(When::At { at: at.to_utc(), local: None });
     }
     let wrong = || {
-        Unfit::field("at", "must be a time of RFC 3339, such as 2026-10-25T09:00:00Z, or one without offset beside timezone")
+        Unfit::field(
+            "at",
+            "must be a time of RFC 3339, such as 2026-10-25T09:00:00Z, or one without offset beside timezone",
+        )
     };
     let local = local_time(text).ok_or_else(wrong)?;
     let missing = || Unfit::field("timezone", "is required with an at that has no offset");
@@ -114,7 +117,8 @@ impl Times {
         until: Option<DateTime<Utc>>,
     ) -> Result<Self, Unfit> {
         let zone = timezone.map(parse_zone).transpose();
-        let zone = zone.map_err(|unknown| Unfit::field("timezone", format!("names an {unknown}")))?;
+        let zone =
+            zone.map_err(|unknown| Unfit::field("timezone", format!("names an {unknown}")))?;
         let when = match (at, cron) {
             (Some(at), None) => read_at(at, zone)?,
             (None, Some(text)) => {
@@ -122,19 +126,28 @@ impl Times {
                 let cron = text.parse().map_err(Unfit::Cron)?;
                 When::Cron { text: text.to_owned(), cron, zone: zone.ok_or_else(missing)? }
             }
-            (Some(_), Some(_)) => return Err(Unfit::field("at", "cannot be beside cron: name one")),
+            (Some(_), Some(_)) => {
+                return Err(Unfit::field("at", "cannot be beside cron: name one"));
+            }
             (None, None) => return Err(Unfit::field("at", "is required where there is no cron")),
         };
         Ok(Self { when, zone, until })
     }
 
     /// All slots from a moment on, which counts too.
-    pub(super) fn slots(&self, from: DateTime<Utc>) -> Box<dyn Iterator<Item = DateTime<Utc>> + Send + '_> {
+    pub(super) fn slots(
+        &self,
+        from: DateTime<Utc>,
+    ) -> Box<dyn Iterator<Item = DateTime<Utc>> + Send + '_> {
         let until = self.until;
         let fits = move |slot: &DateTime<Utc>| until.is_none_or(|until| *slot <= until);
         match &self.when {
-            When::At { at, .. } => Box::new(Some(*at).into_iter().filter(move |at| *at >= from && fits(at))),
-            When::Cron { cron, zone, .. } => Box::new(cron.slots_from(*zone, from).take_while(fits)),
+            When::At { at, .. } => {
+                Box::new(Some(*at).into_iter().filter(move |at| *at >= from && fits(at)))
+            }
+            When::Cron { cron, zone, .. } => {
+                Box::new(cron.slots_from(*zone, from).take_while(fits))
+            }
         }
     }
 
@@ -169,7 +182,8 @@ impl Times {
 
     /// Refuses an agent's slots that are too close, of the next ones that are made.
     pub(super) fn check_often(&self, now: DateTime<Utc>, left: Option<u64>) -> Result<(), Unfit> {
-        let many = left.map_or(LOOKED_AT, |left| LOOKED_AT.min(usize::try_from(left).unwrap_or(LOOKED_AT)));
+        let many = left
+            .map_or(LOOKED_AT, |left| LOOKED_AT.min(usize::try_from(left).unwrap_or(LOOKED_AT)));
         let mut last: Option<DateTime<Utc>> = None;
         for slot in self.slots(now).take(many) {
             if last.is_some_and(|last| (slot - last).num_seconds() < CLOSEST_SECS) {
@@ -237,7 +251,13 @@ mod tests {
         Times::read(None, Some(cron), Some("UTC"), until.map(moment)).unwrap()
     }
 
-    fn due(times: &Times, first: &str, now: &str, catch_up: CatchUp, left: Option<u64>) -> (Vec<(String, u64)>, Option<String>) {
+    fn due(
+        times: &Times,
+        first: &str,
+        now: &str,
+        catch_up: CatchUp,
+        left: Option<u64>,
+    ) -> (Vec<(String, u64)>, Option<String>) {
         let due = times.due(moment(first), moment(now), catch_up, left);
         let text = |slot: DateTime<Utc>| slot.format("%H:%M").to_string();
         (due.made.iter().map(|made| (text(made.slot), made.missed)).collect(), due.next.map(text))
@@ -255,17 +275,28 @@ mod tests {
         let next = Some("10:12".to_owned());
         let on_time = [("10:06", 0), ("10:08", 0), ("10:10", 0)];
         let with = |late: &[(&str, u64)]| made(&[late, &on_time].concat());
-        assert_eq!(due(&times, first, now, CatchUp::Last, None), (with(&[("10:04", 2)]), next.clone()));
+        assert_eq!(
+            due(&times, first, now, CatchUp::Last, None),
+            (with(&[("10:04", 2)]), next.clone())
+        );
         assert_eq!(due(&times, first, now, CatchUp::Skip, None), (made(&on_time), next.clone()));
         let all = with(&[("10:00", 0), ("10:02", 0), ("10:04", 0)]);
         assert_eq!(due(&times, first, now, CatchUp::All, None), (all, next));
-        assert_eq!(due(&times, first, "2026-05-05T10:00:00Z", CatchUp::Skip, None).0, made(&[("10:00", 0)]));
+        assert_eq!(
+            due(&times, first, "2026-05-05T10:00:00Z", CatchUp::Skip, None).0,
+            made(&[("10:00", 0)])
+        );
     }
 
     #[test]
     fn no_more_than_a_hundred_are_caught_up_with_one_by_one() {
         let times = line("* * * * *", None);
-        let due = times.due(moment("2026-05-05T10:00:00Z"), moment("2026-05-05T20:00:30Z"), CatchUp::All, None);
+        let due = times.due(
+            moment("2026-05-05T10:00:00Z"),
+            moment("2026-05-05T20:00:30Z"),
+            CatchUp::All,
+            None,
+        );
         // The 100 oldest of 596 late ones, and the five that are on time.
         assert_eq!(due.made.len(), 105);
         assert_eq!(due.made[99], Made { slot: moment("2026-05-05T11:39:00Z"), missed: 496 });

@@ -129,19 +129,14 @@ pub async fn insert(
 }
 
 /// A schedule that the caller may see.
-async fn stored(
-    tx: &mut AnyConnection,
-    scope: Scope<'_>,
-    id: &str,
-) -> Result<Stored, StoreError> {
-    let row = sqlx::query(
-        "SELECT * FROM schedules WHERE id = $1 AND user_id = $2 AND $3 IN ('', role)",
-    )
-    .bind(id)
-    .bind(scope.user_id)
-    .bind(scope.role.unwrap_or_default())
-    .fetch_optional(tx)
-    .await?;
+async fn stored(tx: &mut AnyConnection, scope: Scope<'_>, id: &str) -> Result<Stored, StoreError> {
+    let row =
+        sqlx::query("SELECT * FROM schedules WHERE id = $1 AND user_id = $2 AND $3 IN ('', role)")
+            .bind(id)
+            .bind(scope.user_id)
+            .bind(scope.role.unwrap_or_default())
+            .fetch_optional(tx)
+            .await?;
     row.as_ref().map(Stored::read).ok_or(StoreError::NotFound("schedule"))
 }
 
@@ -220,9 +215,10 @@ impl Store {
         .bind(id)
         .execute(&mut *tx)
         .await?;
-        for statement in
-            ["DELETE FROM schedule_slots WHERE schedule_id = $1", "DELETE FROM schedules WHERE id = $1"]
-        {
+        for statement in [
+            "DELETE FROM schedule_slots WHERE schedule_id = $1",
+            "DELETE FROM schedules WHERE id = $1",
+        ] {
             sqlx::query(statement).bind(id).execute(&mut *tx).await?;
         }
         let act = act(scope, "schedule.deleted", &known.schedule);

@@ -18,10 +18,26 @@ const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// When clocks change in Berlin in 2026: a line, the first moment, and when it is due.
 const CHANGES: [(&str, &str, [&str; 3]); 4] = [
-    ("30 2 * * *", "2026-03-28T00:00:00Z", ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]),
-    ("30 2 * * *", "2026-10-24T00:00:00Z", ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]),
-    ("30 * * * *", "2026-03-29T00:00:00Z", ["2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z", "2026-03-29T02:30:00Z"]),
-    ("*/30 2 * * *", "2026-10-25T00:30:00Z", ["2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"]),
+    (
+        "30 2 * * *",
+        "2026-03-28T00:00:00Z",
+        ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"],
+    ),
+    (
+        "30 2 * * *",
+        "2026-10-24T00:00:00Z",
+        ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"],
+    ),
+    (
+        "30 * * * *",
+        "2026-03-29T00:00:00Z",
+        ["2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z", "2026-03-29T02:30:00Z"],
+    ),
+    (
+        "*/30 2 * * *",
+        "2026-10-25T00:30:00Z",
+        ["2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"],
+    ),
 ];
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
@@ -81,7 +97,9 @@ async fn slot_made(w: &World) -> Verdict {
             break own;
         }
         if begun.elapsed() > PATIENCE {
-            return failed("expected a notification within five seconds of the slot, got none".to_owned());
+            return failed(
+                "expected a notification within five seconds of the slot, got none".to_owned(),
+            );
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     };
@@ -89,7 +107,9 @@ async fn slot_made(w: &World) -> Verdict {
     let fits = delivery["content"] == "remember ü"
         && delivery["session_key"] == w.session(&user)
         && delivery["metadata"] == expected;
-    ensure(fits, || format!("expected the changed content and metadata {expected}, got {delivery}"))?;
+    ensure(fits, || {
+        format!("expected the changed content and metadata {expected}, got {delivery}")
+    })?;
     let after = w.agent(&user).get(&path).await?;
     after.ok()?;
     after.has_fields(&[("status", json!("ended")), ("runs", json!(1))])?;
@@ -201,7 +221,9 @@ async fn whose(w: &World) -> Verdict {
         other.delete(&path).await?.fails(404)?;
         let listed = other.get("/schedules?limit=200").await?;
         let is_seen = listed.items()?.iter().any(|schedule| schedule["id"] == id.as_str());
-        ensure(!is_seen, || format!("expected no schedule of others in a list, got {}", listed.text))?;
+        ensure(!is_seen, || {
+            format!("expected no schedule of others in a list, got {}", listed.text)
+        })?;
     }
     let listed = w.agent(&user).get("/schedules").await?;
     let is_seen = listed.items()?.iter().any(|schedule| schedule["id"] == id.as_str());

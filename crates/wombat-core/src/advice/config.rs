@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Advice, Advisor, MCP};
 use crate::agent_config::{AgentConfig, AgentEntry};
-use zones::cron::Cron;
 use crate::jsonc;
 use crate::loader::{Folder, Read};
 use crate::mcp_config::{application_keys, tool_prefix};
 use crate::nearest::{nearest, nearest_within};
+use zones::cron::Cron;
 
 /// The keys of an agent in `agent-config.json`.
 const AGENT_KEYS: [&str; 8] = [

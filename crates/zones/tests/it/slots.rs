@@ -1,7 +1,9 @@
 //! When lines are due where clocks change: in all zones that change them in 2026 and 2027, compared with
 //! a clock that is watched second by second where it matters.
 
-use chrono::{DateTime, Datelike as _, NaiveDateTime, TimeDelta, TimeZone as _, Timelike as _, Utc};
+use chrono::{
+    DateTime, Datelike as _, NaiveDateTime, TimeDelta, TimeZone as _, Timelike as _, Utc,
+};
 use zones::Zone;
 use zones::cron::Cron;
 
@@ -43,7 +45,11 @@ fn slots(cron: &Cron, zone: Zone, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec
 }
 
 /// A clock that is watched: each minute, and what it shows then.
-fn watched(zone: Zone, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, NaiveDateTime)> {
+fn watched(
+    zone: Zone,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Vec<(DateTime<Utc>, NaiveDateTime)> {
     minutes(from, to).map(|at| (at, shown(zone, at))).collect()
 }
 
@@ -64,9 +70,17 @@ fn reached(watched: &[(DateTime<Utc>, NaiveDateTime)], time: NaiveDateTime) -> D
 fn every_zone_that_changes_its_clock_is_looked_at() {
     let zones = zones_that_change();
     let names: Vec<_> = zones.iter().map(|(zone, _)| zone.name()).collect();
-    for name in ["Europe/Berlin", "America/New_York", "Africa/Cairo", "Africa/Casablanca",
-        "Australia/Lord_Howe", "Pacific/Chatham", "America/St_Johns", "America/Havana", "Asia/Beirut"]
-    {
+    for name in [
+        "Europe/Berlin",
+        "America/New_York",
+        "Africa/Cairo",
+        "Africa/Casablanca",
+        "Australia/Lord_Howe",
+        "Pacific/Chatham",
+        "America/St_Johns",
+        "America/Havana",
+        "Asia/Beirut",
+    ] {
         assert!(names.contains(&name), "{name}");
     }
     assert!(zones.len() > 150, "{}", zones.len());
@@ -102,15 +116,21 @@ fn a_fixed_time_is_due_once_also_where_it_is_left_out_or_comes_twice() {
         for change in changes {
             let (from, to) = (change - TimeDelta::hours(8), change + TimeDelta::hours(8));
             let clock = watched(zone, from, to);
-            let (before, after) = (shown(zone, change - TimeDelta::minutes(1)), shown(zone, change));
+            let (before, after) =
+                (shown(zone, change - TimeDelta::minutes(1)), shown(zone, change));
             // Around both times that the clock shows at the change, and in between.
             let low = before.min(after) - TimeDelta::minutes(70);
             let times = (0..30).map(|step| low + TimeDelta::minutes(step * 10));
             for time in times.chain([before, after]) {
-                let line = format!("{} {} {} {} *", time.minute(), time.hour(), time.day(), time.month());
+                let line =
+                    format!("{} {} {} {} *", time.minute(), time.hour(), time.day(), time.month());
                 let cron: Cron = line.parse().unwrap();
                 let expected = reached(&clock, time);
-                assert_eq!(slots(&cron, zone, from, to), [expected], "{line} in {zone} at {change}");
+                assert_eq!(
+                    slots(&cron, zone, from, to),
+                    [expected],
+                    "{line} in {zone} at {change}"
+                );
             }
             // Both at once are one slot where they are one moment.
             let line = format!("{} {},{} * * *", after.minute(), before.hour(), after.hour());
@@ -125,8 +145,10 @@ fn a_fixed_time_is_due_once_also_where_it_is_left_out_or_comes_twice() {
 fn what_is_due_at_the_same_moment_is_due_once() {
     let berlin = zones::parse_zone("Europe/Berlin").unwrap();
     let cron: Cron = "0,15,30,45 2,3 * * *".parse().unwrap();
-    let found = slots(&cron, berlin, moment("2026-03-29T00:00:00Z"), moment("2026-03-29T04:00:00Z"));
-    let expected = ["01:00", "01:15", "01:30", "01:45"].map(|at| moment(&format!("2026-03-29T{at}:00Z")));
+    let found =
+        slots(&cron, berlin, moment("2026-03-29T00:00:00Z"), moment("2026-03-29T04:00:00Z"));
+    let expected =
+        ["01:00", "01:15", "01:30", "01:45"].map(|at| moment(&format!("2026-03-29T{at}:00Z")));
     assert_eq!(found, expected);
 }
 
@@ -138,7 +160,12 @@ fn a_whole_day_that_is_left_out_is_due_when_it_ends() {
     assert_eq!(found, [moment("2011-12-30T10:00:00Z")]);
     let daily: Cron = "0 9 * * *".parse().unwrap();
     let found = slots(&daily, apia, moment("2011-12-29T00:00:00Z"), moment("2012-01-01T00:00:00Z"));
-    let expected = ["2011-12-29T19:00:00Z", "2011-12-30T10:00:00Z", "2011-12-30T19:00:00Z", "2011-12-31T19:00:00Z"];
+    let expected = [
+        "2011-12-29T19:00:00Z",
+        "2011-12-30T10:00:00Z",
+        "2011-12-30T19:00:00Z",
+        "2011-12-31T19:00:00Z",
+    ];
     assert_eq!(found, expected.map(moment));
 }
 
