@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wombat_core::agent_config::AgentConfig;
-use wombat_core::cron::Cron;
+use zones::cron::Cron;
 use wombat_core::endpoint::{EndpointPattern, NormalPath, endpoints_in_markdown};
 use wombat_core::frontmatter;
 use wombat_core::mcp_config::McpConfig;

@@ -2,6 +2,7 @@
 //! do.
 
 mod acting;
+mod clocks;
 pub mod documents;
 mod enabled;
 mod matrix;
@@ -99,7 +100,7 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
             for warning in &settings.warnings {
                 report.warn(format!("settings: {warning}"));
             }
-            report.good(format!("time zones: {}", zones::release()));
+            report.zones();
             let workspace = report.workspace(workspace_of(&settings));
             report.named_workspaces(&settings);
             if let Some((options, snapshot)) = &workspace {

@@ -10,8 +10,10 @@ mod run;
 mod schedule;
 mod settings;
 mod slot;
+mod slots;
 
 pub use run::{HeartbeatError, Plan, Wake, run};
 pub use schedule::{NOTHING_TO_RUN, ScheduleError, ScheduleSettings};
 pub use settings::{Selection, Settings};
 pub use slot::{Clock, Slot};
+pub use slots::SlotsArguments;

@@ -4,16 +4,20 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use service::cli::About;
 use service::progress::Progress;
 use service::settings::Layers;
 use service::{exit, shutdown, telemetry};
 use wombat_heartbeat::{
-    Clock, NOTHING_TO_RUN, Plan, ScheduleSettings, Selection, Settings, Slot, Wake,
+    Clock, NOTHING_TO_RUN, Plan, ScheduleSettings, Selection, Settings, Slot, SlotsArguments, Wake,
 };
 
 const PROGRAM: &str = "wombat-heartbeat";
+
+/// The exit code for wrong flags, which is clap's.
+const USAGE: u8 = 2;
 
 /// Shown after the flags.
 const HELP: &str = "\
@@ -29,6 +33,7 @@ Settings, by their variables (`wombat-heartbeat config` shows those in force):
 From cron:
   wombat-heartbeat --all-roles --user ann --slot auto     all roles, once per fleet of machines
   wombat-heartbeat crontab                                prints the lines for your crontab
+  wombat-heartbeat slots '30 2 * * *' --tz Europe/Berlin  prints when a line is due
 
 Exit codes: 0 and the line heartbeat_ok; 1 failed; 2 wrong flags; 78 wrong settings.";
 
@@ -66,6 +71,9 @@ struct WakeArguments {
     /// such as 2026-01-31T09:00:00Z.
     #[arg(long, value_name = "auto|TIME")]
     slot: Option<Slot>,
+    /// Do nothing where the tick is older than this: for a cron that looks more often than a role is due.
+    #[arg(long, value_name = "SECONDS", requires = "slot")]
+    due_within: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,6 +89,8 @@ enum Command {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         out: Option<PathBuf>,
     },
+    /// Print when a cron line is due: one moment of UTC a line.
+    Slots(SlotsArguments),
     #[command(flatten)]
     About(About),
 }
@@ -94,6 +104,13 @@ fn main() -> ExitCode {
         Some(Command::Systemd { out }) => {
             systemd(&layers, arguments.config.as_deref(), &arguments.users, out.as_deref())
         }
+        Some(Command::Slots(slots)) => match slots.read() {
+            Ok(slots) => {
+                slots.for_each(exit::say);
+                ExitCode::SUCCESS
+            }
+            Err(error) => exit::fail(USAGE, PROGRAM, &error),
+        },
         Some(Command::Config) => show(&layers, arguments.users, arguments.wake),
         None => wake(&layers, arguments.users, arguments.wake),
     }
@@ -169,7 +186,8 @@ fn wake(layers: &Layers, users: Vec<String>, arguments: WakeArguments) -> ExitCo
     if let Some(warning) = &settings.tokens.warning {
         tracing::warn!("{warning}");
     }
-    let plan = Plan { wake: arguments.wake, slot: arguments.slot };
+    let due_within = arguments.due_within.map(|most| TimeDelta::seconds(most.into()));
+    let plan = Plan { wake: arguments.wake, slot: arguments.slot, due_within };
     let clock = match plan.slot {
         Some(Slot::Auto) => Clock::of_process(),
         Some(Slot::At(_)) | None => Ok(Clock::in_utc()),

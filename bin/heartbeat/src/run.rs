@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use clap::ValueEnum;
 use daemon_client::{DaemonClient, DaemonError};
 use futures::StreamExt;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, RETRIES};
 use crate::settings::{Agent, Settings};
-use crate::slot::{Clock, Slot};
+use crate::slot::{Clock, Slot, tick_text};
 
 /// Agents that wake in parallel.
 const CONCURRENCY: usize = 8;
@@ -36,6 +37,8 @@ pub struct Plan {
     pub wake: Wake,
     /// The cron tick to claim; without one nothing is claimed.
     pub slot: Option<Slot>,
+    /// How old the tick may be; any age when absent. Where it is older nothing is recorded.
+    pub due_within: Option<TimeDelta>,
 }
 
 /// Why a heartbeat failed.
@@ -123,9 +126,18 @@ pub async fn run(
     let backend = settings.backend.client(http, RetryPolicy::default());
     let many = settings.agents.len() > 1;
     let wakes = settings.agents.iter().map(|agent| {
-        let slot = plan.slot.as_ref().map(|slot| slot.text(agent.cron.as_ref(), clock));
-        let (backend, daemon) = (&backend, &daemon);
-        async move { (agent, wake(settings, backend, daemon, agent, plan.wake, slot).await) }
+        let line = agent.cron.as_ref().map(|cron| (cron, agent.zone));
+        let tick = plan.slot.as_ref().map(|slot| slot.tick(line, clock));
+        let is_due = |tick| plan.due_within.is_none_or(|most| clock.now.to_utc() - tick <= most);
+        let is_due = tick.is_none_or(is_due);
+        let (backend, daemon, slot) = (&backend, &daemon, tick.map(tick_text));
+        async move {
+            let lines = match is_due {
+                true => wake(settings, backend, daemon, agent, plan.wake, slot).await,
+                false => Ok(vec!["not due".to_owned()]),
+            };
+            (agent, lines)
+        }
     });
     let mut wakes = futures::stream::iter(wakes).buffered(CONCURRENCY);
     let mut failed = Vec::new();

@@ -1,15 +1,19 @@
 //! Prints schedules: `wombat-heartbeat crontab` and `wombat-heartbeat systemd`.
 
+mod elsewhere;
 mod words;
 
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
 use service::settings::{Layers, Reader, SettingsError};
 use wombat_core::agent_config::{AgentConfig, AgentEntry};
-use wombat_core::cron::Cron;
 use wombat_core::session::{SessionError, UserId};
+use zones::Zone;
+use zones::cron::{Cron, five_fields};
 
 use crate::config_file;
+use elsewhere::{LOOKS_BACK, gap_ends, hourly};
 use words::{comment, escape_specifiers, plain_fields, shell_word, systemd_word};
 
 /// The longest command that Debian's cron takes (`MAX_COMMAND` in its cron.h, with a final NUL).
@@ -42,6 +46,8 @@ pub struct ScheduleSettings {
     config: AgentConfig,
     /// `USER_ID`, if set.
     user: Vec<String>,
+    /// The zone of this machine.
+    machine: Zone,
 }
 
 /// What is said where no role has a schedule.
@@ -68,7 +74,8 @@ impl ScheduleSettings {
         reader.finish()?;
         match found {
             Some((path, config)) => {
-                Ok(Self { dir, path, config, user: user.into_iter().collect() })
+                let machine = zones::local().unwrap_or(Zone::UTC);
+                Ok(Self { dir, path, config, user: user.into_iter().collect(), machine })
             }
             None => Err(SettingsError(vec![missing.to_owned()])),
         }
@@ -104,9 +111,19 @@ impl ScheduleSettings {
         for agent in &self.config.agents {
             let role = &agent.profile.role;
             if let Some(cron) = &agent.profile.heartbeat_cron {
-                // The value was checked as five fields, and is written as such.
-                let cron = plain_fields(cron);
-                let end = format!(" --role {role} --slot auto");
+                // The value was checked, and is written as five fields.
+                let mut fields = plain_fields(five_fields(cron));
+                let mut end = format!(" --role {role} --slot auto");
+                if let Some(zone) = agent.profile.heartbeat_timezone
+                    && zone != self.machine
+                    && let Ok(parsed) = cron.parse::<Cron>()
+                {
+                    // A crontab knows the machine's zone only: it looks each hour, and the tick counts.
+                    fields = hourly(&parsed, zone, self.machine, Utc::now());
+                    end.push_str(&format!(" --due-within {LOOKS_BACK}"));
+                    lines.push(comment(&format!("# {role}: {cron} in {zone}")));
+                }
+                let cron = fields;
                 let commands = commands(&start, &users, &end)?;
                 lines.extend(commands.iter().map(|command| format!("{cron} {command}")));
             }
@@ -146,17 +163,29 @@ impl ScheduleSettings {
             } else {
                 ""
             };
+            let zone = agent.profile.heartbeat_timezone;
+            let ends = gap_ends(&cron, zone.unwrap_or(self.machine), Utc::now());
+            let within = match ends.is_empty() {
+                true => String::new(),
+                // systemd leaves out what the clock does not show; these calls find it, and no other tick.
+                false => format!(" --due-within {LOOKS_BACK}"),
+            };
+            let zone = zone.map(|zone| format!(" {zone}")).unwrap_or_default();
             units.push((
                 format!("{name}.service"),
                 format!(
                     "# From {from}\n[Unit]\nDescription=Heartbeat of {role}\n\
                      Wants=network-online.target\nAfter=network-online.target\n\n\
                      [Service]\nType=oneshot\n{missing}WorkingDirectory={dir}\n\
-                     ExecStart={call} --role {role} --slot auto\n"
+                     ExecStart={call} --role {role} --slot auto{within}\n"
                 ),
             ));
-            let ticks: String =
-                cron.calendars().iter().map(|at| format!("OnCalendar={at}\n")).collect();
+            let ticks: String = cron
+                .calendars()
+                .into_iter()
+                .chain(ends)
+                .map(|at| format!("OnCalendar={at}{zone}\n"))
+                .collect();
             units.push((
                 format!("{name}.timer"),
                 format!(

@@ -9,8 +9,9 @@ use service::backend_address::BackendAddress;
 use service::settings::{Effective, Layers, Reader, SettingsError};
 use service::telemetry::LogFormat;
 use wombat_core::agent_config::AgentConfig;
-use wombat_core::cron::Cron;
 use wombat_core::session::{Role, SessionKey, UserId};
+use zones::Zone;
+use zones::cron::Cron;
 
 use crate::config_file;
 
@@ -60,6 +61,8 @@ pub(crate) struct Agent {
     pub(crate) session: SessionKey,
     /// The role's `heartbeat_cron`.
     pub(crate) cron: Option<Cron>,
+    /// The role's `heartbeat_timezone`; the machine's zone when absent.
+    pub(crate) zone: Option<Zone>,
 }
 
 impl Settings {
@@ -77,11 +80,13 @@ impl Settings {
         let mut agents = Vec::new();
         for role in roles {
             let cron = cron_of(&mut reader, &config, &role);
+            let entry = config.agents.iter().find(|agent| agent.profile.role == role);
+            let zone = entry.and_then(|agent| agent.profile.heartbeat_timezone);
             for user in &users {
                 let session = SessionKey::new(user.clone(), role.clone());
                 // An agent that is selected twice wakes once.
                 if agents.iter().all(|known: &Agent| known.session != session) {
-                    agents.push(Agent { session, cron: cron.clone() });
+                    agents.push(Agent { session, cron: cron.clone(), zone });
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, SecondsFormat, Timelike, Utc};
 
-use wombat_core::cron::Cron;
+use zones::cron::Cron;
 use zones::{UnknownLocal, Zone};
 
 /// The clock by which cron calls.
@@ -56,16 +56,24 @@ impl FromStr for Slot {
 }
 
 impl Slot {
-    /// The tick in the contract's format; the same on every machine of a fleet.
-    pub(crate) fn text(&self, cron: Option<&Cron>, clock: &Clock) -> String {
-        let tick = match self {
-            Self::At(tick) => *tick,
-            Self::Auto => cron
-                .and_then(|cron| cron.slot(&clock.now, clock.machine))
-                .unwrap_or_else(|| minute(clock.now.to_utc())),
+    /// The tick; the same on every machine of a fleet. `line` is the role's cron line, and its zone where it
+    /// has one of its own.
+    pub(crate) fn tick(&self, line: Option<(&Cron, Option<Zone>)>, clock: &Clock) -> DateTime<Utc> {
+        let last = match (self, line) {
+            (Self::At(tick), _) => Some(*tick),
+            (Self::Auto, None) => None,
+            (Self::Auto, Some((cron, Some(zone)))) => {
+                cron.last_tick(&clock.now.with_timezone(&zone))
+            }
+            (Self::Auto, Some((cron, None))) => cron.slot(&clock.now, clock.machine),
         };
-        tick.to_rfc3339_opts(SecondsFormat::Secs, true)
+        last.unwrap_or_else(|| minute(clock.now.to_utc()))
     }
+}
+
+/// A tick in the contract's format.
+pub(crate) fn tick_text(tick: DateTime<Utc>) -> String {
+    tick.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn minute(now: DateTime<Utc>) -> DateTime<Utc> {
@@ -82,10 +90,16 @@ mod tests {
         let zone = zones::parse_zone("Europe/Kyiv").unwrap();
         let now = Clock { now: now.with_timezone(&zone), machine: zone };
         let cron: Cron = "*/15 * * * *".parse().unwrap();
-        assert_eq!(Slot::Auto.text(Some(&cron), &now), "2026-11-23T21:30:00Z");
-        assert_eq!(Slot::Auto.text(None, &now), "2026-11-23T21:44:00Z");
+        let text = |slot: &Slot, line| tick_text(slot.tick(line, &now));
+        assert_eq!(text(&Slot::Auto, Some((&cron, None))), "2026-11-23T21:30:00Z");
+        assert_eq!(text(&Slot::Auto, None), "2026-11-23T21:44:00Z");
         let named: Slot = "2026-11-23T23:00:00+02:00".parse().unwrap();
-        assert_eq!(named.text(Some(&cron), &now), "2026-11-23T21:00:00Z");
+        assert_eq!(text(&named, Some((&cron, None))), "2026-11-23T21:00:00Z");
+        // Nine in the morning of Tokyo, wherever the machine is.
+        let (daily, tokyo) =
+            ("0 9 * * *".parse().unwrap(), zones::parse_zone("Asia/Tokyo").unwrap());
+        assert_eq!(text(&Slot::Auto, Some((&daily, Some(tokyo)))), "2026-11-23T00:00:00Z");
+        assert_eq!(text(&Slot::Auto, Some((&daily, None))), "2026-11-23T07:00:00Z");
         assert!("soon".parse::<Slot>().is_err());
     }
 }

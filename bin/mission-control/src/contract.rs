@@ -6,7 +6,8 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, deltas, leases, orphans, profiles, runs, tool_requests, tools,
+    approval_rules, audit, budgets, deltas, leases, orphans, profiles, runs, schedules,
+    tool_requests, tools,
     types,
 };
 use serde_json::{Map, Value, json};
@@ -57,6 +58,9 @@ use self::operation::operation;
     approval_rules::CreateApprovalRule,
     approval_rules::UseRule,
     approval_rules::RuleUse,
+    schedules::Schedule,
+    schedules::CreateSchedule,
+    schedules::UpdateSchedule,
     leases::Lease,
     leases::LeaseRequest,
     leases::RenewLease,
@@ -73,7 +77,7 @@ use self::operation::operation;
 struct Components;
 
 /// Schemas and their text fields that must not be blank.
-const FILLED: [(&str, &str); 21] = [
+const FILLED: [(&str, &str); 23] = [
     ("CreateTask", "title"),
     ("UpdateTask", "title"),
     ("CreateMessage", "task_id"),
@@ -90,6 +94,8 @@ const FILLED: [(&str, &str); 21] = [
     ("CreateToolRequest", "run_key"),
     ("CreateToolRequest", "idempotency_key"),
     ("UseRule", "idempotency_key"),
+    ("CreateSchedule", "content"),
+    ("UpdateSchedule", "content"),
     ("PutStep", "kind"),
     ("PutBudget", "user_id"),
     ("Reserve", "run_id"),
@@ -117,6 +123,11 @@ pub fn document() -> Value {
     let post = &mut schemas["PostDeltas"]["properties"];
     post["seq"]["minimum"] = json!(1);
     post["events"]["maxItems"] = json!(mc_client::deltas::MAX_EVENTS);
+    for schema in ["CreateSchedule", "UpdateSchedule"] {
+        let schedule = &mut schemas[schema]["properties"];
+        schedule["content"]["maxLength"] = json!(mc_client::schedules::MAX_CONTENT);
+        schedule["max_runs"]["minimum"] = json!(1);
+    }
     schemas["CreateMessage"]["properties"]["attachments"]["maxItems"] = json!(100);
     let mut paths = Map::new();
     for endpoint in endpoints() {

@@ -11,6 +11,7 @@ use mc_client::runs::ExistingStep;
 use mc_client::types::ErrorBody;
 use serde_json::{Value, json};
 
+use crate::store::schedule_times::Unfit;
 use crate::store::{Conflict, Misfit, StoreError};
 
 /// An error as the caller sees it.
@@ -105,6 +106,11 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NotFound(what) => Self::not_found(what),
             StoreError::Invalid { field, why } => Self::field(field, why),
+            StoreError::Unfit(unfit) => match unfit {
+                Unfit::Field { field, why } => Self::field(field, &why),
+                Unfit::Cron(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_cron", text),
+                Unfit::TooOften => Self::new(StatusCode::BAD_REQUEST, "too_often", text),
+            },
             StoreError::Mismatch { what, errors } => {
                 let code = match what {
                     Misfit::Answer => "answer_mismatch",
@@ -196,6 +202,9 @@ impl From<Conflict> for ApiError {
             Conflict::TooManyRules { most } => {
                 answer("too_many_rules").with_details(json!({ "most": most }))
             }
+            Conflict::TooManySchedules { most } => {
+                answer("schedule_limit").with_details(json!({ "most": most }))
+            }
             Conflict::RuleVoid { reason } => {
                 answer("rule_void").with_details(json!({ "reason": reason }))
             }
@@ -268,6 +277,9 @@ mod tests {
             (Conflict::AlreadyDelivered.into(), (409, "already_delivered", None)),
             (Conflict::AlreadyDecided { status: status() }.into(), (409, "already_decided", None)),
             (Conflict::TooManyRules { most: 1 }.into(), (409, "too_many_rules", None)),
+            (Conflict::TooManySchedules { most: 1 }.into(), (409, "schedule_limit", None)),
+            (Unfit::TooOften.into(), (400, "too_often", None)),
+            (Unfit::Cron(status()).into(), (400, "invalid_cron", None)),
             (Conflict::RuleVoid { reason: VoidReason::UsedUp }.into(), (409, "rule_void", None)),
             (
                 StoreError::Mismatch { what: Misfit::Answer, errors: Vec::new() },

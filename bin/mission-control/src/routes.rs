@@ -17,6 +17,7 @@ mod objects;
 mod profiles;
 mod question;
 mod runs;
+mod schedules;
 mod tool_requests;
 
 use std::sync::PoisonError;
@@ -58,6 +59,7 @@ const FEATURES: [&str; 26] = [
     "notifications_dispatch",
     "heartbeat",
     "heartbeat_notes",
+    "schedules",
     "standup",
     "run_journal",
     "run_stream",
@@ -104,6 +106,11 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/approval-rules", get(approval_rules::list).post(approval_rules::create))
         .route("/approval-rules/{id}", delete(approval_rules::revoke))
         .route("/approval-rules/{id}/uses", post(approval_rules::make_use))
+        .route("/schedules", get(schedules::list).post(schedules::create))
+        .route(
+            "/schedules/{id}",
+            get(schedules::get).patch(schedules::update).delete(schedules::delete),
+        )
         .route("/sessions/lease", post(leases::create))
         .route("/sessions/lease/{id}", put(leases::renew).delete(leases::free))
         .route("/profile", get(profiles::get).put(profiles::put))

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
@@ -30,6 +31,9 @@ const DELTAS_CLEANUP_INTERVAL: Duration = Duration::from_secs(300);
 
 /// How often questions whose time is over are looked for.
 const QUESTIONS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often slots of schedules that are due are looked for.
+const SLOTS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often observations are folded into the metrics' buckets.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -108,6 +112,7 @@ pub async fn run(
         never = delete_expired(&store) => match never {},
         never = delete_deltas(&deltas) => match never {},
         never = expire_questions(&store) => match never {},
+        never = make_slots(&store) => match never {},
         never = store.sync_instances() => match never {},
         never = deltas.follow_others() => match never {},
         never = fold_metrics(&metrics) => match never {},
@@ -143,6 +148,32 @@ async fn expire_questions(store: &Store) -> Infallible {
     loop {
         interval.tick().await;
         store.expire_before_reading().await;
+    }
+}
+
+/// Makes the slots of schedules when they are due, as long as it is polled. Their next ones are computed anew
+/// first.
+async fn make_slots(store: &Store) -> Infallible {
+    let mut interval = tokio::time::interval(SLOTS_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut is_computed, mut is_told) = (false, false);
+    loop {
+        interval.tick().await;
+        let done = async {
+            if !is_computed {
+                store.recompute_schedules().await?;
+                is_computed = true;
+            }
+            store.make_due_slots(Utc::now()).await
+        };
+        match done.await {
+            Ok(()) => is_told = false,
+            Err(error) if !is_told => {
+                is_told = true;
+                tracing::warn!(%error, "slots of schedules cannot be made; tried again each second");
+            }
+            Err(_) => {}
+        }
     }
 }
 

@@ -38,6 +38,11 @@ pub mod profiles;
 mod run_ends;
 mod run_rows;
 pub mod runs;
+mod schedule_edits;
+mod schedule_rows;
+mod schedule_slots;
+pub mod schedule_times;
+pub mod schedules;
 mod sql;
 pub mod step_rows;
 pub mod tasks;
@@ -179,6 +184,7 @@ impl Store {
             "DELETE FROM idempotency WHERE created_at < $1",
             leases::DELETE_EXPIRED,
             budgets::DELETE_EXPIRED,
+            schedules::DELETE_SLOTS,
         ] {
             let mut tx = self.begin().await?;
             sqlx::query(statement).bind(&before).execute(&mut *tx).await?;

@@ -21,6 +21,7 @@ pub(crate) mod profiles;
 pub(crate) mod queue;
 pub(crate) mod roles;
 pub(crate) mod run_stream;
+pub(crate) mod schedules;
 pub(crate) mod tenancy;
 
 /// Percent-encodes a value of a query.

@@ -25,6 +25,7 @@ use shown::counted;
 use crate::checks::{
     audit, auth, capabilities, decisions, errors, events, files, heartbeat_standup, idempotency,
     invariants, journal, limits, objects, orphans, paging, profiles, queue, roles, run_stream,
+    schedules,
     tenancy,
 };
 use crate::report::Report;
@@ -108,6 +109,7 @@ chapters! {
     "runs" => run_stream,
     "orphans" => orphans,
     "decisions" => decisions,
+    "schedules" => schedules,
     "limits" => limits,
     "profiles" => profiles,
     "audit" => audit,

@@ -33,6 +33,7 @@ mod reason;
 mod retry_policy;
 mod rules;
 pub mod runs;
+pub mod schedules;
 pub mod steps;
 mod tasks;
 pub mod token;

@@ -9,15 +9,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zones::Zone;
 
 use crate::json_lines::{Step, line_at, steps};
 use crate::session::Role;
 
 pub use self::output::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, OutputSpec};
+use crate::permissions::SCHEDULE_TOOLS;
 use crate::permissions::is_pattern;
 pub use crate::permissions::{
-    ApprovalEntry, CustomerRules, ENABLED_TOOLS, NamedTool, Permission, RuleList, RuleOrigin,
-    RuleRef, Ruling, ToolCall, ToolLists, ToolPermissions,
+    ApprovalEntry, CustomerRules, ENABLED_TOOLS, LIST_SCHEDULES, NamedTool, Permission, RuleList,
+    RuleOrigin, RuleRef, Ruling, SCHEDULE, ToolCall, ToolLists, ToolPermissions, UNSCHEDULE,
+    enabling_list,
 };
 
 /// Which of the configured models a run uses.
@@ -56,6 +59,10 @@ pub struct AgentProfile {
     pub model_tier: ModelTier,
     /// When its heartbeat runs, as five cron fields.
     pub heartbeat_cron: Option<String>,
+    /// In which zone that is; in the machine's when absent.
+    pub heartbeat_timezone: Option<Zone>,
+    /// Whether it may schedule what it is told later.
+    pub schedules: bool,
     /// Its tool permissions.
     pub tools: Arc<ToolPermissions>,
     /// The output that its replies have to have, but for those to heartbeats.
@@ -70,6 +77,8 @@ impl AgentProfile {
             session_key_template: format!("user:{{userId}}:{role}"),
             model_tier: ModelTier::Default,
             heartbeat_cron: None,
+            heartbeat_timezone: None,
+            schedules: false,
             tools: Arc::new(ToolPermissions::default()),
             output: None,
         }
@@ -245,6 +254,9 @@ fn read_entry(
         role: String,
         session_key_template: Option<String>,
         heartbeat_cron: Option<String>,
+        heartbeat_timezone: Option<String>,
+        #[serde(default)]
+        schedules: bool,
         default_model_tier: Option<String>,
         #[serde(default)]
         tools: ToolLists,
@@ -276,11 +288,18 @@ fn read_entry(
         }
     }
     profile.heartbeat_cron = entry.heartbeat_cron;
+    match entry.heartbeat_timezone.as_deref().map(zones::parse_zone).transpose() {
+        Ok(zone) => profile.heartbeat_timezone = zone,
+        Err(unknown) => problems.push(format!("heartbeat_timezone: {unknown}")),
+    }
     match output {
         Ok(output) => profile.output = output.map(Arc::new),
         Err(why) => problems.extend(why),
     }
-    profile.tools = Arc::new(ToolPermissions::read(&entry.tools, problems));
+    profile.schedules = entry.schedules;
+    let tools = ToolPermissions::read(&entry.tools, problems);
+    let scheduling = if entry.schedules { &SCHEDULE_TOOLS[..] } else { &[] };
+    profile.tools = Arc::new(tools.with_enabled(scheduling));
     Ok(Some(AgentEntry { profile, tools: entry.tools }))
 }
 

@@ -5,7 +5,6 @@
 
 pub mod advice;
 pub mod agent_config;
-pub mod cron;
 pub mod endpoint;
 pub mod frontmatter;
 pub mod heartbeat;

@@ -21,7 +21,8 @@ use crate::operations::Operations;
 
 pub use self::approval::ApprovalEntry;
 pub use self::customer::CustomerRules;
-pub use self::enabled::ENABLED_TOOLS;
+pub(crate) use self::enabled::SCHEDULE_TOOLS;
+pub use self::enabled::{ENABLED_TOOLS, LIST_SCHEDULES, SCHEDULE, UNSCHEDULE, enabling_list};
 pub use self::pattern::NamedTool;
 pub use self::ruling::{RuleList, RuleOrigin, RuleRef, Ruling};
 

@@ -84,6 +84,11 @@ impl Database {
         &self.release
     }
 
+    /// The folders of the system, whatever their release.
+    pub(crate) fn dirs(&self) -> &[PathBuf] {
+        &self.dirs
+    }
+
     /// Finds a zone by its exact name.
     pub fn find(&self, name: &str) -> Option<Zone> {
         if name == Zone::UTC.name() {
@@ -165,7 +170,7 @@ fn name_in_line(line: &str) -> Option<&str> {
 
 /// The release that a folder of the system says it is: the first line of `tzdata.zi` (`# version
 /// 2026f`), or the file `+VERSION`. `None` when neither says so, or both and different ones.
-fn version_in(dir: &Path) -> Option<String> {
+pub(crate) fn version_in(dir: &Path) -> Option<String> {
     let first_line = |file: &str| {
         let mut start = Vec::new();
         let file = std::fs::File::open(dir.join(file)).ok()?;

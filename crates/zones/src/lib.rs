@@ -7,14 +7,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod cron;
 mod database;
+mod differences;
 mod local;
 mod names;
+mod slots;
 mod zone;
 
 pub use database::{Database, Release};
+pub use differences::Differences;
 pub use local::{UnknownLocal, local};
 pub use names::UnknownZone;
+pub use slots::Slots;
 pub use zone::{Zone, ZoneOffset};
 
 use std::sync::LazyLock;
@@ -34,6 +39,12 @@ pub fn parse_zone(name: &str) -> Result<Zone, UnknownZone> {
 /// Which release of the IANA database is in use, and where it is from.
 pub fn release() -> &'static Release {
     DATABASE.release()
+}
+
+/// The zones of which the machine's rules and those that are built in say different times from now on, for two
+/// years. `None` where the machine has no rules.
+pub fn differences() -> Option<Differences> {
+    DATABASE.differences(chrono::Utc::now())
 }
 
 /// What `config` prints about the rules: their release, and where it is from.

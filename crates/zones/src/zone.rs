@@ -9,9 +9,6 @@ use chrono::{
 };
 use jiff::tz::AmbiguousOffset;
 
-/// The longest time that a clock was put forward: where the date line moved, a whole day.
-const LONGEST_GAP_MINUTES: i64 = 26 * 60;
-
 /// A zone: a name and its rules. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Zone(pub(crate) &'static Rules);
@@ -37,19 +34,59 @@ impl Zone {
     /// The first moment of a day: where midnight does not exist, the first time that does; where it
     /// comes twice, the first of both. A day that was skipped begins where the next one does.
     pub fn start_of(self, day: NaiveDate) -> DateTime<Utc> {
-        let midnight = day.and_time(NaiveTime::MIN);
-        match self.from_local_datetime(&midnight).earliest() {
-            Some(start) => start.to_utc(),
-            None => self.after_gap(midnight).unwrap_or_else(|| midnight.and_utc()),
+        self.instant_of(day.and_time(NaiveTime::MIN))
+    }
+
+    /// The moment that a time of the clock stands for where it has to be one: the first of both where it
+    /// comes twice; where it is left out, the end of the gap.
+    pub fn instant_of(self, local: NaiveDateTime) -> DateTime<Utc> {
+        match self.shown(local) {
+            AmbiguousOffset::Unambiguous { offset } => utc(local, offset),
+            AmbiguousOffset::Fold { before, .. } => utc(local, before),
+            AmbiguousOffset::Gap { before, after } => {
+                self.change_between(utc(local, after), utc(local, before))
+            }
         }
     }
 
-    /// The moment at which clocks go forward over a time that they therefore never show.
-    fn after_gap(self, skipped: NaiveDateTime) -> Option<DateTime<Utc>> {
-        (1..=LONGEST_GAP_MINUTES).find_map(|minutes| {
-            let later = skipped.checked_add_signed(TimeDelta::minutes(minutes))?;
-            self.from_local_datetime(&later).earliest().map(|start| start.to_utc())
-        })
+    /// The moments at which the clock shows a time: one, two where it comes twice, none where it is left
+    /// out.
+    pub(crate) fn instants_of(self, local: NaiveDateTime) -> [Option<DateTime<Utc>>; 2] {
+        match self.shown(local) {
+            AmbiguousOffset::Unambiguous { offset } => [Some(utc(local, offset)), None],
+            AmbiguousOffset::Fold { before, after } => {
+                [Some(utc(local, before)), Some(utc(local, after))]
+            }
+            AmbiguousOffset::Gap { .. } => [None, None],
+        }
+    }
+
+    /// The first second that has the offset of `later`, which is after the one change of clocks that lies
+    /// between both.
+    fn change_between(self, earlier: DateTime<Utc>, later: DateTime<Utc>) -> DateTime<Utc> {
+        let offset = |at: i64| {
+            let moment = jiff::Timestamp::from_second(at);
+            moment.map_or(jiff::tz::Offset::UTC, |moment| self.0.rules.to_offset(moment))
+        };
+        let (mut before, mut after) = (earlier.timestamp(), later.timestamp());
+        let new = offset(after);
+        while after - before > 1 {
+            let middle = before + (after - before) / 2;
+            match offset(middle) == new {
+                true => after = middle,
+                false => before = middle,
+            }
+        }
+        DateTime::from_timestamp(after, 0).unwrap_or(later)
+    }
+
+    /// What the clock's offset is where it shows a time.
+    fn shown(self, local: NaiveDateTime) -> AmbiguousOffset {
+        match civil(local) {
+            Some(local) => self.0.rules.to_ambiguous_timestamp(local).offset(),
+            // Years that no calendar of people reaches.
+            None => AmbiguousOffset::Unambiguous { offset: jiff::tz::Offset::UTC },
+        }
     }
 
     fn at(self, offset: jiff::tz::Offset) -> ZoneOffset {
@@ -122,12 +159,7 @@ impl TimeZone for Zone {
     }
 
     fn offset_from_local_datetime(&self, local: &NaiveDateTime) -> MappedLocalTime<ZoneOffset> {
-        let offset = match civil(*local) {
-            Some(local) => self.0.rules.to_ambiguous_timestamp(local).offset(),
-            // Years that no calendar of people reaches.
-            None => AmbiguousOffset::Unambiguous { offset: jiff::tz::Offset::UTC },
-        };
-        match offset {
+        match self.shown(*local) {
             AmbiguousOffset::Unambiguous { offset } => MappedLocalTime::Single(self.at(offset)),
             AmbiguousOffset::Gap { .. } => MappedLocalTime::None,
             AmbiguousOffset::Fold { before, after } => {
@@ -144,6 +176,11 @@ impl TimeZone for Zone {
         let moment = jiff::Timestamp::from_second(utc.and_utc().timestamp());
         self.at(moment.map_or(jiff::tz::Offset::UTC, |moment| self.0.rules.to_offset(moment)))
     }
+}
+
+/// The moment at which a clock with this offset shows a time.
+fn utc(local: NaiveDateTime, offset: jiff::tz::Offset) -> DateTime<Utc> {
+    local.and_utc() - TimeDelta::seconds(offset.seconds().into())
 }
 
 /// The same time on the same day in jiff's types, which end with the year 9999.

@@ -331,6 +331,7 @@ impl RunContext<'_> {
             profile: &self.profile,
             tools: &self.tools,
             task_id: &self.task_id,
+            zone: self.run.request.options.timezone,
             traceparent: Some(&traceparent),
             approved,
             approval_required: false,

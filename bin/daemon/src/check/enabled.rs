@@ -1,6 +1,7 @@
 //! Tools that roles enable, and that the backend cannot keep.
 
 use mc_client::types::Capabilities;
+use wombat_core::agent_config::SCHEDULE;
 use wombat_core::workspace::Snapshot;
 
 use super::Report;
@@ -19,6 +20,15 @@ impl Report {
                     ));
                 }
             }
+        }
+        let missing = missing_features(SCHEDULE, capabilities);
+        let profiles = snapshot.profiles();
+        for agent in profiles.filter(|agent| agent.schedules && !missing.is_empty()) {
+            self.warn(format!(
+                "tools: {} has \"schedules\": true, which needs a backend with {}; it schedules nothing",
+                agent.role,
+                missing.join(", ")
+            ));
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, Permission, Ruling, ToolCall};
 use wombat_core::endpoint::{EndpointPattern, NormalPath, is_messages, is_reserved};
 use wombat_core::workspace::Snapshot;
+use zones::Zone;
 
 use super::mention::{Mentions, field_of};
 use super::reply::ToolReply;
@@ -31,6 +32,8 @@ pub struct ToolContext<'a> {
     pub tools: &'a ToolSet,
     /// The run's task.
     pub task_id: &'a str,
+    /// The run's time zone.
+    pub zone: Zone,
     /// The trace context of the call.
     pub traceparent: Option<&'a str>,
     /// Whether a person has approved this very call.

@@ -1,4 +1,4 @@
-//! Built-in tools that only those roles have which enable them (`tools.enable` in agent-config.json).
+//! Built-in tools that only those roles have which enable them (`tools.enable` and `schedules` in agent-config.json).
 //! Each is a file beside this one, with a line in [`ALL`].
 
 use std::fmt;
@@ -15,6 +15,7 @@ use super::context::ToolContext;
 use super::mention;
 use super::reply::ToolReply;
 use super::save_file;
+use super::schedules;
 
 /// Makes a call: with arguments that fit the schema, after the role's rules have been asked, under this
 /// idempotency key.
@@ -37,8 +38,15 @@ pub(super) struct EnabledTool {
 }
 
 /// All of them, in the order in which the model sees them.
-pub(super) const ALL: [&EnabledTool; 4] =
-    [&ask_user::TOOL, &ask_agent::TOOL, &mention::TOOL, &save_file::TOOL];
+pub(super) const ALL: [&EnabledTool; 7] = [
+    &ask_user::TOOL,
+    &ask_agent::TOOL,
+    &mention::TOOL,
+    &save_file::TOOL,
+    &schedules::MAKE,
+    &schedules::LIST,
+    &schedules::DELETE,
+];
 
 /// The features that a tool needs, by its name, and the backend lacks.
 pub fn missing_features(tool: &str, capabilities: &Capabilities) -> Vec<&'static str> {

@@ -30,6 +30,7 @@ mod refusal;
 mod reply;
 mod rules;
 mod save_file;
+mod schedules;
 mod set;
 mod source_state;
 mod specs;

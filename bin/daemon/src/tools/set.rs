@@ -9,8 +9,8 @@ use mc_client::steps::RefusedTool;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{
-    AgentProfile, ENABLED_TOOLS, NamedTool, Permission, RuleList, RuleOrigin, RuleRef,
-    ToolPermissions,
+    AgentProfile, ENABLED_TOOLS, NamedTool, Permission, RuleOrigin, RuleRef, ToolPermissions,
+    enabling_list,
 };
 use wombat_core::endpoint::{EndpointPattern, declares_reserved};
 use wombat_core::operations::{Operation, Operations};
@@ -274,7 +274,7 @@ impl ToolSet {
     /// The same as a rule.
     pub fn withheld_by(&self, name: &str) -> Option<RuleRef> {
         if ENABLED_TOOLS.contains(&name) && !self.rules.enables(name) {
-            let (origin, list) = (RuleOrigin::AgentConfig, RuleList::Enable);
+            let (origin, list) = (RuleOrigin::AgentConfig, enabling_list(name));
             return Some(RuleRef { origin, list, pattern: None });
         }
         let known = &self.operations.known;

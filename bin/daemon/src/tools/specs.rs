@@ -71,8 +71,8 @@ pub(super) enum Builtin {
 }
 
 /// The names of the built-in tools, also of those that a role has to enable.
-pub fn builtin_names() -> [&'static str; 13] {
-    let mut names = [""; 13];
+pub fn builtin_names() -> [&'static str; 16] {
+    let mut names = [""; 16];
     let all = Builtin::ALL.into_iter().map(Builtin::name).chain(ENABLED_TOOLS);
     names.iter_mut().zip(all).for_each(|(place, name)| *place = name);
     names

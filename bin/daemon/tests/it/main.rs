@@ -32,6 +32,7 @@ mod reserved;
 mod resuming;
 mod rules;
 mod running_tools;
+mod schedules;
 mod send;
 mod standing_rules;
 mod stopping;

@@ -6,6 +6,7 @@ fn settings(json: &str, user: Option<&str>) -> ScheduleSettings {
         path: "config/agent-config.json".into(),
         config: AgentConfig::parse(json, &|_| None).unwrap(),
         user: user.map(str::to_owned).into_iter().collect(),
+        machine: Zone::UTC,
     }
 }
 

@@ -29,7 +29,7 @@ async fn where_clocks_change_each_tick_has_one_slot_and_one_key() {
     let setup = Setup::new(pending(1, 0), did()).await;
     setup.agents(json!([{"role": "scout", "heartbeat_cron": "30 2 * * *"}]));
     let settings = settings(&setup);
-    let plan = Plan { wake: Wake::Pending, slot: Some(Slot::Auto) };
+    let plan = Plan { wake: Wake::Pending, slot: Some(Slot::Auto), due_within: None };
     let berlin = zones::parse_zone("Europe/Berlin").unwrap();
     for (now, slot) in [
         // 02:30 is left out on 29 March, and comes twice on 25 October.
@@ -57,7 +57,7 @@ async fn a_signal_ends_the_wait_for_a_run() {
     let setup = Setup::new(pending(1, 0), did().set_delay(Duration::from_secs(60))).await;
     setup.agents(json!([]));
     let settings = settings(&setup);
-    let plan = Plan { wake: Wake::Pending, slot: None };
+    let plan = Plan { wake: Wake::Pending, slot: None, due_within: None };
     let (stop, clock) = (CancellationToken::new(), Clock::in_utc());
     let work = wombat_heartbeat::run(&settings, &plan, &clock, &|_| {}, &stop);
     let (result, ()) = tokio::join!(work, async {

@@ -7,6 +7,7 @@ mod notifications;
 mod objects;
 mod profiles;
 mod runs;
+mod schedules;
 
 use serde_json::{Value, json};
 
@@ -97,7 +98,13 @@ impl Endpoint {
 
     /// Whether it names an object that may not exist.
     pub(super) fn may_be_missing(&self) -> bool {
-        let named = ["CreateMessage", "CreateDocument", "CreateNotification", "CreateToolRequest"];
+        let named = [
+            "CreateMessage",
+            "CreateDocument",
+            "CreateNotification",
+            "CreateToolRequest",
+            "CreateSchedule",
+        ];
         self.path.contains('{')
             || self.body.is_some_and(|body| named.contains(&body))
             || matches!(
@@ -129,13 +136,16 @@ impl Endpoint {
     /// Whether a body is required.
     pub(super) fn needs_body(&self) -> bool {
         self.body.is_some_and(|body| {
-            !matches!(body, "" | "UpdateTask" | "PutRun" | "RenewLease" | "Profile")
+            !matches!(
+                body,
+                "" | "UpdateTask" | "UpdateSchedule" | "PutRun" | "RenewLease" | "Profile"
+            )
         })
     }
 
     /// Whether it is a write that may name a session lease.
     pub(super) fn is_fenced(&self) -> bool {
-        let is_write = self.who == Who::Tenant && self.method != "get";
+        let is_write = matches!(self.who, Who::Tenant | Who::Anybody) && self.method != "get";
         (is_write && !self.path.starts_with("/sessions")) || self.needs_fence()
     }
 
@@ -155,6 +165,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         &control::ENDPOINTS,
         &profiles::ENDPOINTS,
         &decisions::ENDPOINTS,
+        &schedules::ENDPOINTS,
     ]
     .into_iter()
     .flatten()
@@ -162,7 +173,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
 
 /// Links of OpenAPI, for what one endpoint creates and another takes: from, to, the parameter there,
 /// where the value is found.
-pub(super) const LINKS: [(&str, &str, &str, &str); 18] = [
+pub(super) const LINKS: [(&str, &str, &str, &str); 21] = [
     ("create_task", "get_task", "id", "$response.body#/id"),
     ("create_task", "update_task", "id", "$response.body#/id"),
     ("create_document", "get_document", "id", "$response.body#/id"),
@@ -179,6 +190,9 @@ pub(super) const LINKS: [(&str, &str, &str, &str); 18] = [
     ("create_tool_request", "decide", "id", "$response.body#/id"),
     ("create_approval_rule", "use_approval_rule", "id", "$response.body#/id"),
     ("create_approval_rule", "revoke_approval_rule", "id", "$response.body#/id"),
+    ("create_schedule", "get_schedule", "id", "$response.body#/id"),
+    ("create_schedule", "update_schedule", "id", "$response.body#/id"),
+    ("create_schedule", "delete_schedule", "id", "$response.body#/id"),
     ("put_run", "get_run", "run_key", "$response.body#/run_key"),
     ("put_run", "cancel_run", "run_key", "$response.body#/run_key"),
 ];

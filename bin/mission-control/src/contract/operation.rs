@@ -50,7 +50,7 @@ fn failures(endpoint: &Endpoint) -> Map<String, Value> {
     if endpoint.may_fail() {
         add("400", "Something in the request is wrong; `details.fields` says what.");
     }
-    if endpoint.who != Who::Anybody {
+    if endpoint.who != Who::Anybody || endpoint.is_fenced() {
         add("403", "The caller may not do this.");
     }
     if endpoint.may_be_missing() {
@@ -151,13 +151,16 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
             }
             "from" | "to" => json!({ "type": "string", "format": "date-time" }),
             "role" if endpoint.path == "/profile" => json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$", "description": "The role." }),
+            "role" if endpoint.feature == "schedules" => json!({ "type": "string" }),
             "role" if endpoint.path == "/approval-rules" => json!({ "type": "string", "description": "Only the rules of this role; an agent may name its own only." }),
             "role" => json!({ "type": "string", "description": "The role whose run is meant, for people where several have one with this key, and for roles that lead others; an agent means its own." }),
             "unread" => json!({ "type": "boolean" }),
             "meta" => json!({ "type": "boolean", "default": false, "description": "`true` asks for what is known of the file instead of its bytes." }),
             "name" if endpoint.id == "put_file" => json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^/\\\x00-\x1f\x7f-\x9f]*\S[^/\\\x00-\x1f\x7f-\x9f]*$", "description": "At most 255 bytes of UTF-8." }),
             "status" if endpoint.path == "/tasks" => reference("TaskStatus"),
+            "status" if endpoint.path == "/schedules" => reference("ScheduleStatus"),
             "status" => reference("ToolRequestStatus"),
+            "slots" => json!({ "type": "integer", "minimum": 0, "maximum": 100 }),
             _ => json!({ "type": "string" }),
         };
         json!({ "name": name, "in": "query", "required": required, "schema": schema })

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::file;
 use super::postgres::session::takes_no_writes;
+use super::schedule_times::Unfit;
 
 /// How long to wait before the database is asked again after it was busy.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -28,6 +29,9 @@ pub enum StoreError {
         /// What is wrong with it, as the end of a sentence that begins with the name.
         why: &'static str,
     },
+    /// A schedule that cannot be kept as it was asked for.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// What a person says does not fit what was asked.
     #[error("{}: {}", .what.sentence(), .errors.join("; "))]
     Mismatch {
@@ -173,6 +177,12 @@ pub enum Conflict {
     /// A user has as many standing rules as one may have.
     #[error("there are {most} approval rules in force (MC_RULES_PER_USER): revoke one first")]
     TooManyRules {
+        /// How many one may have.
+        most: u32,
+    },
+    /// A user has as many active schedules as one may have.
+    #[error("there are {most} active schedules: delete, pause or end one first")]
+    TooManySchedules {
         /// How many one may have.
         most: u32,
     },

@@ -54,6 +54,7 @@ const STEPS: [Step; 20] = [
     step!(18, "0018", "decisions"),
     step!(19, "0019", "children"),
     step!(20, "0020", "profiles"),
+    step!(22, "0022", "schedules"),
 ];
 
 /// The migrations of a SQLite file.

@@ -19,7 +19,7 @@ use crate::planted::alter;
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 92] = [
+const FAULTS: [(&str, &str); 101] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -112,6 +112,15 @@ const FAULTS: [(&str, &str); 92] = [
     ("cancels in secret", "roles.children-hear"),
     ("names nobody", "queue.agent-mention"),
     ("loses the chain", "queue.agent-mention"),
+    ("slots without their time", "schedules.slot"),
+    ("knows no summer", "schedules.clock-changes"),
+    ("any line", "schedules.cron"),
+    ("any zone", "schedules.timezone"),
+    ("as often as it likes", "schedules.too-often"),
+    ("schedules without end", "schedules.limit"),
+    ("stops before its end", "schedules.until"),
+    ("never pauses", "schedules.changed"),
+    ("schedules for everybody", "schedules.whose"),
 ];
 
 struct Proxy {

@@ -45,6 +45,7 @@ mod repeats;
 mod restart;
 mod roles;
 mod runs;
+mod schedules;
 mod schemas;
 mod sessions;
 mod standup;

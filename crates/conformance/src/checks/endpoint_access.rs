@@ -13,7 +13,7 @@ use crate::world::World;
 type Endpoint = (Method, &'static str);
 
 /// The endpoints of each feature; those of the required part have an empty name.
-const ENDPOINTS: [(&str, &[(&str, &str)]); 23] = [
+const ENDPOINTS: [(&str, &[(&str, &str)]); 24] = [
     (
         "",
         &[
@@ -83,6 +83,16 @@ const ENDPOINTS: [(&str, &[(&str, &str)]); 23] = [
     ),
     ("run_stream", &[("GET", "/runs/x/deltas"), ("POST", "/runs/x/deltas")]),
     ("orphans", &[("POST", "/dispatch/orphans")]),
+    (
+        "schedules",
+        &[
+            ("GET", "/schedules"),
+            ("POST", "/schedules"),
+            ("GET", "/schedules/x"),
+            ("PATCH", "/schedules/x"),
+            ("DELETE", "/schedules/x"),
+        ],
+    ),
     ("audit", &[("GET", "/audit"), ("POST", "/audit")]),
     (
         "session_leases",

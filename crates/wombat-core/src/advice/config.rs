@@ -4,15 +4,23 @@ use std::collections::BTreeSet;
 
 use super::{Advice, Advisor, MCP};
 use crate::agent_config::{AgentConfig, AgentEntry};
-use crate::cron::Cron;
 use crate::jsonc;
 use crate::loader::{Folder, Read};
 use crate::mcp_config::{application_keys, tool_prefix};
 use crate::nearest::{nearest, nearest_within};
+use zones::cron::Cron;
 
 /// The keys of an agent in `agent-config.json`.
-const AGENT_KEYS: [&str; 6] =
-    ["role", "session_key_template", "heartbeat_cron", "default_model_tier", "tools", "output"];
+const AGENT_KEYS: [&str; 8] = [
+    "role",
+    "session_key_template",
+    "heartbeat_cron",
+    "heartbeat_timezone",
+    "default_model_tier",
+    "tools",
+    "output",
+    "schedules",
+];
 
 impl Advisor<'_> {
     pub(super) fn config(&mut self, read: Read) {
@@ -108,7 +116,7 @@ impl Advisor<'_> {
                     &file,
                     line,
                     what,
-                    "write minute, hour, day, month and weekday, such as */15 * * * *",
+                    "write minute, hour, day, month and weekday, such as */15 * * * *, or @hourly",
                 );
             }
             if self.snapshot.heartbeat().is_none() {

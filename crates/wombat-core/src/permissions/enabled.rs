@@ -2,25 +2,49 @@
 
 use std::collections::BTreeSet;
 
-use super::ToolPermissions;
+use super::{RuleList, ToolPermissions};
 use crate::nearest::nearest;
 
+/// Tells a role's agent later.
+pub const SCHEDULE: &str = "schedule";
+
+/// What it has scheduled.
+pub const LIST_SCHEDULES: &str = "list_schedules";
+
+/// Takes it back.
+pub const UNSCHEDULE: &str = "unschedule";
+
+/// The tools of roles with `"schedules": true`.
+pub(crate) const SCHEDULE_TOOLS: [&str; 3] = [SCHEDULE, LIST_SCHEDULES, UNSCHEDULE];
+
 /// The tools that `tools.enable` may name.
-pub const ENABLED_TOOLS: [&str; 4] = ["ask_user", "ask_agent", "save_file", "mention"];
+const NAMED: [&str; 4] = ["ask_user", "ask_agent", "save_file", "mention"];
+
+/// All tools that a role has only where it says so.
+pub const ENABLED_TOOLS: [&str; 7] =
+    ["ask_user", "ask_agent", "save_file", "mention", SCHEDULE, LIST_SCHEDULES, UNSCHEDULE];
+
+/// Where a role has one of [`ENABLED_TOOLS`] enabled.
+pub fn enabling_list(name: &str) -> RuleList {
+    if SCHEDULE_TOOLS.contains(&name) { RuleList::Schedules } else { RuleList::Enable }
+}
 
 /// The tools that a list enables; a name that is none of them is added to `problems`.
 pub(super) fn read(names: &[String], problems: &mut Vec<String>) -> BTreeSet<&'static str> {
     let mut enabled = BTreeSet::new();
     for name in names {
-        match ENABLED_TOOLS.into_iter().find(|known| known == name) {
+        match NAMED.into_iter().find(|known| known == name) {
             Some(known) => drop(enabled.insert(known)),
-            None => problems.push(match nearest(name, ENABLED_TOOLS) {
+            None if SCHEDULE_TOOLS.contains(&name.as_str()) => problems.push(format!(
+                "tools.enable: {name:?} is not enabled here; write \"schedules\": true beside \"tools\""
+            )),
+            None => problems.push(match nearest(name, NAMED) {
                 Some(near) => format!(
                     "tools.enable: there is no tool {name:?} to enable; did you mean {near:?}?"
                 ),
                 None => format!(
                     "tools.enable: there is no tool {name:?} to enable; there are {}",
-                    ENABLED_TOOLS.join(", ")
+                    NAMED.join(", ")
                 ),
             }),
         }
@@ -29,6 +53,13 @@ pub(super) fn read(names: &[String], problems: &mut Vec<String>) -> BTreeSet<&'s
 }
 
 impl ToolPermissions {
+    /// The same with tools that another key of the role enables.
+    #[must_use]
+    pub(crate) fn with_enabled(mut self, names: &[&'static str]) -> Self {
+        self.enabled.extend(names);
+        self
+    }
+
     /// Whether the role has one of [`ENABLED_TOOLS`], if no rule denies it. It need not be allowed, too.
     pub fn enables(&self, name: &str) -> bool {
         self.enabled.contains(name)

@@ -1,5 +1,6 @@
 //! What the rules say on a call, and which of them says so.
 
+use super::enabled::enabling_list;
 use super::lists::restricts;
 use super::pattern::{NamedTool, ToolPattern};
 use super::{Permission, ToolCall, ToolPermissions};
@@ -34,6 +35,8 @@ pub enum RuleList {
     Approval,
     /// `enable`.
     Enable,
+    /// `schedules`, beside the lists of tools.
+    Schedules,
 }
 
 impl RuleList {
@@ -44,6 +47,7 @@ impl RuleList {
             Self::Deny => "deny",
             Self::Approval => "approval",
             Self::Enable => "enable",
+            Self::Schedules => "schedules",
         }
     }
 }
@@ -70,6 +74,7 @@ impl RuleRef {
         match (&self.pattern, self.list) {
             (Some(pattern), _) => format!("denied by \"{pattern}\" in {place}"),
             (None, RuleList::Enable) => format!("\"enable\" in {place} does not name it"),
+            (None, RuleList::Schedules) => format!("\"schedules\" in {place} is not true"),
             (None, _) if allows_nothing => {
                 format!("\"allow\" in {place} is empty, and so allows nothing")
             }
@@ -115,7 +120,7 @@ impl ToolPermissions {
             if origin == RuleOrigin::AgentConfig && self.enables(call.tool) {
                 allowing = Some(RuleRef {
                     pattern: Some(call.tool.to_owned()),
-                    ..RuleRef::of(origin, RuleList::Enable, None)
+                    ..RuleRef::of(origin, enabling_list(call.tool), None)
                 });
                 continue;
             }
@@ -171,7 +176,7 @@ impl ToolPermissions {
     pub fn allowed_by(&self, tool: &NamedTool<'_>) -> Option<RuleRef> {
         if self.enables(tool.name) {
             let pattern = Some(tool.name.to_owned());
-            let (origin, list) = (RuleOrigin::AgentConfig, RuleList::Enable);
+            let (origin, list) = (RuleOrigin::AgentConfig, enabling_list(tool.name));
             return Some(RuleRef { origin, list, pattern });
         }
         self.lists().find_map(|(origin, lists)| {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod clocks;
+mod cron;
 mod newest;
+mod slots;
 mod suggestions;
 mod systems;

@@ -6,7 +6,7 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. Those of the audit log are only added to.
-const TABLES: [(&str, &str); 27] = [
+const TABLES: [(&str, &str); 29] = [
     ("_sqlx_migrations", "SELECT"),
     ("approval_rule_uses", ALL),
     ("approval_rules", ALL),
@@ -27,6 +27,8 @@ const TABLES: [(&str, &str); 27] = [
     ("run_steps", ALL),
     ("run_told", ALL),
     ("runs", ALL),
+    ("schedule_slots", ALL),
+    ("schedules", ALL),
     ("session_leases", ALL),
     ("shortlist", ALL),
     ("tasks", ALL),
