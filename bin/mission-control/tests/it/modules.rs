@@ -21,6 +21,7 @@ mod events;
 mod failover;
 mod faults;
 mod files;
+mod groups;
 mod harness;
 mod heartbeat;
 mod leases;
