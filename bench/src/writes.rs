@@ -53,7 +53,6 @@ impl Arm {
             ("AGENT_JWT_SECRET", "0123456789abcdef0123456789abcdef".to_owned()),
             ("DATABASE_URL", database),
             ("MC_PORT", "0".to_owned()),
-            ("RUST_LOG", "warn".to_owned()),
         ];
         let (mut programs, mut urls) = (Vec::new(), Vec::new());
         for _ in 0..instances {
@@ -126,8 +125,7 @@ fn median(figures: impl Iterator<Item = f64>) -> f64 {
 
 /// Measures these builds, or the one beside this program, and prints the table.
 pub(crate) async fn run(builds: &[String]) -> Result<()> {
-    let mut builds: Vec<PathBuf> =
-        builds.iter().map(std::path::absolute).collect::<Result<_>>()?;
+    let mut builds: Vec<PathBuf> = builds.iter().map(std::path::absolute).collect::<Result<_>>()?;
     if builds.is_empty() {
         builds.push(Program::path("wombat-mission-control").map_err(failed)?);
     }

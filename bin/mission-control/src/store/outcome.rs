@@ -51,7 +51,9 @@ impl Outcome {
         match ended {
             Ok(Some(Self::Committed)) => Ok(()),
             Ok(Some(Self::Refused(said))) => Err(Error::Database(Box::new(Said(said)))),
-            Ok(Some(Self::Failed(kind, error))) => Err(Error::Io(io::Error::new(kind, Shared(error)))),
+            Ok(Some(Self::Failed(kind, error))) => {
+                Err(Error::Io(io::Error::new(kind, Shared(error))))
+            }
             Ok(None) | Err(_) => Err(unknown()),
         }
     }

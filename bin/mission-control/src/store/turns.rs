@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Error, SqlSafeStr as _, SqlStr, Transaction};
+use sqlx::{
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Error, SqlSafeStr as _, SqlStr, Transaction,
+};
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard, watch};
 
 use super::file::OpenFile;
@@ -84,6 +86,9 @@ pub(super) struct Group {
     outcome: watch::Sender<Option<Outcome>>,
 }
 
+/// Who holds it writes.
+type Lane = OwnedMutexGuard<Option<Group>>;
+
 /// A turn to write; what was written is undone unless it is kept.
 pub(super) struct Turn {
     group: OwnedMappedMutexGuard<Option<Group>, Group>,
@@ -123,12 +128,15 @@ impl Turns {
             let lane = Arc::clone(&self.lane).lock_owned();
             tokio::time::timeout(PATIENCE, lane).await.map_err(|_| Error::PoolTimedOut)?
         };
+        if lane.is_none() {
+            return self.turn(lane).await;
+        }
         let ready = tokio::spawn(Arc::clone(self).ready(lane)).await;
         ready.unwrap_or_else(|_| Err(unknown()))
     }
 
-    /// Ends what the write before has left, or begins a transaction.
-    async fn ready(self: Arc<Self>, mut lane: OwnedMutexGuard<Option<Group>>) -> Result<Turn, Error> {
+    /// Ends what the write before has left. Not to be given up halfway.
+    async fn ready(self: Arc<Self>, mut lane: Lane) -> Result<Turn, Error> {
         if lane.as_ref().is_some_and(Group::is_full) {
             self.end(lane.take()).await;
         }
@@ -137,9 +145,15 @@ impl Turns {
         {
             self.told.tell(lane.take(), Err(undone(error)));
         }
+        self.turn(lane).await
+    }
+
+    /// The turn; in a new transaction where there is none. One that nobody waits for any more is rolled back
+    /// by the connection itself.
+    async fn turn(self: &Arc<Self>, mut lane: Lane) -> Result<Turn, Error> {
         if lane.is_none() {
             *lane = Some(self.begin().await?);
-            tokio::spawn(Arc::clone(&self).end_soon());
+            tokio::spawn(Arc::clone(self).end_soon());
         }
         let group = OwnedMutexGuard::try_map(lane, Option::as_mut).map_err(|_| unknown())?;
         Ok(Turn { group, is_kept: false })
@@ -183,7 +197,7 @@ impl Turns {
             return;
         }
         let ended = match self.told.file.as_ref().map_or(Ok(()), |file| file.check()) {
-            Ok(()) => group.settle().await.map_err(undone),
+            Ok(()) => group.settle(self.told.file.is_some()).await.map_err(undone),
             Err(error) => Err(error),
         };
         if let Err(error) = ended {
@@ -211,7 +225,12 @@ impl Tellers {
         self.tell_of(tells, &outcome, ended);
     }
 
-    fn tell_of(&self, tells: bool, outcome: &watch::Sender<Option<Outcome>>, ended: Result<(), Error>) {
+    fn tell_of(
+        &self,
+        tells: bool,
+        outcome: &watch::Sender<Option<Outcome>>,
+        ended: Result<(), Error>,
+    ) {
         self.note(&ended);
         match ended {
             Ok(()) => {
@@ -243,9 +262,13 @@ impl Group {
         sqlx::raw_sql(statement).execute(&mut *self.tx).await.map(drop)
     }
 
-    /// Ends the last write.
-    async fn settle(&mut self) -> Result<(), Error> {
-        let statement = if self.is_kept { KEEP } else { UNDO };
+    /// Ends the last write. SQLite itself tells with the commit that a transaction is no more.
+    async fn settle(&mut self, is_file: bool) -> Result<(), Error> {
+        let statement = match (self.is_kept, is_file) {
+            (true, true) => return Ok(()),
+            (true, false) => KEEP,
+            (false, _) => UNDO,
+        };
         sqlx::raw_sql(statement).execute(&mut *self.tx).await.map(drop)
     }
 }
