@@ -1,6 +1,8 @@
 # The tasks of this repository. `make help` lists them.
 
 CARGO ?= cargo
+# What only later builds would use takes as much space as all the rest.
+export CARGO_INCREMENTAL ?= 0
 PROGRAMS := -p wombat-daemon -p wombat-dispatcher -p wombat-heartbeat -p wombat-standup -p wombat-mission-control
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # There are no examples in documentation comments, which rustdoc would have to read every package for.
@@ -31,10 +33,9 @@ demo: prerequisites ## Build and start everything with the example workspace, an
 	@$(TARGET_DIR)/debug/xtask demo $(if $(MODEL),--model $(MODEL))
 
 # A test builds the programs that it starts when they are missing or stale. Building them all beforehand, in one
-# go with the tests, keeps the tests from waiting for that, and both cores busy. What only later builds use is left
-# out of the first one: it takes as much space as all the rest.
+# go with the tests, keeps the tests from waiting for that, and both cores busy.
 test: prerequisites ## Run all tests, and list the skipped ones with their reasons (ARGS="-p e2e streams" runs a part)
-	$(if $(ARGS),,$(if $(wildcard $(TARGET_DIR)/debug),,CARGO_INCREMENTAL=0 )$(CARGO) build --workspace --lib --bins --tests)
+	$(if $(ARGS),,$(CARGO) build --workspace --lib --bins --tests)
 	@scripts/test.sh $(CARGO) $(RUNNER) $(or $(ARGS),--workspace)
 
 lint: prerequisites ## Formatting, clippy, documentation, dependency rules

@@ -6,6 +6,7 @@
 
 pub(crate) mod count;
 pub(crate) mod load;
+pub(crate) mod pair;
 pub(crate) mod peers;
 mod process;
 pub(crate) mod relay;

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: bench COMMAND
   report [SECTION …]     run the sections and write docs/BENCHMARKS.md; with names, only run those
   floor                  the daemon beside a bare relay that makes the same calls
+  pair BASELINE DAEMON   two builds of the daemon side by side
   peers                  the daemon beside other gateways
   prompts                prompts, streams and waiting runs
   soak                   a million runs
@@ -52,6 +53,7 @@ fn run(arguments: &[String]) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         match command.as_str() {
             "floor" => floor::run().await,
+            "pair" => pair(rest).await,
             "peers" => floor::peers::run().await,
             "prompts" => prompts::run().await,
             "soak" => floor::soak::run().await,
@@ -65,6 +67,12 @@ fn run(arguments: &[String]) -> Result<()> {
             _ => Err(Error::other(format!("unknown command {command}\n{USAGE}"))),
         }
     })
+}
+
+/// `pair BASELINE DAEMON`.
+async fn pair(arguments: &[String]) -> Result<()> {
+    let [baseline, daemon] = arguments else { return Err(Error::other(USAGE)) };
+    floor::pair::run(&std::path::absolute(baseline)?, &std::path::absolute(daemon)?).await
 }
 
 /// `count DAEMON [--write]`.

@@ -26,7 +26,19 @@ impl Process {
         settings: &[(&str, String)],
         arguments: &[&str],
     ) -> Result<Self> {
-        let mut program = Program::start(name, dir, settings, arguments).map_err(failed)?;
+        Self::of(Program::start(name, dir, settings, arguments).map_err(failed)?).await
+    }
+
+    /// The same of the program at this path.
+    pub(crate) async fn start_path(
+        path: &Path,
+        dir: &Path,
+        settings: &[(&str, String)],
+    ) -> Result<Self> {
+        Self::of(Program::start_path(path, dir, settings, &[]).map_err(failed)?).await
+    }
+
+    async fn of(mut program: Program) -> Result<Self> {
         let url = program.url().await.map_err(failed)?;
         Ok(Self { program, url })
     }

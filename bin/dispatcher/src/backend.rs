@@ -8,7 +8,7 @@ use mc_client::client::{InternalClient, McClient, RetryPolicy};
 use mc_client::dispatch::{Batch, DispatchQuery, DispatchVerb};
 use mc_client::error::McError;
 use mc_client::events::Events;
-use mc_client::orphans::{LeaseOrphans, Orphan};
+use mc_client::orphans::{LeaseOrphans, Orphan, Orphans};
 use mc_client::token::AgentAuth;
 use mc_client::types::{Capabilities, Delivered, Delivery, DeliveryFailure};
 use tokio::sync::RwLock;
@@ -126,15 +126,15 @@ impl Backend {
     }
 
     /// Runs that no instance works on; nobody else gets them for [`ORPHAN_LEASE`]. `returned` were leased
-    /// before, and not taken.
+    /// before, and not taken. Also those that the backend has ended by that.
     pub(crate) async fn lease_orphans(
         &self,
         limit: u32,
         returned: Vec<Orphan>,
-    ) -> Result<Vec<Orphan>, McError> {
+    ) -> Result<Orphans, McError> {
         let lease_seconds = u32::try_from(ORPHAN_LEASE.as_secs()).unwrap_or(u32::MAX);
         let query = LeaseOrphans { lease_seconds, limit, returned };
-        Ok(self.internal.lease_orphans(query).await?.runs)
+        self.internal.lease_orphans(query).await
     }
 
     /// Has the next poll refresh the capabilities: the backend may have been replaced.

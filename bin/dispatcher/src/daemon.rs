@@ -6,7 +6,7 @@ use daemon_client::{
     CallOptions, DaemonClient, DaemonError, InvalidKey, SendRequest, key_header, metadata as names,
 };
 use mc_client::orphans::Orphan;
-use mc_client::types::Delivery;
+use mc_client::types::{DETACHED, Delivery};
 use serde_json::Value;
 use service::otel::{Side, Span};
 use service::trace::TraceId;
@@ -81,6 +81,16 @@ impl Daemon {
         verdict
     }
 
+    /// Has an instance look at a run that the backend has ended, so that it tells whoever wants to know.
+    pub(crate) async fn look_at(&self, run: &Orphan) -> Verdict {
+        let is_key = run.run_key.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_key || !run.session_key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Verdict::Rejected("its key or session is none of the daemon's".to_owned());
+        }
+        let options = CallOptions { timeout: self.timeout.min(TAKE_UP_TIMEOUT), traceparent: None };
+        classify(self.client.look_at((&run.run_key, &run.session_key), &options).await)
+    }
+
     /// Whether the daemon answers at all; an error says why not.
     pub(crate) async fn answers(&self) -> Result<(), DaemonError> {
         self.client.agents().await.map(drop)
@@ -95,7 +105,7 @@ impl Daemon {
 
 /// The request that resumes a detached run, where a notification is about one.
 fn detached(delivery: &Delivery) -> Option<SendRequest<'_>> {
-    let is_detached = delivery.metadata.as_ref()?.get("detached")? == &Value::Bool(true);
+    let is_detached = delivery.metadata.as_ref()?.get(DETACHED)? == &Value::Bool(true);
     let run_key = delivery.run_key.as_deref().filter(|_| is_detached)?;
     Some(resumption(&delivery.user_id, &delivery.session_key, run_key))
 }

@@ -1,5 +1,6 @@
 //! Detached runs whose instance died: leased from the backend, and posted to the daemon, where any instance
-//! takes them up.
+//! takes them up. Those that the backend ends instead are looked at there once, so that an instance tells
+//! whoever waits for their end.
 //!
 //! The backend counts how often it gives a run out without a new step. So a daemon that is away or busy is
 //! asked again under the same lease, nothing is leased while it is known to be away, and what it did not
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mc_client::error::McError;
-use mc_client::orphans::Orphan;
+use mc_client::orphans::{Orphan, Orphans as Found};
 use retry::Backoff;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -47,6 +48,21 @@ enum Resumed {
     Later(String),
 }
 
+/// What the daemon is to do with a run.
+#[derive(Clone, Copy)]
+enum Errand {
+    /// It takes it up.
+    TakeUp,
+    /// It learns that it has ended.
+    Look,
+}
+
+/// A run and what the daemon is to do with it, until the time of the last attempt.
+type Job = (Orphan, Errand, Instant);
+
+/// What became of it.
+type Done = (Orphan, Errand, Resumed);
+
 /// The way to the daemon, and whether that is away.
 struct Link {
     daemon: Arc<Daemon>,
@@ -64,6 +80,8 @@ pub(crate) struct Orphans {
     log_dedup: LogDedup,
     /// What was leased and not taken.
     returned: Vec<Orphan>,
+    /// What has ended, and no instance has looked at.
+    ended: Vec<Orphan>,
 }
 
 impl Orphans {
@@ -83,6 +101,7 @@ impl Orphans {
             interval: settings.orphans_interval,
             log_dedup: LogDedup::default(),
             returned: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -94,10 +113,10 @@ impl Orphans {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(Ok((run, resumed))) = posts.join_next() => self.note(run, resumed),
+                Some(Ok(done)) = posts.join_next() => self.note(done),
                 () = tokio::time::sleep_until(next) => {
-                    for (run, last_try) in self.lease(posts.len()).await {
-                        posts.spawn(resume(Arc::clone(&self.link), run, last_try));
+                    for job in self.lease(posts.len()).await {
+                        posts.spawn(post(Arc::clone(&self.link), job));
                     }
                     let is_away = self.link.is_away.load(Ordering::Relaxed);
                     let wait = if is_away { OUTAGE.max(self.interval) } else { self.interval };
@@ -112,22 +131,22 @@ impl Orphans {
     /// Looks once, and waits for what becomes of what it finds.
     pub(crate) async fn once(&mut self) {
         let mut posts = JoinSet::new();
-        for (run, last_try) in self.lease(0).await {
-            posts.spawn(resume(Arc::clone(&self.link), run, last_try));
+        for job in self.lease(0).await {
+            posts.spawn(post(Arc::clone(&self.link), job));
         }
         self.finish(posts).await;
     }
 
-    async fn finish(&mut self, mut posts: JoinSet<(Orphan, Resumed)>) {
+    async fn finish(&mut self, mut posts: JoinSet<Done>) {
         while let Some(done) = posts.join_next().await {
-            if let Ok((run, resumed)) = done {
-                self.note(run, resumed);
+            if let Ok(done) = done {
+                self.note(done);
             }
         }
     }
 
-    /// Runs to be posted, each with the time of the last attempt; `held` are being posted already.
-    async fn lease(&mut self, held: usize) -> Vec<(Orphan, Instant)> {
+    /// Runs to be posted; `held` are being posted already.
+    async fn lease(&mut self, held: usize) -> Vec<Job> {
         let limit = LIMIT.saturating_sub(u32::try_from(held).unwrap_or(LIMIT));
         if limit == 0 || !self.backend.has_orphans().await {
             return Vec::new();
@@ -142,9 +161,12 @@ impl Orphans {
         // When the call fails, they just count as given out.
         let returned = std::mem::take(&mut self.returned);
         match self.backend.lease_orphans(limit, returned).await {
-            Ok(runs) => {
+            Ok(Found { runs, ended }) => {
                 self.log_dedup.reset("orphans");
-                runs.into_iter().map(|run| (run, last_try)).collect()
+                let ended = std::mem::take(&mut self.ended).into_iter().chain(ended);
+                let ended = ended.map(|run| (run, Errand::Look, last_try));
+                let runs = runs.into_iter().map(|run| (run, Errand::TakeUp, last_try));
+                runs.chain(ended).collect()
             }
             Err(error) => {
                 self.lease_failed(&error);
@@ -161,8 +183,23 @@ impl Orphans {
     }
 
     /// Notes what became of a run.
-    fn note(&mut self, run: Orphan, resumed: Resumed) {
+    fn note(&mut self, (run, errand, resumed): Done) {
         let (run_key, session) = (run.run_key.as_str(), run.session_key.as_str());
+        if let Errand::Look = errand {
+            match resumed {
+                Resumed::Yes => tracing::info!(run_key, session, "the daemon knows how it ended"),
+                Resumed::Later(_) if self.ended.len() < LIMIT as usize => self.ended.push(run),
+                Resumed::No(error) | Resumed::Later(error) => {
+                    tracing::warn!(
+                        run_key,
+                        session,
+                        error,
+                        "the daemon does not know how it ended"
+                    );
+                }
+            }
+            return;
+        }
         match resumed {
             Resumed::Yes => {
                 self.metrics.resumed.increment(1);
@@ -183,23 +220,31 @@ impl Orphans {
 }
 
 /// Posts a run to the daemon; again while that is away, busy or full, as long as the lease lasts.
-async fn resume(link: Arc<Link>, run: Orphan, last_try: Instant) -> (Orphan, Resumed) {
+async fn post(link: Arc<Link>, (run, errand, last_try): Job) -> Done {
+    let resumed = try_until(&link, &run, errand, last_try).await;
+    (run, errand, resumed)
+}
+
+async fn try_until(link: &Link, run: &Orphan, errand: Errand, last_try: Instant) -> Resumed {
     let mut failures = 0;
     loop {
         let verdict = {
             let _permit = link.posts.acquire().await;
             // Others may have taken all its time.
             if Instant::now() > last_try || link.stop.is_cancelled() {
-                return (run, Resumed::Later("the daemon is busy with others".to_owned()));
+                return Resumed::Later("the daemon is busy with others".to_owned());
             }
-            link.daemon.resume(&run).await
+            match errand {
+                Errand::TakeUp => link.daemon.resume(run).await,
+                Errand::Look => link.daemon.look_at(run).await,
+            }
         };
         let is_away = matches!(verdict, Verdict::Outage { .. });
         link.is_away.store(is_away, Ordering::Relaxed);
         let (error, retry_after) = match verdict {
-            Verdict::Delivered => return (run, Resumed::Yes),
+            Verdict::Delivered => return Resumed::Yes,
             Verdict::Rejected(error) | Verdict::Failed { error, .. } => {
-                return (run, Resumed::No(error));
+                return Resumed::No(error);
             }
             Verdict::Busy { retry_after } => ("its session is busy".to_owned(), retry_after),
             Verdict::Outage { error, retry_after } => (error, retry_after),
@@ -207,10 +252,10 @@ async fn resume(link: Arc<Link>, run: Orphan, last_try: Instant) -> (Orphan, Res
         failures += 1;
         let again = Instant::now() + delay(RETRY, failures, retry_after);
         if again > last_try {
-            return (run, Resumed::Later(error));
+            return Resumed::Later(error);
         }
         tokio::select! {
-            () = link.stop.cancelled() => return (run, Resumed::Later(error)),
+            () = link.stop.cancelled() => return Resumed::Later(error),
             () = tokio::time::sleep_until(again) => {}
         }
     }

@@ -20,6 +20,9 @@ const DAEMON_KEY: HeaderName = HeaderName::from_static("x-agent-daemon-key");
 /// The trace that a call belongs to (W3C Trace Context).
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// The session that a call is about.
+const SESSION: HeaderName = HeaderName::from_static("x-wombat-session");
+
 /// How long a call that starts no run may take.
 const INFO_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -133,6 +136,21 @@ impl DaemonClient {
         read::<IgnoredAny>(call, options.timeout, self.max_answer_bytes).await.map(drop)
     }
 
+    /// Looks at a run of a session (`GET /api/agents/runs/{run_key}`): whoever is asked for one that has ended
+    /// without any instance tells its webhook.
+    ///
+    /// # Errors
+    /// See [`DaemonError`].
+    pub async fn look_at(
+        &self,
+        (run_key, session_key): (&str, &str),
+        options: &CallOptions<'_>,
+    ) -> Result<(), DaemonError> {
+        let call = self.request(Method::GET, &format!("/api/agents/runs/{run_key}"));
+        let call = with_trace(call.header(SESSION, session_key), options).timeout(options.timeout);
+        read::<IgnoredAny>(call, options.timeout, self.max_answer_bytes).await.map(drop)
+    }
+
     /// [`DaemonClient::send`], retried where that is safe: when the daemon did nothing yet, or when the request
     /// has an idempotency key, by which a retry finds what the first attempt did.
     ///
@@ -186,11 +204,7 @@ impl DaemonClient {
         body: &SendRequest<'_>,
         options: &CallOptions<'_>,
     ) -> RequestBuilder {
-        let request = self.request(Method::POST, path).json(body);
-        match options.traceparent {
-            Some(traceparent) => request.header(TRACEPARENT, traceparent),
-            None => request,
-        }
+        with_trace(self.request(Method::POST, path).json(body), options)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -199,5 +213,12 @@ impl DaemonClient {
             Some(key) => request.header(DAEMON_KEY, key),
             None => request,
         }
+    }
+}
+
+fn with_trace(request: RequestBuilder, options: &CallOptions<'_>) -> RequestBuilder {
+    match options.traceparent {
+        Some(traceparent) => request.header(TRACEPARENT, traceparent),
+        None => request,
     }
 }

@@ -46,6 +46,10 @@ pub struct Orphan {
 pub struct Orphans {
     /// The runs, oldest first.
     pub runs: Vec<Orphan>,
+    /// Runs that this call has ended: given up, or cancelled, as somebody wanted. No instance of the daemon
+    /// knows that until it is asked for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Orphan>,
 }
 
 impl InternalClient {

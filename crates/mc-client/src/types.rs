@@ -20,7 +20,8 @@ use utoipa::ToSchema;
 
 pub use capabilities::{Capabilities, Contract, Pages};
 pub use dispatch::{
-    DeadLetter, DeliverMany, Delivered, DeliveredMany, Deliveries, Delivery, DeliveryFailure,
+    DETACHED, DeadLetter, DeliverMany, Delivered, DeliveredMany, Deliveries, Delivery,
+    DeliveryFailure,
 };
 pub use documents::{CreateDocument, Document};
 pub use files::{Attachment, FileMeta, FileRef};

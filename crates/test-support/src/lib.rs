@@ -15,6 +15,7 @@ pub mod llm;
 pub mod local_model;
 pub mod original;
 pub mod pooler;
+mod ports;
 pub mod postgres;
 pub mod program;
 pub mod redis;
@@ -26,6 +27,7 @@ pub mod wire;
 
 use std::time::Duration;
 
+pub use ports::free_port;
 pub use skip::{lacks, lacks_package, skip};
 use tokio::time::Instant;
 

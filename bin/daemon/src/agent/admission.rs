@@ -3,7 +3,6 @@
 use futures::FutureExt as _;
 use mc_client::client::AgentClient;
 use mc_client::runs::{PutRun, Run, RunStatus};
-use serde_json::json;
 
 use super::budget;
 use super::detach::{Accepted, Admission, Entering, NEEDS, Place, accepted, client, pending};
@@ -15,6 +14,7 @@ use super::prepare::{busy, find_task, lane};
 use super::stands::Stands;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::standing::Standing;
+use crate::run::written;
 use crate::sessions::SessionPolicy;
 
 impl RunDriver<'_> {
@@ -123,11 +123,12 @@ impl RunDriver<'_> {
             let run = PutRun {
                 status: Some(RunStatus::Running),
                 detached: Some(true),
-                extra: [("run_id".to_owned(), json!(self.handle.run_id))].into_iter().collect(),
+                extra: written::executed_as(&self.handle.run_id),
                 ..PutRun::default()
             };
             match fenced(journal, client, &place).put(&run).await {
                 Ok(note) if note.cancel_requested => {
+                    self.give_back(place);
                     return Err(RunError::new(RunErrorKind::Cancelled));
                 }
                 Ok(_) => {
@@ -135,6 +136,7 @@ impl RunDriver<'_> {
                     accepted.standing = Standing::at_work(&now);
                 }
                 Err(error) if error.is_run_finished() => {
+                    self.give_back(place);
                     accepted.standing = Standing::Completed;
                     return Ok(Admission::Over(accepted));
                 }
@@ -213,7 +215,7 @@ impl RunDriver<'_> {
             status: Some(RunStatus::Running),
             workspace_digest: Some(digest.to_owned()),
             detached: Some(true),
-            extra: [("run_id".to_owned(), json!(self.handle.run_id))].into_iter().collect(),
+            extra: written::executed_as(&self.handle.run_id),
             ..PutRun::default()
         }
     }

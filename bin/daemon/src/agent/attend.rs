@@ -1,6 +1,7 @@
 //! Callers who wait for a detached run, over whatever protocol: they hear what it tells and get its
 //! outcome, and their leaving changes nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mc_client::idempotency::RunKey;
@@ -9,15 +10,18 @@ use service::trace::TraceId;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::detach::detach;
+use super::detach::{client, detach};
 use super::follow::{Follower, Item};
 use super::launch::{execute, wait_for};
+use super::stands::Stands;
+use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::failure::Failure;
 use crate::run::registry::Outcome;
 use crate::run::request::RunRequest;
 use crate::run::standing::Standing;
+use crate::run::written::run_id;
 use crate::state::App;
 
 /// How much waits for a caller that awaits nothing but the end.
@@ -32,6 +36,7 @@ pub(super) async fn attend(
     sink: EventSink,
 ) -> Outcome {
     let accepted = detach(app, request.clone(), trace.clone()).await?;
+    let was_completed = accepted.standing == Standing::Completed;
     let key = accepted.run_key;
     let outcome = app.runs.outcome_of(&key);
     if !sink.is_enabled()
@@ -47,7 +52,19 @@ pub(super) async fn attend(
     {
         return outcome;
     }
-    of_end(app, request, trace, key, &end?).await
+    let outcome = of_end(app, request, trace, key, &end?).await?;
+    Ok(if was_completed { replayed(outcome) } else { outcome })
+}
+
+/// An answer that had been given before.
+fn replayed(answer: Arc<RunAnswer>) -> Arc<RunAnswer> {
+    match &answer.ending {
+        Ending::Replied(stored) => {
+            let ending = Ending::Replayed(stored.clone());
+            Arc::new(RunAnswer { ending, ..(*answer).clone() })
+        }
+        Ending::Replayed(_) | Ending::Silent | Ending::HandedBack | Ending::Waits { .. } => answer,
+    }
 }
 
 /// Follows a run, and tells what it tells, to its end.
@@ -59,9 +76,7 @@ async fn follow(
     sink: &EventSink,
 ) -> Result<Run, RunError> {
     let backend = |error| RunError::backend(&error);
-    let session = &request.session;
-    let client = app.backend.agent(session.user().as_str(), session.role().as_str());
-    let client = client.map_err(backend)?.with_trace(&trace.traceparent());
+    let client = client(app, request, &trace.traceparent())?;
     let capabilities = app.backend.capabilities(&trace.traceparent()).await.map_err(backend)?;
     let (out, mut items) = mpsc::channel(BUFFER);
     let follower = Follower::new(app.clone(), client, key.clone(), capabilities, None, out);
@@ -93,8 +108,13 @@ async fn of_end(app: &App, request: RunRequest, trace: TraceId, key: RunKey, run
         | Standing::Queued
         | Standing::Running
         | Standing::Interrupted => {
-            // Its reply, or what it waits for, is read from the backend; no model is called, and the
-            // caller has heard everything.
+            let run_id = run_id(run);
+            let stands = Stands { app, request: &request, key: &key, trace: &trace, run_id };
+            let client = client(app, &request, &trace.traceparent())?;
+            if let Some(answer) = stands.as_it_is(&client, run).await? {
+                return Ok(Arc::new(answer));
+            }
+            // The backend cannot look the reply up, or a person has decided just now.
             let request = RunRequest { key: Some(key), detached: false, ..request };
             execute(app, request, trace, EventSink::disabled()).await
         }

@@ -10,7 +10,6 @@ use mc_client::idempotency::RunKey;
 use mc_client::runs::Run;
 use mc_client::tool_requests::{ToolRequest, ToolRequestQuery, ToolRequestStatus};
 use mc_client::types::Capabilities;
-use serde_json::Value;
 use service::otel::{Side, Span};
 use service::trace::TraceId;
 use tokio::sync::{oneshot, watch};
@@ -28,6 +27,7 @@ use crate::run::events::EventSink;
 use crate::run::registry::{Joined, Outcome, Registration};
 use crate::run::request::{RunRequest, fingerprint};
 use crate::run::standing::Standing;
+use crate::run::written::run_id;
 use crate::sessions::{Busy, Turn, WaitingPlace};
 use crate::state::App;
 
@@ -155,7 +155,7 @@ pub(super) fn accepted(key: &RunKey, run: &Run) -> Result<Accepted, RunError> {
         return Err(RunError::new(RunErrorKind::Cancelled));
     }
     let task_id = run.task_id.clone().unwrap_or_default();
-    let run_id = run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let run_id = run_id(run).to_owned();
     Ok(Accepted { run_key: key.clone(), run_id, task_id, standing, is_replay: true })
 }
 

@@ -12,7 +12,9 @@ use super::journal::Journal;
 use super::lease::SessionLease;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
+use crate::run::failure::Failure;
 use crate::run::registry::RunHandle;
+use crate::run::written;
 use crate::sessions::Turn;
 
 /// Ends a journal that was started, and then gives back the session's turn, however the run ends: also
@@ -72,12 +74,8 @@ impl RunFinalizer {
         self.add_usage(&mut extra);
         if self.is_detached {
             match result {
-                Ok(answer) => extra["answer"] = json!(answer),
-                Err(error) => {
-                    let retry_after = error.retry_after.map(|wait| wait.as_secs().max(1));
-                    extra["failure"] = json!({ "error": error.message(), "code": error.code(),
-                        "details": error.details(), "retry_after": retry_after });
-                }
+                Ok(answer) => extra[written::ANSWER] = json!(answer),
+                Err(error) => extra[written::FAILURE] = json!(Failure::told(error)),
             }
         }
         fields(extra)
@@ -130,25 +128,29 @@ impl RunFinalizer {
                         daemon_api::RunStatus::AwaitingAnswer => RunStatus::AwaitingAnswer,
                         _ => RunStatus::AwaitingApproval,
                     };
-                    (status, json!({ "tool_requests": ids }))
+                    (status, json!({ (written::TOOL_REQUESTS): ids }))
                 }
                 Ending::Replied(_) | Ending::Replayed(_) | Ending::Silent | Ending::HandedBack => {
-                    (RunStatus::Completed, json!({ "message_id": answer.message_id() }))
+                    (RunStatus::Completed, json!({ (written::MESSAGE_ID): answer.message_id() }))
                 }
             },
             Err(error) => match error.kind {
-                RunErrorKind::Cancelled => (RunStatus::Cancelled, json!({ "estimated": true })),
-                RunErrorKind::Draining => (RunStatus::Interrupted, json!({ "estimated": true })),
-                _ => (RunStatus::Failed, json!({ "error": error.code() })),
+                RunErrorKind::Cancelled => {
+                    (RunStatus::Cancelled, json!({ (written::ESTIMATED): true }))
+                }
+                RunErrorKind::Draining => {
+                    (RunStatus::Interrupted, json!({ (written::ESTIMATED): true }))
+                }
+                _ => (RunStatus::Failed, json!({ (written::ERROR): error.code() })),
             },
         }
     }
 
     fn add_usage(&self, extra: &mut Value) {
-        extra["run_id"] = json!(self.handle.run_id);
+        extra[written::RUN_ID] = json!(self.handle.run_id);
         let tally = self.handle.meter.read_with_estimate();
-        extra["usage"] = json!(tally.usage);
-        extra["cost"] = json!(tally.cost);
+        extra[written::USAGE] = json!(tally.usage);
+        extra[written::COST] = json!(tally.cost);
     }
 }
 
@@ -161,7 +163,7 @@ impl Drop for RunFinalizer {
         if journal.is_none() && held.as_ref().is_none_or(|held| held.lease.is_none()) {
             return;
         }
-        let mut extra = json!({ "estimated": true });
+        let mut extra = json!({ (written::ESTIMATED): true });
         self.add_usage(&mut extra);
         // A run below another one is dropped with that.
         let is_cancelled = self.handle.is_cancelled();

@@ -127,7 +127,10 @@ impl RunContext<'_> {
         let reply = self.store_plan(stored.id, &text, &[]).await?;
         let output = self.stored_output(&text).await;
         let steps = self.journal.steps();
-        let mentions_refused = Recap::of(&steps).mentions_refused;
+        let mut mentions_refused = Recap::of(&steps).mentions_refused;
+        if let Some(mentions) = self.mentions_in(&text).await {
+            mentions_refused.extend(refused(&mentions.refused));
+        }
         let progress = Progress { output, mentions_refused, ..Progress::default() };
         let (attachments, files) = (self.earlier_attachments(), saved_of(&steps));
         let answer = self.answer(Ending::Replayed(reply), text, progress);

@@ -12,6 +12,7 @@ use super::journal::{Journal, ThreadStep};
 use super::prepare::look_up;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
+use crate::run::written;
 
 impl RunDriver<'_> {
     /// From the journal as it is to the answer.
@@ -51,7 +52,7 @@ impl RunDriver<'_> {
             status: Some(RunStatus::Running),
             detached: Some(true),
             workspace_digest: Some(context.snapshot.digest().to_owned()),
-            extra: [("run_id".to_owned(), self.handle.run_id.clone().into())].into_iter().collect(),
+            extra: written::executed_as(&self.handle.run_id),
             ..PutRun::default()
         };
         context.journal.begin(&run).await?;

@@ -25,6 +25,7 @@ use crate::run::feed::{Feed, Progress};
 use crate::run::script::{Line, Script};
 use crate::run::standing::Standing;
 use crate::run::told::{Told, follows};
+use crate::run::written::run_id;
 use crate::state::App;
 
 /// After how long a reader that reads nothing is left.
@@ -331,10 +332,7 @@ fn start_of(run: &Run, key: &RunKey) -> Option<RunEvent> {
     let detached = recorded.detached;
     let (run_id, trace_id) = match detached {
         Some(detached) => (detached.run_id, detached.trace_id),
-        None => {
-            let run_id = run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default();
-            (run_id.to_owned(), String::new())
-        }
+        None => (run_id(run).to_owned(), String::new()),
     };
     let run_key = key.as_str().to_owned();
     Some(RunEvent::Start { run_id, task_id: recorded.task_id, trace_id, run_key })

@@ -28,7 +28,7 @@ impl Life<'_> {
         };
         let tools_after = last_event_of_turns(&steps);
         let mut after = last_event(settled).min(tools_after);
-        let mut events = Vec::new();
+        let (mut events, mut is_unsure) = (Vec::new(), false);
         loop {
             let page = client.deltas(self.key.as_str(), after, Some(PAGE)).await;
             let page = match page {
@@ -36,6 +36,8 @@ impl Life<'_> {
                 Err(error) if error.is_stale_fence() => return Err(RunError::backend(&error)),
                 Err(error) => {
                     tracing::warn!(%error, "what the run has told is not known");
+                    // Nobody can have told anything before the thread was read.
+                    is_unsure = steps.len() > 1;
                     break;
                 }
             };
@@ -49,6 +51,6 @@ impl Life<'_> {
         let journaled: Vec<u32> =
             steps.iter().filter(|step| step.kind == "llm").map(|step| step.index).collect();
         events.retain(|told| told.turn().is_none_or(|turn| !journaled.contains(&turn)));
-        Ok(Known::of(events, tools_after))
+        Ok(Known { is_unsure, ..Known::of(events, tools_after) })
     }
 }

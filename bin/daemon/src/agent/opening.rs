@@ -3,7 +3,6 @@
 use chrono::Utc;
 use llm::request::Message;
 use mc_client::runs::{PutRun, RunStatus};
-use serde_json::json;
 use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::budget;
@@ -19,6 +18,7 @@ use super::typed::Typed;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::output::OutputFormat;
 use crate::run::request::RunKind;
+use crate::run::written;
 
 /// The instruction of a kickoff without a note.
 const KICKOFF: &str = "Draft a concise plan for this task.";
@@ -62,7 +62,7 @@ impl RunContext<'_> {
             status: Some(RunStatus::Running),
             workspace_digest: Some(self.snapshot.digest().to_owned()),
             parent_run_key: parent.map(|parent| parent.run_key.clone()),
-            extra: [("run_id".to_owned(), json!(self.run.handle.run_id))].into_iter().collect(),
+            extra: written::executed_as(&self.run.handle.run_id),
             ..PutRun::default()
         };
         let recorded = journal.start(run, recorded).await?;

@@ -1,6 +1,7 @@
 //! Replies that stand in the thread although nobody has written that their run is completed: its instance
 //! died between the two, or was stopped. Such a run is never cancelled, but completed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +11,16 @@ use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::runs::{PutRun, Run, RunStatus, RunStep};
 use mc_client::types::{Capabilities, Message};
+use serde::Deserialize as _;
 use serde_json::json;
 use service::trace::TraceId;
 use tokio::time::Instant;
 
+use super::detach::pending;
 use super::ends::Ends;
-use super::file_report::attachments_of;
+use super::file_report::{attachments_of, saved_of};
 use super::refusals::is_same_task;
+use super::requests::told;
 use super::store;
 use super::typed::output_of_stored;
 use crate::run::answer::{Ending, RunAnswer, StoredReply};
@@ -24,7 +28,21 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::recap::Recap;
 use crate::run::registry::RunHandle;
 use crate::run::request::RunRequest;
+use crate::run::standing::Standing;
+use crate::run::written;
 use crate::state::App;
+
+/// An answer with what only the instance knew that wrote the end, where that is there.
+fn as_written(answer: RunAnswer, run: &Run) -> RunAnswer {
+    let answered = run.extra.get(written::ANSWER).map(daemon_api::RunAnswer::deserialize);
+    let Some(Ok(answered)) = answered else { return answer };
+    let mentions_refused = answered.mentions_refused.map(Cow::into_owned);
+    RunAnswer {
+        context_warning: answered.context_warning.map(Cow::into_owned),
+        mentions_refused: mentions_refused.unwrap_or(answer.mentions_refused),
+        ..answer
+    }
+}
 
 /// How long the end of a run may wait for this.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,8 +130,6 @@ impl Stands<'_> {
         if status == Some(RunStatus::Cancelled) {
             return Ok(None);
         }
-        let steps: &[RunStep] = run.as_ref().map_or(&[], |run| &run.steps);
-        let (recap, attachments) = (Recap::of(steps), attachments_of(steps));
         let output = match &run {
             Some(run) => output_of_stored(run, &reply.content).await,
             None => None,
@@ -135,27 +151,75 @@ impl Stands<'_> {
             sha256: file.sha256.clone(),
         });
         let files = files.collect();
-        let mentions_refused = recap.mentions_refused;
+        let ending = Ending::Replied(StoredReply { message_id: reply.id, plan_document_id });
+        let answer = self.of_journal(run.as_ref(), ending, (task_id, reply.content));
+        Ok(Some(RunAnswer { output, files, ..answer }))
+    }
+
+    /// What the journal has of an answer with this ending.
+    fn of_journal(
+        &self,
+        run: Option<&Run>,
+        ending: Ending,
+        (task_id, response): (String, String),
+    ) -> RunAnswer {
+        let steps: &[RunStep] = run.map_or(&[], |run| &run.steps);
+        let recap = Recap::of(steps);
         let last = recap.turns.last();
-        Ok(Some(RunAnswer {
-            ending: Ending::Replied(StoredReply { message_id: reply.id, plan_document_id }),
+        RunAnswer {
+            ending,
             run_id: self.run_id.to_owned(),
             task_id,
             trace_id: self.trace.to_string(),
             run_key: self.key.as_str().to_owned(),
-            response: reply.content,
+            response,
             usage: recap.tally.usage,
             cost: recap.tally.cost,
             model: last.map(|turn| ModelRef::new(turn.provider, &turn.model)),
             finish_reason: last.map(|turn| turn.finish_reason),
             steps: recap.steps,
-            workspace_digest: run.and_then(|run| run.workspace_digest).unwrap_or_default(),
+            workspace_digest: run.and_then(|run| run.workspace_digest.clone()).unwrap_or_default(),
             context_warning: None,
-            output,
-            attachments,
-            files,
-            mentions_refused,
-        }))
+            output: None,
+            attachments: attachments_of(steps),
+            files: saved_of(steps),
+            mentions_refused: recap.mentions_refused,
+        }
+    }
+
+    /// What a run has come to that is completed, or waits for a person, without a turn of its session; `None`
+    /// where that cannot be told, or is so no more.
+    pub(super) async fn as_it_is(
+        &self,
+        client: &AgentClient,
+        run: &Run,
+    ) -> Result<Option<RunAnswer>, RunError> {
+        let client = client.clone().with_deadline(Instant::now() + TIMEOUT);
+        let task_id = run.task_id.clone().unwrap_or_default();
+        let text = Recap::of(&run.steps).text();
+        match Standing::of(run) {
+            Standing::Completed => {
+                let Some(answer) = self.answer(&client).await? else {
+                    let is_silent = written::message_id(run).is_none();
+                    let silent = || self.of_journal(Some(run), Ending::Silent, (task_id, text));
+                    return Ok(is_silent.then(silent));
+                };
+                Ok(Some(as_written(answer, run)))
+            }
+            Standing::AwaitingApproval | Standing::AwaitingAnswer => {
+                let asked = pending(&client, self.key).await?;
+                let tool_requests: Vec<_> = asked.into_iter().map(told).collect();
+                let is_decided = tool_requests.is_empty();
+                let ending = Ending::Waits { tool_requests };
+                let waits = || self.of_journal(Some(run), ending, (task_id, text));
+                Ok((!is_decided).then(waits))
+            }
+            Standing::Queued
+            | Standing::Running
+            | Standing::Failed
+            | Standing::Interrupted
+            | Standing::Cancelled => Ok(None),
+        }
     }
 
     /// Completes a run whose reply stands, and that no instance works on; tells its webhook. Whether it
@@ -168,8 +232,9 @@ impl Stands<'_> {
         let (app, request, task_id) = (self.app, self.request, &*answer.task_id);
         let ends = Ends { app, request, client: &client, task_id };
         ends.tell(self.run_id, &Ok(answer.clone())).await;
-        let extra = json!({ "message_id": answer.message_id(), "run_id": self.run_id,
-            "usage": answer.to_wire().usage, "cost": answer.to_wire().cost, "answer": *answer });
+        let extra = json!({ (written::MESSAGE_ID): answer.message_id(), (written::RUN_ID): self.run_id,
+            (written::USAGE): answer.to_wire().usage, (written::COST): answer.to_wire().cost,
+            (written::ANSWER): *answer });
         let extra = extra.as_object().cloned().unwrap_or_default();
         let put = PutRun { status: Some(RunStatus::Completed), extra, ..PutRun::default() };
         match client.put_run(self.key.as_str(), &put).await {

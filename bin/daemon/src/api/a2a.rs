@@ -30,7 +30,7 @@ use service::trace::TraceId;
 use self::fault::{Fault, Kind};
 use self::open_tasks::OpenTasks;
 use super::error::ApiError;
-use super::extract::BodyWithFiles;
+use super::extract::{BodyWithFiles, Place};
 use super::protocol_request::{known_role, roles};
 use super::sse::{self, Event};
 use crate::state::App;
@@ -113,6 +113,8 @@ struct Incoming {
     headers: HeaderMap,
     /// How long the body was.
     bytes: usize,
+    /// The body's, until its files are read.
+    place: Place,
 }
 
 /// The result of a request: one object, or a stream of them.
@@ -129,8 +131,8 @@ async fn rpc(
     headers: HeaderMap,
     body: Result<BodyWithFiles, ApiError>,
 ) -> Response {
-    let (mut body, bytes) = match body {
-        Ok(BodyWithFiles { object, bytes, .. }) => (object, bytes),
+    let (mut body, bytes, place) = match body {
+        Ok(BodyWithFiles { object, bytes, place }) => (object, bytes, place),
         Err(error) => {
             let status = error.status;
             return Fault::from(error).rpc_response(&Value::Null, status);
@@ -152,7 +154,7 @@ async fn rpc(
             return fault.rpc_response(&id, StatusCode::OK);
         }
     };
-    let incoming = Incoming { app, trace, open_tasks, role, headers, bytes };
+    let incoming = Incoming { app, trace, open_tasks, role, headers, bytes, place };
     let wrapped =
         |id: &Value, result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result });
     match incoming.perform(&method, params).await {
@@ -177,9 +179,13 @@ async fn rest(
         Ok(Query(query)) => query,
         Err(rejection) => return Fault::new(Kind::Params, rejection.body_text()).rest_response(),
     };
-    let bytes = body.as_ref().map_or(0, |body| body.bytes);
-    let incoming = Incoming { app, trace, open_tasks, role, headers: parts.headers, bytes };
-    match incoming.rest(&parts.method, &path, query, body).await {
+    let (object, bytes, place) = match body {
+        Ok(BodyWithFiles { object, bytes, place }) => (Ok(object), bytes, place),
+        Err(error) => (Err(error), 0, Place::default()),
+    };
+    let headers = parts.headers;
+    let incoming = Incoming { app, trace, open_tasks, role, headers, bytes, place };
+    match incoming.rest(&parts.method, &path, query, object).await {
         Ok(Reply::One(result)) => json_response(StatusCode::OK, &result),
         Ok(Reply::Many(events)) => {
             sse::response(events.map(|event| Event::data(event.to_string())))

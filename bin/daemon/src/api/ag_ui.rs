@@ -82,7 +82,7 @@ async fn begin(
     role: String,
     body: BodyWithFiles,
 ) -> Result<Response, ApiError> {
-    let BodyWithFiles { object: mut body, bytes, .. } = body;
+    let BodyWithFiles { object: mut body, bytes, place } = body;
     let input = Input::read(&body)?;
     let user = header::text(headers, USER_HEADER).unwrap_or_default();
     // They are needed no more, but for a snapshot.
@@ -105,6 +105,7 @@ async fn begin(
         detached: header::detaches(headers)?,
         attachments: input.files.given(&app.settings.files),
         body_bytes: bytes,
+        place,
         ..ProtocolRequest::default()
     };
     let client = backend(&app, &trace, &protocol_request)?;

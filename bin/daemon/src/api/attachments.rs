@@ -262,6 +262,8 @@ mod tests {
         for (media_type, name) in [
             ("image/jpeg", "image-1.jpg"),
             ("application/pdf", "file-1.pdf"),
+            ("Audio/mpeg", "audio-1.mpeg"),
+            ("application/octet-stream", "file-1.bin"),
             ("application/vnd.ms-excel", "file-1.bin"),
             ("", "file-1.bin"),
         ] {

@@ -25,6 +25,7 @@ use super::{children, resume, untold};
 use crate::agent::stands::{Stands, reply_of};
 use crate::run::answer_json::usage_to_wire;
 use crate::run::handle::Stop;
+use crate::run::written;
 use crate::state::App;
 
 /// How long a cancelled run may take to stop before the caller is told that it is stopping.
@@ -174,7 +175,7 @@ impl Of<'_> {
         let children = children::cancel(self.app.clone(), self.client.clone(), run_key.clone());
         self.app.runs.tracker().spawn(children);
         let nothing = || serde_json::to_value(daemon_api::Usage::default()).unwrap_or_default();
-        Ok(Cancelled::after(run.extra.get("usage").cloned().unwrap_or_else(nothing)))
+        Ok(Cancelled::after(run.extra.get(written::USAGE).cloned().unwrap_or_else(nothing)))
     }
 
     /// Whether the run's reply stands. Where its instance does not write so, that is done here.
@@ -196,13 +197,12 @@ impl Of<'_> {
                 Some(RunStatus::Completed) => return Ok(true),
                 Some(RunStatus::Cancelled) => return Ok(false),
                 Some(RunStatus::Running) if Instant::now() < until => sleep(INTERVAL).await,
-                _ => break run.extra.get("run_id").and_then(Value::as_str).map(str::to_owned),
+                _ => break written::run_id(&run).to_owned(),
             }
         };
         let (app, trace, session) = (self.app, self.trace, self.session.clone());
         let request =
             resume::request(app, trace, session, run_key.as_str(), None, true, &Map::new()).await?;
-        let run_id = run_id.unwrap_or_default();
         let stands = Stands { app, request: &request, key: run_key, trace, run_id: &run_id };
         Ok(stands.complete(self.client).await?)
     }

@@ -21,6 +21,7 @@ use super::detached_report::time;
 use super::error::ApiError;
 use crate::agent::detach::pending;
 use crate::run::standing::Standing;
+use crate::run::written;
 use crate::state::App;
 
 /// How many journals are read at once.
@@ -91,8 +92,8 @@ impl Reader {
         told.status = Standing::of(&run).as_str().to_owned();
         told.created_at = run.created_at.map(time);
         told.updated_at = run.updated_at.map(time);
-        told.usage = run.extra.get("usage").cloned();
-        told.cost = run.extra.get("cost").cloned();
+        told.usage = run.extra.get(written::USAGE).cloned();
+        told.cost = run.extra.get(written::COST).cloned();
         told.children = self.below(&run, depth).await?;
         Ok(told)
     }

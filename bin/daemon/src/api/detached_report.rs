@@ -26,6 +26,7 @@ use crate::run::output::Output;
 use crate::run::recap::Recap;
 use crate::run::script::last_event;
 use crate::run::standing::Standing;
+use crate::run::written;
 use crate::state::App;
 
 /// The state of a run that an instance has left, where no other one takes it up.
@@ -192,10 +193,10 @@ async fn written(client: &AgentClient, key: &RunKey, run: &Run) -> Result<Value,
 
 /// The answer that was written with the end of the run, if it is of this end.
 fn recorded_answer(run: &Run) -> Option<Value> {
-    let answer = run.extra.get("answer").filter(|answer| answer.is_object())?;
+    let answer = run.extra.get(written::ANSWER).filter(|answer| answer.is_object())?;
     let is_waiting = Standing::of(run).is_waiting();
     let says_so = answer["status"].as_str().is_some_and(|status| status.starts_with("awaiting"));
-    let is_of_this_end = answer.get("run_id") == run.extra.get("run_id") && is_waiting == says_so;
+    let is_of_this_end = answer["run_id"] == written::run_id(run) && is_waiting == says_so;
     is_of_this_end.then(|| answer.clone())
 }
 
@@ -213,10 +214,9 @@ pub(in crate::api) fn failure(run: &Run) -> ApiError {
 /// The answer of a run whose end was not written with it: made from its steps.
 async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
     let extra = |name: &str| run.extra.get(name).cloned().unwrap_or_default();
-    let text = |name: &str| extra(name).as_str().unwrap_or_default().to_owned();
     let recap = Recap::of(&run.steps);
     let (last, mut response) = (recap.turns.last(), recap.text());
-    let message_id = extra("message_id").as_str().map(str::to_owned);
+    let message_id = written::message_id(run).map(str::to_owned);
     if message_id.is_some()
         && let Ok(Some(stored)) = client.message_by_key(&key.reply_key()).await
     {
@@ -241,14 +241,14 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
             Standing::AwaitingAnswer => AnswerStatus::AwaitingAnswer,
             _ => AnswerStatus::Ok,
         },
-        run_id: text("run_id").into(),
+        run_id: written::run_id(run).to_owned().into(),
         task_id: run.task_id.clone().unwrap_or_default().into(),
         trace_id: trace_id.and_then(Value::as_str).unwrap_or_default().to_owned().into(),
         silent: (standing == Standing::Completed && message_id.is_none()).then_some(true),
         message_id: message_id.map(Cow::Owned),
         response: Some(response.into()),
-        usage: Usage::deserialize(extra("usage")).unwrap_or_else(|_| usage()),
-        cost: Cost::deserialize(extra("cost")).unwrap_or_else(|_| cost()),
+        usage: Usage::deserialize(extra(written::USAGE)).unwrap_or_else(|_| usage()),
+        cost: Cost::deserialize(extra(written::COST)).unwrap_or_else(|_| cost()),
         model: last.map(|turn| turn.model.clone().into()),
         provider: last.map(|turn| turn.provider.as_str().into()),
         finish_reason: last.map(|turn| turn.finish_reason.as_str().into()),

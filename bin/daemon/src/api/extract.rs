@@ -38,15 +38,21 @@ pub(super) struct BodyWithFiles {
     /// Its length as it came, bytes. Without its files it has to be within the limit: whoever reads the
     /// files checks that ([`check_rest`]).
     pub(super) bytes: usize,
-    /// Held until the files are read.
-    _place: Option<SemaphorePermit<'static>>,
+    /// To be held until the files are read, and no longer.
+    pub(super) place: Place,
+}
+
+/// A place among those whose bodies are large. Whoever waits for a run has none: it may take long.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    _permit: Option<SemaphorePermit<'static>>,
 }
 
 #[cfg(test)]
 impl From<Map<String, Value>> for BodyWithFiles {
     fn from(object: Map<String, Value>) -> Self {
         let bytes = serde_json::to_vec(&object).unwrap_or_default().len();
-        Self { object, bytes, _place: None }
+        Self { object, bytes, place: Place::default() }
     }
 }
 
@@ -61,10 +67,10 @@ impl FromRequest<App> for BodyWithFiles {
         let most = app.settings.max_body_bytes;
         let length = request.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let place = match length {
+        let permit = match length {
             Some(length) if length <= most => None,
             Some(_) | None => match timeout(BODY_TIMEOUT, LARGE_BODIES.acquire()).await {
-                Ok(Ok(place)) => Some(place),
+                Ok(Ok(permit)) => Some(permit),
                 Ok(Err(_)) | Err(_) => return Err(RunError::new(RunErrorKind::Overloaded).into()),
             },
         };
@@ -73,7 +79,7 @@ impl FromRequest<App> for BodyWithFiles {
         let limit = most.saturating_add(files).saturating_add(files / 16);
         let body = read(request, limit).await?;
         match parse(&body) {
-            Ok(object) => Ok(Self { object, bytes: body.len(), _place: place }),
+            Ok(object) => Ok(Self { object, bytes: body.len(), place: Place { _permit: permit } }),
             // Whatever it is, it has no files.
             Err(_) if body.len() > most => Err(too_large(most, "")),
             Err(error) => Err(error),

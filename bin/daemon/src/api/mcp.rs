@@ -19,7 +19,7 @@ use service::trace::TraceId;
 use self::calls::{CallerId, Calls};
 use self::rpc::{Fault, answered, failed};
 use super::error::ApiError;
-use super::extract::BodyWithFiles;
+use super::extract::{BodyWithFiles, Place};
 use super::header::{self as header_of, MCP_REVISION, MCP_SESSION, USER_HEADER};
 use crate::state::App;
 
@@ -64,6 +64,8 @@ struct Incoming<'a> {
     params: Map<String, Value>,
     /// How long the body was.
     bytes: usize,
+    /// The body's, until its files are read.
+    place: Place,
 }
 
 async fn message(
@@ -73,8 +75,8 @@ async fn message(
     headers: HeaderMap,
     body: Result<BodyWithFiles, ApiError>,
 ) -> Response {
-    let (mut body, bytes) = match body {
-        Ok(BodyWithFiles { object, bytes, .. }) => (object, bytes),
+    let (mut body, bytes, place) = match body {
+        Ok(BodyWithFiles { object, bytes, place }) => (object, bytes, place),
         Err(error) => return error_response(&error),
     };
     let id = body.remove("id");
@@ -102,7 +104,9 @@ async fn message(
         }
         return StatusCode::ACCEPTED.into_response();
     };
-    let incoming = Incoming { app, trace, calls, headers: &headers, id: id.clone(), params, bytes };
+    let id_of = id.clone();
+    let incoming =
+        Incoming { app, trace, calls, headers: &headers, id: id_of, params, bytes, place };
     match incoming.answer(method).await {
         Ok(response) => response,
         Err(fault) => Json(failed(&id, &fault)).into_response(),

@@ -149,10 +149,10 @@ async fn complete(
     headers: &HeaderMap,
     body: Result<BodyWithFiles, ApiError>,
 ) -> Result<Response, ApiError> {
-    let body = body?;
-    let (mut protocol_request, wanted) = read(&app.settings.files, &body.object, headers)?;
-    protocol_request.body_bytes = body.bytes;
-    drop(body);
+    let BodyWithFiles { object, bytes, place } = body?;
+    let (mut protocol_request, wanted) = read(&app.settings.files, &object, headers)?;
+    (protocol_request.body_bytes, protocol_request.place) = (bytes, place);
+    drop(object);
     let mut encoder = Encoder::new(&protocol_request.role, wanted);
     let request = protocol_request.validate(&app, &trace).await.map_err(as_format_error)?;
     encoder.holds_text = request.output.is_some();

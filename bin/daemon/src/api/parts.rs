@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::attachments::{GivenFile, data_url};
+use crate::run::attachments::name_for;
 use crate::settings::Files;
 
 /// What is said of an address.
@@ -151,7 +152,7 @@ pub(super) fn inline(
     n: usize,
 ) -> GivenFile {
     let media_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
-    let name = name.unwrap_or_else(|| name_of(&media_type, n));
+    let name = name.unwrap_or_else(|| name_for(&media_type, n));
     GivenFile {
         place,
         file_id: None,
@@ -186,23 +187,6 @@ pub(super) fn from_url(
     }
     let (media_type, data) = data_url(url).ok_or("is no data: URL in base64")?;
     Ok(inline(place, Some(media_type), data, name, n))
-}
-
-/// A name for a file that has none.
-fn name_of(media_type: &str, n: usize) -> String {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let (kind, subtype) = essence.split_once('/').unwrap_or(("file", "bin"));
-    let stem = if matches!(kind, "image" | "audio" | "video") { kind } else { "file" };
-    let ending = match subtype {
-        "plain" => "txt",
-        "markdown" => "md",
-        "jpeg" => "jpg",
-        "svg+xml" => "svg",
-        "octet-stream" => "bin",
-        other if other.len() <= 8 && other.bytes().all(|b| b.is_ascii_alphanumeric()) => other,
-        _ => "bin",
-    };
-    format!("{stem}-{n}.{ending}")
 }
 
 #[cfg(test)]

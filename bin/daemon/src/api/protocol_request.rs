@@ -12,7 +12,7 @@ use wombat_core::workspace::AgentReport;
 
 use super::attachments::{self, GivenFile};
 use super::error::ApiError;
-use super::extract::check_rest;
+use super::extract::{Place, check_rest};
 use super::options::{read_limits, read_options};
 use super::send::MAX_KEY_BYTES;
 use super::{output, resume};
@@ -63,6 +63,8 @@ pub(super) struct ProtocolRequest {
     pub attachments: Vec<GivenFile>,
     /// The length of the body, bytes; without the base64 of its files it has to be within the limit.
     pub body_bytes: usize,
+    /// Held until the files are read.
+    pub place: Place,
 }
 
 impl ProtocolRequest {
@@ -99,6 +101,7 @@ impl ProtocolRequest {
         let given = output::read(self.output.as_ref(), &mut problems).await;
         let files = std::mem::take(&mut self.attachments);
         let files = attachments::check(&app.settings.files, files, &mut problems);
+        drop(std::mem::take(&mut self.place));
         let profile = admitted(app, &self.role)?;
         let (Ok(user), Some(options), true) = (user, options, problems.is_empty()) else {
             return Err(ApiError::fields("invalid_payload", problems));

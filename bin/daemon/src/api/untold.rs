@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use mc_client::client::AgentClient;
+use mc_client::orphans::RUN_ABANDONED;
 use mc_client::runs::{PutRun, Run, RunStatus};
 use serde_json::{Map, Value, json};
 use service::trace::TraceId;
@@ -15,27 +16,22 @@ use crate::protocols::Protocol;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::failure::Failure;
 use crate::run::registry::Outcome;
+use crate::run::written;
 use crate::state::App;
-
-/// The field of a run that says that its webhook knows how it ended.
-const TOLD: &str = "end_told";
-
-/// The code of a run that the backend has given up.
-const ABANDONED: &str = "run_abandoned";
 
 /// The end of a run that nobody may have told.
 fn end_of(run: &Run) -> Option<RunError> {
-    if !run.detached || run.extra.contains_key(TOLD) {
+    if !run.detached || run.extra.contains_key(written::END_TOLD) {
         return None;
     }
-    let code = run.extra.get("failure").and_then(|failure| failure.get("code"));
+    let code = run.extra.get(written::FAILURE).and_then(|failure| failure.get("code"));
     let code = code.and_then(Value::as_str).unwrap_or_default();
     match run.known_status()? {
         // An instance writes that with the end.
         RunStatus::Cancelled if code != "run_cancelled" => {
             Some(RunError::new(RunErrorKind::Cancelled))
         }
-        RunStatus::Failed if code == ABANDONED => {
+        RunStatus::Failed if code == RUN_ABANDONED => {
             Some(RunError::new(RunErrorKind::FailedElsewhere(Box::new(Failure::of(run)))))
         }
         _ => None,
@@ -61,14 +57,14 @@ pub(super) async fn tell(
     let session = session.clone();
     let request = resume::request(app, trace, session, &run.run_key, None, true, &Map::new()).await;
     let Ok(request) = request else { return false };
-    let run_id = run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default();
+    let run_id = written::run_id(run);
     let outcome: Outcome = Err(error).map(Arc::new);
     let task_id = run.task_id.as_deref().unwrap_or_default();
     let ends = Ends { app, request: &request, client, task_id };
     if !ends.tell(run_id, &outcome).await {
         return false;
     }
-    let extra = [(TOLD.to_owned(), json!(true))].into_iter().collect();
+    let extra = [(written::END_TOLD.to_owned(), json!(true))].into_iter().collect();
     let put = PutRun { extra, ..PutRun::default() };
     if let Err(error) = client.put_run(&run.run_key, &put).await {
         tracing::warn!(%error, "a webhook may be told twice how a run ended");

@@ -140,7 +140,8 @@ pub fn plain_name(name: &str) -> Option<&str> {
 /// A name for a file that has none: `image-1.png`. `n` counts from 1.
 pub fn name_for(media_type: &str, n: usize) -> String {
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let kind = if essence.starts_with("image/") { "image" } else { "file" };
+    let kind = essence.split('/').next().unwrap_or_default();
+    let kind = if matches!(kind, "image" | "audio" | "video") { kind } else { "file" };
     let ending = match essence.as_str() {
         "image/jpeg" => "jpg",
         "image/svg+xml" => "svg",

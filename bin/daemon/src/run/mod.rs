@@ -29,3 +29,4 @@ pub mod state_machine;
 pub mod told;
 pub mod tree;
 pub mod usage;
+pub mod written;

@@ -27,6 +27,8 @@ pub struct Known {
     pub spans: BTreeMap<u32, Span>,
     /// Calls and results of the newest turn in the journal.
     pub tools: Vec<Told>,
+    /// Whether there may be more than this, because the store could not be read.
+    pub is_unsure: bool,
 }
 
 impl Known {
@@ -160,6 +162,14 @@ impl Recording {
         let mut state = self.state();
         state.begin(step);
         state.turn.said.clear();
+        if std::mem::take(&mut state.known.is_unsure) {
+            // Whatever readers have of this turn, nothing is told twice.
+            state.turn.told.clear();
+            let (from, reason) = (0, RestartReason::Resumed);
+            state.tell_of_turn(RunEvent::Restarted { step, from, reason });
+            drop(state);
+            self.filled.notify_one();
+        }
     }
 
     /// A turn is complete with this text: what readers have of it becomes equal to it. Returns the ids of
@@ -292,12 +302,12 @@ impl State {
         if same == said.len() {
             return;
         }
-        let from = code_points(&told[..same]);
-        let is_void = same < told.len();
+        // Counted only where it is told: mostly it is not.
+        let void_from = (same < told.len()).then(|| code_points(&told[..same]));
         told.truncate(same);
         let news = said[same..].to_owned();
         told.push_str(&news);
-        if is_void {
+        if let Some(from) = void_from {
             self.tell_of_turn(RunEvent::Restarted { step, from, reason: RestartReason::Resumed });
         }
         self.tell_of_turn(RunEvent::Chunk { data: news, step: Some(step) });

@@ -227,7 +227,14 @@ impl Script {
         for (n, told) in own.iter().enumerate() {
             texts.add(&told.event);
             let so_far = texts.of_turn(index);
-            if text.starts_with(so_far) {
+            // Mostly each event goes on where the one before it fitted, and only its own words are compared.
+            let fits = match &told.event {
+                RunEvent::Chunk { .. } if known == n && said <= so_far.len() => {
+                    text[said..].starts_with(&so_far[said..])
+                }
+                _ => text.starts_with(so_far),
+            };
+            if fits {
                 (known, said) = (n + 1, so_far.len());
             }
         }

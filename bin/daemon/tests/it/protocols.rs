@@ -1,7 +1,10 @@
 //! Requests that the official clients of docs/PROTOCOLS.md never send. (Those clients are in tests/e2e.)
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use service::settings::Layers;
+use tokio_util::task::AbortOnDropHandle;
 use wiremock::ResponseTemplate;
 use wombat_daemon::settings::Settings;
 
@@ -277,4 +280,36 @@ async fn ag_ui_errors_are_its_events() {
         "threadId",
     ];
     assert_eq!(named, wanted, "{event}");
+}
+
+#[tokio::test]
+async fn calls_that_bring_files_leave_their_places_to_others_while_they_run() {
+    let settings = [
+        ("WOMBAT_PROTOCOLS", "a2a, mcp"),
+        ("AGENT_DAEMON_API_KEY", KEY),
+        ("WOMBAT_MAX_BODY_BYTES", "2000"),
+    ];
+    let world = World::with(&settings, json!({})).await;
+    world.model(vec![says("late").set_delay(Duration::from_secs(60))]).await;
+    let data = "YWJj".repeat(1_000);
+    let parts = json!([{ "text": "Read." }, { "raw": data, "filename": "a.txt", "mediaType": "text/plain" }]);
+    let file = json!({ "name": "a.txt", "media_type": "text/plain", "data": data });
+    // More than there are places for such bodies.
+    let calls: Vec<_> = (0..20)
+        .map(|n| {
+            let message =
+                json!({ "messageId": format!("m{n}"), "role": "ROLE_USER", "parts": parts });
+            let arguments = json!({ "message": "Read.", "attachments": [file] });
+            let (path, method, params) = match n % 2 {
+                0 => ("/a2a/scout", "SendMessage", json!({ "message": message })),
+                _ => ("/mcp", "tools/call", json!({ "name": "ask_scout", "arguments": arguments })),
+            };
+            let body = json!({ "jsonrpc": "2.0", "id": n, "method": method, "params": params });
+            let call = world.daemon.http.post(format!("{}{path}", world.daemon.url));
+            let call = call.bearer_auth(KEY).header("x-wombat-user", format!("u{n}")).json(&body);
+            AbortOnDropHandle::new(tokio::spawn(call.send()))
+        })
+        .collect();
+    let all_run = async || (world.model_got().await.len() >= calls.len()).then_some(());
+    test_support::wait_within(Duration::from_secs(20), "all runs at work", all_run).await;
 }

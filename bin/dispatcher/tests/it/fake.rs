@@ -52,6 +52,12 @@ pub(crate) struct Log {
     pub(crate) resumed: Vec<Value>,
     /// What that is answered with at first, one after the other, instead of 202.
     pub(crate) resume_answers: Vec<(u16, &'static str)>,
+    /// Runs that the backend has ended; each is told once.
+    pub(crate) ended: Vec<Value>,
+    /// Keys and sessions of runs that the daemon was asked for.
+    pub(crate) looked_at: Vec<(String, String)>,
+    /// The statuses that this is answered with at first.
+    pub(crate) look_answers: Vec<u16>,
     /// The wait that these ask for, in seconds.
     pub(crate) retry_after: Option<u32>,
     /// How often somebody asked whether the daemon is there.
@@ -123,6 +129,7 @@ impl Fake {
             .route(&format!("{mc}/dispatch/orphans"), post(orphans))
             .route("/api/agents", get(agents))
             .route("/api/agents/runs", post(runs))
+            .route("/api/agents/runs/{key}", get(look))
             .route("/api/agents/send", post(send))
             .with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -331,7 +338,19 @@ async fn orphans(
     assert_eq!(headers["x-internal-token"], "internal");
     fake.read(|log| {
         log.orphan_polls.push(body);
-        Json(json!({"runs": std::mem::take(&mut log.orphans)})).into_response()
+        let (runs, ended) = (std::mem::take(&mut log.orphans), std::mem::take(&mut log.ended));
+        Json(json!({ "runs": runs, "ended": ended })).into_response()
+    })
+}
+
+async fn look(State(fake): State<Fake>, Path(key): Path<String>, headers: HeaderMap) -> Response {
+    let session = headers["x-wombat-session"].to_str().unwrap().to_owned();
+    fake.read(|log| {
+        log.looked_at.push((key, session));
+        match log.look_answers.is_empty() {
+            true => ok(),
+            false => status(log.look_answers.remove(0), "draining"),
+        }
     })
 }
 

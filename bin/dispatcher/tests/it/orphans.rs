@@ -86,6 +86,25 @@ async fn one_that_has_to_wait_holds_up_no_other_and_is_given_back_uncounted() {
 }
 
 #[tokio::test]
+async fn the_daemon_is_asked_for_one_that_the_backend_has_ended_until_it_answers() {
+    let fake = start().await;
+    fake.read(|log| {
+        log.ended = vec![orphan("a"), orphan("../b"), orphan("c")];
+        log.look_answers = vec![503, 404];
+    });
+    let dispatcher = fake.dispatch(&[FAST, ("DISPATCH_CONCURRENCY", "1")]);
+    fake.until("it is asked for both", |log| log.looked_at.len() == 3).await;
+    fake.until("more questions", |log| log.orphan_polls.len() > 5).await;
+    dispatcher.stop().await;
+    fake.read(|log| {
+        let asked = |key: &str| log.looked_at.iter().filter(|(asked, _)| asked == key).count();
+        assert_eq!((asked("a") + asked("c"), log.looked_at.len()), (3, 3), "{:?}", log.looked_at);
+        assert!(log.looked_at.iter().all(|(_, session)| session == "user:u:scout"));
+        assert!(log.resumed.is_empty());
+    });
+}
+
+#[tokio::test]
 async fn one_that_the_daemon_does_not_want_holds_up_no_other() {
     let fake = start().await;
     fake.read(|log| {

@@ -67,8 +67,8 @@ pub(super) async fn orphans(
         return Err(ApiError::field("returned", "are more than 1000"));
     }
     let most = app.config.orphan_max_attempts;
-    let runs = app.store.lease_orphans(lease_seconds, limit.min(MAX), most, &returned).await?;
-    Ok(Json(Orphans { runs }))
+    let orphans = app.store.lease_orphans(lease_seconds, limit.min(MAX), most, &returned).await?;
+    Ok(Json(orphans))
 }
 
 pub(super) async fn deliver(

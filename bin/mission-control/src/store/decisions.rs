@@ -6,7 +6,7 @@ use mc_client::audit::ActorKind;
 use mc_client::tool_requests::{
     DecidedBy, Decision, ToolRequest, ToolRequestKind, ToolRequestStatus,
 };
-use mc_client::types::CreateNotification;
+use mc_client::types::{CreateNotification, DETACHED};
 use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -181,7 +181,7 @@ async fn notify(
         metadata.insert("tool_request_kind".to_owned(), json!(decided.kind));
     }
     if of_run.is_some_and(|found| found.run.detached) {
-        metadata.insert("detached".to_owned(), json!(true));
+        metadata.insert(DETACHED.to_owned(), json!(true));
     }
     let extras = Extras { run_key: Some(&decided.run_key), metadata: Some(metadata) };
     notifications::insert(tx, &notification, extras).await?;

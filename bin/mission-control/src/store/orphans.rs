@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{Duration, Utc};
-use mc_client::orphans::{Orphan, RUN_ABANDONED};
+use mc_client::orphans::{Orphan, Orphans, RUN_ABANDONED};
 use mc_client::runs::{Run, RunStatus};
 use serde_json::json;
 use sqlx::any::AnyRow;
@@ -48,17 +48,18 @@ impl Store {
         limit: u32,
         max_attempts: u32,
         returned: &[Orphan],
-    ) -> Result<Vec<Orphan>, StoreError> {
+    ) -> Result<Orphans, StoreError> {
         let at = Utc::now();
         // What nobody waits for needs no write, and most of the time nobody does.
         if orphans(&mut *self.reader.acquire().await?, at, 1).await?.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Orphans::default());
         }
         let mut tx = self.begin().await?;
         for run in returned {
             give_back(&mut tx, run).await?;
         }
-        let (mut leased, mut sessions) = (Vec::new(), HashSet::new());
+        let (mut leased, mut ended) = (Vec::new(), Vec::new());
+        let mut sessions = HashSet::new();
         let mut rows = orphans(&mut tx, at, LOOKED_AT).await?;
         rows.sort_by_key(|row| row.get::<i64, _>("steps") == 0);
         for row in rows {
@@ -71,6 +72,7 @@ impl Store {
                 && !is_answered(&mut tx, row.get("user_id"), row.get("role"), &known.run_key)
                     .await?
             {
+                ended.push(orphan(&row, &known, count(&row, "orphan_attempts")));
                 end(&mut tx, &row, known, RunStatus::Cancelled).await?;
                 continue;
             }
@@ -84,22 +86,27 @@ impl Store {
                 false => 1,
             };
             if attempts > max_attempts {
+                ended.push(orphan(&row, &known, attempts - 1));
                 end(&mut tx, &row, known, RunStatus::Failed).await?;
                 continue;
             }
             lease(&mut tx, &row, &stamp(at + Duration::seconds(lease_seconds.into())), attempts)
                 .await?;
             sessions.insert(session);
-            leased.push(Orphan {
-                run_key: known.run_key,
-                user_id: row.get("user_id"),
-                session_key: known.session_key.unwrap_or_default(),
-                task_id: known.task_id.unwrap_or_default(),
-                attempts,
-            });
+            leased.push(orphan(&row, &known, attempts));
         }
         tx.commit().await?;
-        Ok(leased)
+        Ok(Orphans { runs: leased, ended })
+    }
+}
+
+fn orphan(row: &AnyRow, known: &Run, attempts: u32) -> Orphan {
+    Orphan {
+        run_key: known.run_key.clone(),
+        user_id: row.get("user_id"),
+        session_key: known.session_key.clone().unwrap_or_default(),
+        task_id: known.task_id.clone().unwrap_or_default(),
+        attempts,
     }
 }
 
@@ -176,6 +183,6 @@ async fn end(
         );
     }
     let (user_id, role): (&str, &str) = (row.get("user_id"), row.get("role"));
-    run_ends::end(tx, user_id, role, row.get("seq"), status, extra).await?;
+    run_ends::end(tx, user_id, role, row.get("seq"), status, Some(extra)).await?;
     children::follow(tx, user_id, (role, &known.run_key), status, false).await
 }

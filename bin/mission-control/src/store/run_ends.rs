@@ -23,21 +23,22 @@ pub(super) async fn record_cancel(
     Ok(())
 }
 
-/// Ends a run that no instance works on.
+/// Ends a run that no instance works on. Its fields beside the contract's stay as they are, unless there are
+/// others.
 pub(super) async fn end(
     tx: &mut AnyConnection,
     user_id: &str,
     role: &str,
     seq: i64,
     status: RunStatus,
-    extra: Map<String, Value>,
+    extra: Option<Map<String, Value>>,
 ) -> Result<(), StoreError> {
     let row = sqlx::query(
-        "UPDATE runs SET status = $1, extra = $2, updated_at = $3, orphan_until = NULL, orphan_attempts = 0 \
+        "UPDATE runs SET status = $1, extra = coalesce($2, extra), updated_at = $3, orphan_until = NULL, orphan_attempts = 0 \
          WHERE seq = $4 RETURNING *",
     )
     .bind(status.as_str())
-    .bind(Value::Object(extra).to_string())
+    .bind(extra.map(|extra| Value::Object(extra).to_string()))
     .bind(now())
     .bind(seq)
     .fetch_one(&mut *tx)
@@ -100,6 +101,22 @@ async fn shut_out(tx: &mut AnyConnection, lease_id: Option<&str>) -> Result<(), 
     Ok(())
 }
 
+/// Whether no instance executes a run that says that it is at work: a detached one is executed only while
+/// somebody holds the lease of its session and task, and another one, where it has written under a lease, only
+/// while that one is held.
+async fn is_left(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    run: &Run,
+    lease_id: Option<&str>,
+) -> Result<bool, StoreError> {
+    Ok(match lease_id {
+        _ if run.detached => !leases::is_held(tx, user_id, run).await?,
+        Some(lease_id) => !leases::is_live(tx, lease_id).await?,
+        None => false,
+    })
+}
+
 impl Store {
     /// Requests that a run is cancelled. One that is not running is cancelled at once.
     pub async fn cancel_run(&self, scope: Scope<'_>, run_key: &str) -> Result<RunNote, StoreError> {
@@ -121,7 +138,7 @@ impl Store {
             }
             // No instance works on it: there is nobody to learn of the request.
             RunStatus::Running
-                if known.detached && !leases::is_held(&mut tx, user_id, &known).await? =>
+                if is_left(&mut tx, user_id, &known, lease_id.as_deref()).await? =>
             {
                 RunStatus::Cancelled
             }

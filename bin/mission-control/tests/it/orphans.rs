@@ -196,7 +196,11 @@ async fn a_run_that_nobody_gets_further_is_given_up() {
         assert_eq!(ask(&backend).await.ok()["runs"][0]["attempts"], attempt);
         given_back(&backend).await;
     }
-    assert_eq!(keys(&backend).await, ["next"]);
+    let last = ask(&backend).await;
+    assert_eq!(last.ok()["runs"][0]["run_key"], "next");
+    let given_up = json!({ "run_key": "k", "user_id": "ann", "session_key": "user:ann:scout", "task_id": task, "attempts": 2 });
+    assert_eq!(last.body["ended"], json!([given_up]), "who waits for its end has to be told");
+    assert_eq!(ask(&backend).await.ok(), &json!({ "runs": [] }));
     let run = agent.get("/runs/k").await;
     assert_eq!(run.ok()["status"], "failed");
     assert_eq!(run.body["error"], "run_abandoned");
@@ -218,7 +222,8 @@ async fn one_that_is_to_be_cancelled_is_not_given_out() {
     let asked = agent.post("/runs/k/cancel", json!({})).await;
     assert_eq!(asked.ok()["status"], "running", "its instance stops it");
     long_ago(&backend).await;
-    assert_eq!(keys(&backend).await, Vec::<String>::new());
+    let answer = ask(&backend).await;
+    assert_eq!((&answer.ok()["runs"], &answer.body["ended"][0]["run_key"]), (&json!([]), &json!("k")));
     assert_eq!(agent.get("/runs/k").await.ok()["status"], "cancelled");
 }
 
@@ -243,6 +248,29 @@ async fn a_detached_run_that_nobody_works_on_is_cancelled_at_once() {
     assert_eq!(ended.ok()["status"], "cancelled");
     backend.agent("ann", "mole").post("/runs/working/cancel", json!({})).await.fails(404, "not_found");
     backend.person("bob").post("/runs/working/cancel", json!({})).await.fails(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_run_with_a_caller_whose_lease_is_over_is_cancelled_at_once() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    let task = agent.task("Work").await;
+    let (id, own) = lease(&agent, &task).await;
+    let run = json!({ "session_key": "user:ann:scout", "task_id": task, "status": "running" });
+    for key in ["dead", "freed"] {
+        own.put(&format!("/runs/{key}"), run.clone()).await.ok();
+    }
+    let asked = agent.post("/runs/dead/cancel", json!({})).await;
+    assert_eq!(asked.ok()["status"], "running", "its instance stops it");
+    long_ago(&backend).await;
+    // Another run of the session is at work by now.
+    let (_, other) = lease(&agent, &task).await;
+    other.put("/runs/other", run.clone()).await.ok();
+    for (key, status) in [("dead", "cancelled"), ("freed", "cancelled"), ("other", "running")] {
+        let asked = agent.post(&format!("/runs/{key}/cancel"), json!({})).await;
+        assert_eq!(asked.ok()["status"], status, "{key} {id}");
+    }
+    own.put("/runs/dead", json!({ "status": "completed" })).await.fails(409, "stale_fence");
 }
 
 #[tokio::test]

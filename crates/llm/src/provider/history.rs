@@ -242,44 +242,6 @@ pub(in crate::provider) fn as_text(messages: &[Message]) -> Vec<Message> {
     text.collect()
 }
 
-/// The conversation with the images and documents of results in a turn of the user behind these, for
-/// servers whose results are text alone: not all of what `stays` says not to move.
-pub(in crate::provider) fn results_as_text(
-    messages: Cow<'_, [Message]>,
-    stays: impl Fn(&Media) -> bool,
-) -> Cow<'_, [Message]> {
-    let is_text = |message: &Message| match message {
-        Message::Tool { media, .. } => media.iter().all(&stays),
-        Message::System { .. } | Message::User { .. } | Message::Assistant(_) => true,
-    };
-    if messages.iter().all(is_text) {
-        return messages;
-    }
-    let mut turns: Vec<Message> = Vec::with_capacity(messages.len() + 1);
-    let (mut notes, mut moved): (Vec<String>, Vec<Media>) = (Vec::new(), Vec::new());
-    for mut message in messages.into_owned() {
-        if let Message::Tool { name, media, .. } = &mut message {
-            let (kept, out) = std::mem::take(media).into_iter().partition::<Vec<_>, _>(&stays);
-            *media = kept;
-            notes.extend(out.iter().map(|media| files_note(name, media)));
-            moved.extend(out);
-        } else if !moved.is_empty() {
-            let files = std::mem::take(&mut moved);
-            turns.push(Message::user_with(std::mem::take(&mut notes).join("\n"), files));
-        }
-        turns.push(message);
-    }
-    if !moved.is_empty() {
-        turns.push(Message::user_with(notes.join("\n"), moved));
-    }
-    Cow::Owned(turns)
-}
-
-/// Where a file comes from that stands apart from its result.
-fn files_note(tool: &str, media: &Media) -> String {
-    format!("{} is part of the result of {tool}.", media.mark())
-}
-
 /// The conversation with calls and results one to one, or as plain text if the request has no tools: a
 /// protocol that gets none may reject them.
 pub(in crate::provider) fn for_tools(messages: &[Message], has_tools: bool) -> Cow<'_, [Message]> {

@@ -3,6 +3,7 @@
 //! A body is written with a short mark in the place of each, and the bytes are encoded straight into the
 //! finished text: at no time are there two copies of them as base64.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -69,6 +70,44 @@ pub(super) fn parts(
     let items = media.iter().flat_map(|media| [text(&media.mark()), item(media)]);
     let content = Some(content).filter(|content| !content.trim().is_empty());
     items.chain(content.map(&text)).collect()
+}
+
+/// The conversation with the images and documents of results in a turn of the user behind these, for
+/// servers whose results are text alone: not all of what `stays` says not to move.
+pub(in crate::provider) fn results_as_text(
+    messages: Cow<'_, [Message]>,
+    stays: impl Fn(&Media) -> bool,
+) -> Cow<'_, [Message]> {
+    let is_text = |message: &Message| match message {
+        Message::Tool { media, .. } => media.iter().all(&stays),
+        Message::System { .. } | Message::User { .. } | Message::Assistant(_) => true,
+    };
+    if messages.iter().all(is_text) {
+        return messages;
+    }
+    let mut turns: Vec<Message> = Vec::with_capacity(messages.len() + 1);
+    let (mut notes, mut moved): (Vec<String>, Vec<Media>) = (Vec::new(), Vec::new());
+    for mut message in messages.into_owned() {
+        if let Message::Tool { name, media, .. } = &mut message {
+            let (kept, out) = std::mem::take(media).into_iter().partition::<Vec<_>, _>(&stays);
+            *media = kept;
+            notes.extend(out.iter().map(|media| files_note(name, media)));
+            moved.extend(out);
+        } else if !moved.is_empty() {
+            let files = std::mem::take(&mut moved);
+            turns.push(Message::user_with(std::mem::take(&mut notes).join("\n"), files));
+        }
+        turns.push(message);
+    }
+    if !moved.is_empty() {
+        turns.push(Message::user_with(notes.join("\n"), moved));
+    }
+    Cow::Owned(turns)
+}
+
+/// Where a file comes from that stands apart from its result.
+fn files_note(tool: &str, media: &Media) -> String {
+    format!("{} is part of the result of {tool}.", media.mark())
 }
 
 /// The name of a document with the ending that says its type.

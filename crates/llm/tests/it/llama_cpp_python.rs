@@ -15,11 +15,11 @@ use llm::model::Provider;
 use llm::request::{LlmRequest, Message, ResponseSchema};
 use llm::{CallContext, LlmClient, LlmError, LlmErrorKind, ServerFindingKind};
 use serde_json::{Value, json};
-use test_support::lacks;
+use test_support::{free_port, lacks};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::peers::{START, client, found, free_port, settings};
+use crate::peers::{START, client, found, settings};
 use crate::server::{drain, request, weather};
 
 /// The server's context window.
@@ -61,7 +61,7 @@ impl Llama {
             lacks("the small model", "models");
             return None;
         }
-        let port = free_port().await;
+        let port = free_port();
         let mut child = Command::new(python)
             .args(["-m", "llama_cpp.server", "--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--model", weights.trim(), "--model_alias", "smollm2"])

@@ -15,7 +15,7 @@ use llm::{
     CallContext, Endpoint, LlmClient, LlmErrorKind, LlmSettings, OpenAiApi, RetrySettings,
     ServerFindingKind,
 };
-use test_support::lacks;
+use test_support::{free_port, lacks};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -203,11 +203,6 @@ async fn has(python: &Path, modules: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-pub(crate) async fn free_port() -> u16 {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 /// LiteLLM's proxy in front of aimock.
 async fn litellm(dir: &Path, upstream: &str) -> Option<Peer> {
     let python = python();
@@ -220,7 +215,7 @@ async fn litellm(dir: &Path, upstream: &str) -> Option<Peer> {
         "model_list:\n  - model_name: gpt-4o-mini\n    litellm_params:\n      model: openai/gpt-4o-mini\n      api_base: {upstream}/v1\n      api_key: none\ngeneral_settings:\n  master_key: sk-canary\n"
     );
     std::fs::write(&config, text).unwrap();
-    let port = free_port().await;
+    let port = free_port();
     let child = Command::new(python.with_file_name("litellm"))
         .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--config"])
         .arg(&config)

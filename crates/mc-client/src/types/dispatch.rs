@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+/// The field of a notification's metadata which says that it is about a run that goes on without its caller.
+pub const DETACHED: &str = "detached";
+
 /// One notification that the dispatcher is to forward.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {

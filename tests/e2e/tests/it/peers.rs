@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+pub(crate) use test_support::free_port;
 use test_support::{lacks, lacks_package};
 
 /// A program of the system, if it is installed.
@@ -159,9 +160,4 @@ fn python(variable: &str, part: &str, modules: &str) -> Option<PathBuf> {
         lacks(&format!("one of Python's {modules}"), part);
     }
     found
-}
-
-/// A port that is free now.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

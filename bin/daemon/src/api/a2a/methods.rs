@@ -12,7 +12,6 @@ use wombat_core::session::SessionKey;
 
 use super::super::cancelling::Of;
 use super::super::error::ApiError;
-use super::super::extract::BodyWithFiles;
 use super::super::header::{self, A2A_VERSION, USER_HEADER};
 use super::super::protocol_request::{ProtocolRequest, known_role};
 use super::super::run_stream::RunStream;
@@ -33,7 +32,7 @@ impl Incoming {
         method: &Method,
         path: &str,
         mut query: Map<String, Value>,
-        body: Result<BodyWithFiles, ApiError>,
+        body: Result<Map<String, Value>, ApiError>,
     ) -> Result<Reply, Fault> {
         let parts: Vec<_> = path.split('/').collect();
         let (name, id) = match (method.as_str(), parts.as_slice()) {
@@ -66,9 +65,9 @@ impl Incoming {
                 let why = format!("there is no {method} {path}");
                 return Err(Fault::new(Kind::Method, why));
             }
-            "SendMessage" | "SendStreamingMessage" => body?.object,
+            "SendMessage" | "SendStreamingMessage" => body?,
             "CreateTaskPushNotificationConfig" => {
-                let mut config = body?.object;
+                let mut config = body?;
                 config.insert("taskId".to_owned(), json!(parts[1]));
                 config
             }
@@ -137,12 +136,13 @@ impl Incoming {
     }
 
     /// Starts the run of a message; also says whether the caller wants the task at once.
-    async fn begin(&self, params: &Map<String, Value>) -> Result<(Arc<OpenTask>, bool), Fault> {
+    async fn begin(mut self, params: &Map<String, Value>) -> Result<(Arc<OpenTask>, bool), Fault> {
         let mut asked = send_message::read(&self.role, &self.headers, params)?;
         // A task belongs to no connection, where the backend can keep its run.
         let capabilities = self.app.backend.capabilities(&self.trace.traceparent()).await;
         asked.request.detached = capabilities.is_ok_and(|capabilities| can_detach(&capabilities));
         asked.request.body_bytes = self.bytes;
+        asked.request.place = std::mem::take(&mut self.place);
         let user = asked.request.user.clone();
         let push = match &asked.push {
             Some(config) => Some(push::read(&self.caller()?, config).await?),

@@ -23,6 +23,7 @@ use super::push;
 use crate::agent::follow::{Follower, Item};
 use crate::protocols::A2A_RUNS;
 use crate::run::standing::Standing;
+use crate::run::written;
 use crate::webhook::push::{End, PushTarget};
 
 /// How much waits for a slow subscriber.
@@ -55,15 +56,20 @@ pub(super) async fn remember(
         let of = push::targets_of(caller, &task.id);
         let mut all = of.read(task.metadata.as_ref());
         let is_noted = push.as_ref().is_none_or(|push| all.contains(push));
-        if noted_key(&task, &caller.role) == Some(run_key) && is_noted {
+        let newest = match noted_key(&task, &caller.role) {
+            Some(noted) if noted != run_key && is_older(caller, run_key, noted).await => noted,
+            _ => run_key,
+        };
+        if noted_key(&task, &caller.role) == Some(newest) && is_noted {
             return Ok(());
         }
+        let newest = newest.to_owned();
         let mut metadata = task.metadata.unwrap_or_default();
         let runs = metadata.entry(A2A_RUNS).or_insert_with(|| json!({}));
         if !runs.is_object() {
             *runs = json!({});
         }
-        runs[&caller.role] = json!(run_key);
+        runs[&caller.role] = json!(newest);
         if let Some(push) = &push {
             push::add(&mut all, push.clone())?;
             of.write(&mut metadata, &all);
@@ -86,6 +92,15 @@ pub(super) async fn remember(
     }
 }
 
+/// Whether a run is over, and older than the one that is noted: its message has come again.
+async fn is_older(caller: &Caller, run_key: &str, noted: &str) -> bool {
+    let state = async |key: &str| caller.client.run_state(key).await.ok().flatten();
+    let own = state(run_key).await.filter(|run| Standing::of(run).is_over());
+    let Some(own) = own else { return false };
+    let noted = state(noted).await.filter(|noted| noted.task_id == own.task_id);
+    noted.is_some_and(|noted| noted.created_at > own.created_at)
+}
+
 /// Tells a client that asked for it just before the end of a run, which nobody else may have told it of.
 pub(super) async fn tell_if_over(caller: &Caller, task_id: &str, run_key: &str, push: PushTarget) {
     let Some(key) = RunKey::parse(run_key) else { return };
@@ -96,8 +111,7 @@ pub(super) async fn tell_if_over(caller: &Caller, task_id: &str, run_key: &str, 
     let (app, client, task_id) = (caller.app.clone(), caller.client.clone(), task_id.to_owned());
     caller.app.runs.tracker().spawn(async move {
         let Ok(Some(run)) = client.run(key.as_str()).await else { return };
-        let run_id = run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default();
-        let task = OpenTask::new(&task_id, run_id, key.as_str());
+        let task = OpenTask::new(&task_id, written::run_id(&run), key.as_str());
         task.over(outcome(&client, &key, &run).await, Vec::new());
         let task = task.snapshot();
         let state = task["status"]["state"].as_str().unwrap_or_default().to_owned();
@@ -165,8 +179,7 @@ pub(super) async fn follow(
     let (client, key) = (caller.client.clone(), found.key);
     let follower = Follower::new(app.clone(), client.clone(), key.clone(), capabilities, None, out);
     let follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-    let run_id = found.run.extra.get("run_id").and_then(Value::as_str).unwrap_or_default();
-    let task = Arc::new(OpenTask::new(task_id, run_id, key.as_str()));
+    let task = Arc::new(OpenTask::new(task_id, written::run_id(&found.run), key.as_str()));
     let ready = VecDeque::from([json!({ "task": task.snapshot() })]);
     let all = (task, items, ready, (place, follower));
     Ok(stream::unfold(all, move |(task, mut items, mut ready, held)| {

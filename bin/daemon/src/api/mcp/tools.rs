@@ -209,6 +209,7 @@ fn read(incoming: &mut Incoming<'_>) -> Result<ProtocolRequest, Fault> {
         answers,
         attachments,
         body_bytes: incoming.bytes,
+        place: std::mem::take(&mut incoming.place),
         detached: header::detaches(incoming.headers).map_err(|error| Fault::from(&error))?,
         ..ProtocolRequest::default()
     })

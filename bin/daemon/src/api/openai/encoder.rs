@@ -2,9 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::StatusCode;
 use llm::event::FinishReason;
 use serde_json::{Value, json};
 
+use super::super::error::ApiError;
 use super::super::run_stream::RunUpdate;
 use super::error_body;
 use super::read::Streamed;
@@ -22,6 +24,11 @@ pub(super) struct Encoder {
     pub(super) holds_text: bool,
     /// Whether any text was sent.
     spoke: bool,
+    /// The turn of the model whose text was sent last, and how many characters of it.
+    turn: (Option<u32>, u64),
+    /// Whether text was sent that is void by now. Then nothing more is: whoever reads must not take it for
+    /// the answer.
+    is_void: bool,
 }
 
 impl Encoder {
@@ -35,6 +42,8 @@ impl Encoder {
             wanted,
             holds_text: false,
             spoke: false,
+            turn: (None, 0),
+            is_void: false,
         }
     }
 
@@ -59,14 +68,25 @@ impl Encoder {
     /// The data of the events of one update.
     pub(super) fn encode(&mut self, update: RunUpdate) -> Vec<String> {
         match update {
+            _ if self.is_void => Vec::new(),
             RunUpdate::Event(RunEvent::Start { run_id, .. }) => {
                 self.id = completion_id(&run_id);
                 vec![self.chunk(json!({ "role": "assistant", "content": "" }), Value::Null)]
             }
             RunUpdate::Event(RunEvent::Chunk { .. }) if self.holds_text => Vec::new(),
-            RunUpdate::Event(RunEvent::Chunk { data, .. }) => {
+            RunUpdate::Event(RunEvent::Chunk { data, step }) => {
                 self.spoke = true;
+                if self.turn.0 != step {
+                    self.turn = (step, 0);
+                }
+                self.turn.1 += data.chars().count() as u64;
                 vec![self.chunk(json!({ "content": data }), Value::Null)]
+            }
+            RunUpdate::Event(RunEvent::Restarted { step, from, .. })
+                if self.turn.0 == Some(step) && self.turn.1 > from =>
+            {
+                self.is_void = true;
+                vec![error_body(&void()).to_string()]
             }
             // The agent's own tools, which the caller must not run. They are reported at the end.
             RunUpdate::Event(
@@ -112,6 +132,13 @@ impl Encoder {
     }
 }
 
+/// Another instance has gone on with a run, and its model said something else.
+fn void() -> ApiError {
+    let why = "the run goes on at another instance, and what was sent of the answer is void; send the request \
+               again with its Idempotency-Key, and you get the answer of this run";
+    ApiError::new(StatusCode::BAD_GATEWAY, "answer_restarted", why)
+}
+
 fn completion_id(run_id: &str) -> String {
     format!("chatcmpl-{run_id}")
 }
@@ -145,4 +172,26 @@ fn extension(answer: &RunAnswer) -> Value {
         }
     }
     extension
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::events::RestartReason;
+
+    #[test]
+    fn text_that_is_void_ends_the_stream_with_an_error() {
+        let chunk = |data: &str| RunEvent::Chunk { data: data.to_owned(), step: Some(2) };
+        let restarted =
+            |from| RunEvent::Restarted { step: 2, from, reason: RestartReason::Resumed };
+        let mut encoder = Encoder::new("scout", Some(Streamed { with_usage: false }));
+        let mut encode = |event| encoder.encode(RunUpdate::Event(event));
+        assert!(encode(chunk("Grüß"))[0].contains("Grüß"));
+        assert!(encode(restarted(4)).is_empty());
+        assert!(encode(chunk(" dich"))[0].contains(" dich"));
+        let told = encode(restarted(8));
+        assert!(told[0].contains("answer_restarted") && told[0].contains("Idempotency-Key"));
+        assert!(encode(chunk("h")).is_empty());
+        assert!(encoder.encode(RunUpdate::Failed(void())).is_empty());
+    }
 }

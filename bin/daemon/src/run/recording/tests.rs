@@ -146,3 +146,23 @@ async fn while_the_store_is_away_words_are_told_at_once_and_stored_later() {
     );
     assert_eq!(recording.stored().len(), 1);
 }
+
+#[test]
+fn where_nobody_knows_what_was_told_the_turn_begins_anew_once() {
+    let known = Known { is_unsure: true, ..Known::default() };
+    let recording = Recording::new(2, known);
+    recording.ask(2);
+    recording.push(chunk(2, "Hello"));
+    recording.ask(2);
+    recording.push(chunk(2, "Hello you"));
+    recording.ask(3);
+    recording.push(chunk(3, "!"));
+    assert_eq!(
+        store(&recording),
+        [
+            (2_000_001, restarted(2, 0)),
+            (2_000_002, chunk(2, "Hello you")),
+            (2_000_003, chunk(3, "!"))
+        ]
+    );
+}

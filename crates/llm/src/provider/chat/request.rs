@@ -61,7 +61,7 @@ pub(in crate::provider) fn fitted(
     };
     // <https://platform.openai.com/docs/api-reference/chat/create>: "For tool messages, only type `text`
     // is supported."
-    let messages = history::results_as_text(messages, |_| false);
+    let messages = media::results_as_text(messages, |_| false);
     match history::ordered(messages, server.order) {
         Cow::Borrowed(_) => Cow::Borrowed(request),
         Cow::Owned(messages) => Cow::Owned(LlmRequest {

@@ -18,9 +18,7 @@ use super::request::is_of_three;
 use super::{GIVEN_ID, SIGNATURE, THOUGHT_SIGNATURE};
 use crate::media::Media;
 use crate::model::ModelRef;
-use crate::provider::history::{
-    BEGAN_EARLIER, EMPTY, GO_ON, for_tools, results_as_text, system_note,
-};
+use crate::provider::history::{BEGAN_EARLIER, EMPTY, GO_ON, for_tools, system_note};
 use crate::provider::media;
 use crate::provider::turn_parts::{TurnPart, turn_parts};
 use crate::provider::wire;
@@ -32,7 +30,7 @@ const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 /// The conversation in turns of user, model and results, the first one a user's. Without tools, calls
 /// and results become text.
 pub(super) fn contents(model: &ModelRef, messages: &[Message], has_tools: bool) -> Value {
-    let messages = results_as_text(for_tools(messages, has_tools), |media| {
+    let messages = media::results_as_text(for_tools(messages, has_tools), |media| {
         is_of_three(&model.name) && IN_RESULTS.contains(&media.media_type())
     });
     let mut turns = Turns::default();

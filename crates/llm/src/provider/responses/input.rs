@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::media::{Media, MediaKind};
 use crate::model::Provider;
 use crate::provider::call_ids::CallIds;
-use crate::provider::history::{EMPTY, for_tools, results_as_text};
+use crate::provider::history::{EMPTY, for_tools};
 use crate::provider::media;
 use crate::provider::turn_parts::{TurnPart, turn_parts};
 use crate::provider::wire;
@@ -25,7 +25,7 @@ pub(super) fn input(
 ) -> Value {
     // Outputs of parts are in OpenAI's reference (`FunctionAndCustomToolCallOutput`); other servers read
     // a text there.
-    let messages = results_as_text(for_tools(messages, has_tools), |_| takes_parts);
+    let messages = media::results_as_text(for_tools(messages, has_tools), |_| takes_parts);
     let mut input = Vec::new();
     let mut ids = CallIds::default();
     for message in messages.iter() {

@@ -28,11 +28,14 @@ async fn two_agents_that_mention_each_other_do_not_talk_for_ever() {
     model.plays("lead", vec![Turn::Says("@writer play answer, @scout, @nobody and @clerk!")]);
     model.plays("answer", vec![Turn::Says("@scout play lead again")]);
     let task = world.task("Work").await;
-    let (status, answer) = world.send(daemon, &task, "lead", json!({})).await;
+    let key = json!({ "idempotency_key": "k" });
+    let (status, answer) = world.send(daemon, &task, "lead", key.clone()).await;
     assert_eq!(status, 200, "{answer}");
     let refused = [("scout", "agent_cycle"), ("nobody", "unknown_role")];
     let refused = refused.map(|(role, code)| (role.to_owned(), code.to_owned()));
     assert_eq!(codes(&answer), refused, "{answer}");
+    let (_, again) = world.send(daemon, &task, "lead", key).await;
+    assert_eq!((&again["replayed"], codes(&again)), (&json!(true), refused.to_vec()), "{again}");
     let known = delivered(&world).await;
     let sessions: Vec<_> =
         known.iter().map(|known| known["session_key"].as_str().unwrap()).collect();

@@ -1,8 +1,11 @@
 //! What other instances than the one that executes it say of a run: its typed result, why it has failed,
 //! and the task of A2A that it belongs to.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{Reader, USER, World, body};
 use crate::streams::PIECES;
@@ -125,4 +128,36 @@ async fn an_a2a_task_is_had_followed_and_cancelled_at_any_instance() {
     for daemon in [here, &other] {
         assert_eq!(world.a2a_state(daemon, &task).await, "TASK_STATE_COMPLETED");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_a2a_message_that_comes_again_waits_for_no_other_run_and_hides_none() {
+    let world = World::new(true, &[("WOMBAT_PROTOCOLS", "a2a")]).await;
+    let here = &world.stack.daemon_url;
+    let (_other, other) = world.stack.another_daemon(&world.options).await.unwrap();
+    let message = json!({ "messageId": "one", "role": "ROLE_USER", "parts": [{ "text": "one" }] });
+    let params = json!({ "message": message });
+    let first = world.a2a(here, "SendMessage", &params).await["result"]["task"].clone();
+    assert_eq!(first["status"]["state"], "TASK_STATE_COMPLETED", "{first}");
+    world.model.go.send_replace(false);
+    let next = json!({ "messageId": "two", "role": "ROLE_USER", "taskId": first["id"], "parts": [{ "text": "two" }] });
+    let at_once = json!({ "message": next, "configuration": { "returnImmediately": true } });
+    let working = world.a2a(here, "SendMessage", &at_once).await;
+    assert_eq!(working["result"]["task"]["status"]["state"], "TASK_STATE_WORKING", "{working}");
+    for daemon in [here, &other] {
+        let again = timeout(Duration::from_secs(20), world.a2a(daemon, "SendMessage", &params));
+        let again = again.await.expect("it is over")["result"]["task"].clone();
+        assert_eq!(again["status"]["state"], "TASK_STATE_COMPLETED", "{again}");
+        assert_eq!(again["metadata"]["message_id"], first["metadata"]["message_id"], "{again}");
+        assert_eq!(again["metadata"]["replayed"], true, "{again}");
+        assert_eq!(again["artifacts"], first["artifacts"], "{again}");
+        assert_eq!(world.a2a_state(daemon, &first["id"]).await, "TASK_STATE_WORKING");
+    }
+    world.model.let_go().await;
+    test_support::wait_for("the second run's end", async || {
+        let state = world.a2a_state(&other, &first["id"]).await;
+        (state == "TASK_STATE_COMPLETED").then_some(())
+    })
+    .await;
+    assert_eq!(*world.model.asked.borrow(), 2);
 }
