@@ -5,7 +5,7 @@
 //! process of its own, as are relay and daemon; rounds of both are interleaved.
 
 pub(crate) mod count;
-mod load;
+pub(crate) mod load;
 pub(crate) mod pair;
 pub(crate) mod peers;
 mod process;

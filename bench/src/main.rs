@@ -12,6 +12,7 @@ mod floor;
 mod prompts;
 mod queue;
 mod report;
+mod writes;
 
 use std::io::{Error, Result};
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ const USAGE: &str = "usage: bench COMMAND
   soak                   a million runs
   dispatch               notifications through the dispatcher
   queue                  the reference backend's queue
+  writes [BACKEND …]     durable writes of the reference backend, or of these builds of it in turns
   documents DIR          OpenAPI documents in this folder (scripts/documents.sh)
   count DAEMON [--write] instructions of the daemon at this path, against bench/counts.json";
 
@@ -57,6 +59,7 @@ fn run(arguments: &[String]) -> Result<()> {
             "soak" => floor::soak::run().await,
             "dispatch" => dispatch::run().await,
             "queue" => queue::run().await,
+            "writes" => writes::run(rest).await,
             "count" => count(rest).await,
             // Started by `floor` and its relatives.
             "upstream" => floor::upstream::serve().await,

@@ -18,7 +18,7 @@ struct Section {
     after: &'static str,
 }
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 7] = [
     Section {
         title: "Over the floor",
         command: "floor",
@@ -53,6 +53,12 @@ const SECTIONS: [Section; 6] = [
         title: "Queue",
         command: "queue",
         before: include_str!("../notes/queue.md"),
+        after: "",
+    },
+    Section {
+        title: "Writes",
+        command: "writes",
+        before: include_str!("../notes/writes.md"),
         after: "",
     },
 ];

@@ -100,20 +100,20 @@ impl Measured {
 }
 
 /// A kept-alive connection that reads responses with minimal work.
-struct Caller {
+pub(crate) struct Caller {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Caller {
-    async fn connect(url: &str) -> Result<Self> {
+    pub(crate) async fn connect(url: &str) -> Result<Self> {
         let stream = TcpStream::connect(url.trim_start_matches("http://")).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
     }
 
     /// Whether the answer was a success.
-    async fn call(&mut self, request: &[u8]) -> Result<bool> {
+    pub(crate) async fn call(&mut self, request: &[u8]) -> Result<bool> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         loop {

@@ -13,6 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::store::owed;
 use crate::{board, demo, headers, routes};
 
 /// The endpoints of the contract, and of demo application and page, as configured.
@@ -36,6 +37,7 @@ pub(crate) fn router(app: App) -> Router {
             let text = "this endpoint does not take that method";
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
         })
+        .layer(middleware::from_fn(settled))
         .layer(middleware::from_fn(traced))
         .layer(middleware::from_fn(headers::once))
         .layer(middleware::from_fn(reject_nul))
@@ -51,6 +53,12 @@ async fn reject_nul(request: Request, next: Next) -> Response {
         return ApiError::not_found("object").into_response();
     }
     next.run(request).await
+}
+
+/// Answers once all is on disk that the answer depends on.
+async fn settled(request: Request, next: Next) -> Response {
+    let settled = owed::settled(next.run(request)).await;
+    settled.unwrap_or_else(|error| ApiError::from(error).into_response())
 }
 
 /// Opens a span in the caller's trace for each call of the API.

@@ -4,7 +4,7 @@
 //! turns, each seeing all that was written before: on a file by its one writing connection, on a
 //! server by a lock that ends with the transaction. So a rule that looks before it writes is the
 //! same on both, and events have their numbers in the order in which they can be seen. A write is on
-//! disk before it is acknowledged.
+//! disk before it is acknowledged; those that queue get there together ([`turns`]).
 
 pub mod answering;
 pub mod approval_rules;
@@ -30,6 +30,8 @@ mod migrations;
 pub mod notifications;
 mod open;
 mod orphans;
+mod outcome;
+pub(crate) mod owed;
 pub mod paging;
 mod people;
 mod pg_notify;
@@ -48,6 +50,7 @@ pub mod step_rows;
 pub mod tasks;
 pub(crate) mod told;
 pub mod tool_requests;
+mod turns;
 mod values;
 pub mod waiting;
 mod write;
@@ -63,11 +66,12 @@ use self::file::OpenFile;
 pub use self::open::OpenError;
 use self::postgres::health::Health;
 use self::told::Told;
+use self::turns::{Tellers, Turns};
 use self::values::session_of;
 pub use self::values::{json_of, new_id, now, session_role, stamp, time};
 pub use self::write::{Created, Scope};
 
-use self::database::{Database, Peers};
+use self::database::{Database, Opened, Peers};
 
 /// How long idempotency keys are kept: longer than the contract's 24 hours.
 const KEPT: chrono::Duration = chrono::Duration::hours(48);
@@ -81,8 +85,8 @@ pub struct Store {
     changed: watch::Sender<()>,
     /// Signals every write of this instance.
     written: watch::Sender<()>,
-    /// What begins a write.
-    begin: SqlStr,
+    /// Who writes when.
+    turns: Arc<Turns>,
     /// Other instances on the same database, where there may be some.
     peers: Option<Peers>,
     /// The file, where the database is one.
@@ -99,38 +103,39 @@ impl Store {
     /// Opens the database and migrates its schema.
     pub async fn open(database: &Database) -> Result<Self, OpenError> {
         let opened = database.open().await?;
-        Ok(Self {
-            writer: opened.writer,
-            reader: opened.reader,
-            changed: watch::Sender::new(()),
-            written: watch::Sender::new(()),
-            told: Told::default(),
-            begin: opened.begin,
-            peers: opened.peers,
-            file: match database {
-                Database::File(file) => Some(Arc::new(OpenFile::new(file))),
-                Database::Postgres(_) => None,
-            },
-            server: opened.health,
-            instance: new_id().into(),
-        })
+        let file = match database {
+            Database::File(file) => Some(Arc::new(OpenFile::new(file))),
+            Database::Postgres(_) => None,
+        };
+        let Opened { writer, reader, begin, peers, health } = opened;
+        Ok(Self::over(writer, reader, &begin, peers, file, health))
     }
 
     /// Opens a database that is there already, for reading only: nothing is made or migrated.
     pub async fn open_to_read(database: &Database) -> Result<Self, OpenError> {
         let reader = database.open_to_read().await?;
-        Ok(Self {
-            writer: reader.clone(),
-            reader,
-            changed: watch::Sender::new(()),
-            written: watch::Sender::new(()),
-            told: Told::default(),
-            begin: "BEGIN".into_sql_str(),
-            peers: None,
-            file: None,
-            server: Arc::default(),
-            instance: new_id().into(),
-        })
+        let begin = "BEGIN".into_sql_str();
+        Ok(Self::over(reader.clone(), reader, &begin, None, None, Arc::default()))
+    }
+
+    fn over(
+        writer: AnyPool,
+        reader: AnyPool,
+        begin: &SqlStr,
+        peers: Option<Peers>,
+        file: Option<Arc<OpenFile>>,
+        server: Arc<Health>,
+    ) -> Self {
+        let (changed, written) = (watch::Sender::new(()), watch::Sender::new(()));
+        let tellers = Tellers {
+            changed: changed.clone(),
+            written: written.clone(),
+            file: file.clone(),
+            server: Arc::clone(&server),
+        };
+        let turns = Arc::new(Turns::new(writer.clone(), begin, tellers));
+        let (told, instance) = (Told::default(), new_id().into());
+        Self { writer, reader, changed, written, turns, peers, file, told, server, instance }
     }
 
     /// Closes all connections.

@@ -1,6 +1,6 @@
 //! The queue of notifications that the dispatcher delivers: leasing, acknowledging.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::Utc;
 use futures::TryStreamExt as _;
@@ -29,19 +29,19 @@ pub(super) fn delivery(row: &AnyRow) -> Delivery {
     }
 }
 
-/// Notifications without a lease, oldest first, after a row.
-const UNLEASED: &str = "SELECT seq, session_key, user_id FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
-    AND leased_until IS NULL AND seq > $1 ORDER BY seq LIMIT $2";
+/// Notifications without a lease, oldest first, after a row; of a session nothing behind what is leased.
+/// `coalesce` keeps the database from scanning all leased rows by the other index.
+const UNLEASED: &str = "SELECT n.seq, n.user_id FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
+    AND n.leased_until IS NULL AND n.seq > $1 AND NOT EXISTS (SELECT 1 FROM notifications l \
+      WHERE l.session_key = n.session_key AND l.seq < n.seq AND l.delivered_at IS NULL AND l.dead_at IS NULL \
+        AND l.leased_until IS NOT NULL AND coalesce(l.leased_until, '') > $3) ORDER BY n.seq LIMIT $2";
 
-/// Notifications whose lease expired, oldest first, after a row. The `+` signs keep SQLite from
-/// scanning the whole table by its key.
-const EXPIRED: &str = "SELECT seq, session_key, user_id FROM notifications WHERE delivered_at IS NULL AND dead_at IS NULL \
-    AND leased_until IS NOT NULL AND leased_until <= $3 AND +seq > $1 ORDER BY +seq LIMIT $2";
-
-/// The oldest leased notification of each of some sessions. `coalesce` keeps the database from
-/// scanning all leased rows by the other index.
-const OLDEST_LEASED: &str = "SELECT session_key, min(seq) AS oldest FROM notifications WHERE delivered_at IS NULL \
-    AND dead_at IS NULL AND leased_until IS NOT NULL AND coalesce(leased_until, '') > $1 AND session_key IN (";
+/// The same of those whose lease expired. The `+` signs keep SQLite from scanning the whole table by its
+/// key.
+const EXPIRED: &str = "SELECT n.seq, n.user_id FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
+    AND n.leased_until IS NOT NULL AND n.leased_until <= $3 AND +n.seq > $1 AND NOT EXISTS (SELECT 1 FROM notifications l \
+      WHERE l.session_key = n.session_key AND l.seq < n.seq AND l.delivered_at IS NULL AND l.dead_at IS NULL \
+        AND l.leased_until IS NOT NULL AND coalesce(l.leased_until, '') > $3) ORDER BY +n.seq LIMIT $2";
 
 /// The least number of rows that are read from the queue at a time.
 const CHUNK: u32 = 200;
@@ -49,7 +49,10 @@ const CHUNK: u32 = 200;
 /// How many rows one statement covers; more do not make it faster.
 const ROWS_PER_STATEMENT: usize = 500;
 
-/// Notifications without a valid lease, oldest first, after a row: at most `size`.
+/// How many rows are looked at for more of the users that were found, once no other user fits.
+const LOOKED_AT: usize = 1_000;
+
+/// Notifications that may be delivered, oldest first, after a row: at most `size`.
 async fn chunk(
     tx: &mut AnyConnection,
     at: &str,
@@ -57,7 +60,7 @@ async fn chunk(
     size: usize,
 ) -> Result<Vec<AnyRow>, StoreError> {
     let limit = i64::try_from(size).unwrap_or(i64::MAX);
-    let fresh = sqlx::query(UNLEASED).bind(after).bind(limit).fetch_all(&mut *tx).await?;
+    let fresh = sqlx::query(UNLEASED).bind(after).bind(limit).bind(at).fetch_all(&mut *tx).await?;
     let ended = sqlx::query(EXPIRED).bind(after).bind(limit).bind(at).fetch_all(tx).await?;
     let mut all = fresh;
     if !ended.is_empty() {
@@ -68,28 +71,36 @@ async fn chunk(
     Ok(all)
 }
 
-/// The oldest leased notification of each session in a chunk; later ones of the session must wait.
-async fn oldest_leased(
+/// The rows of notifications that may be delivered, oldest first: at most `limit`, of at most `users`. A long
+/// queue is read only as far as needed: no other write runs meanwhile.
+async fn choose(
     tx: &mut AnyConnection,
     at: &str,
-    chunk: &[AnyRow],
-) -> Result<HashMap<String, i64>, StoreError> {
-    let sessions: HashSet<&str> = chunk.iter().map(|row| row.get("session_key")).collect();
-    let sessions: Vec<_> = sessions.into_iter().collect();
-    let mut oldest = HashMap::new();
-    for some in sessions.chunks(ROWS_PER_STATEMENT) {
-        let mut arguments = AnyArguments::default();
-        // A text can always be bound.
-        let _bound = arguments.add(at);
-        for session in some {
-            let _bound = arguments.add(*session);
+    users: usize,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    let (mut known, mut chosen) = (HashSet::new(), Vec::new());
+    let size = limit.max(CHUNK as usize);
+    let (mut after, mut looked_at) = (0, 0);
+    while chosen.len() < limit && looked_at < LOOKED_AT {
+        let chunk = chunk(tx, at, after, size).await?;
+        for row in &chunk {
+            let user: String = row.get("user_id");
+            let fits = known.contains(&user) || known.len() < users;
+            if fits && chosen.len() < limit {
+                known.insert(user);
+                chosen.push(row.get::<i64, _>("seq"));
+            }
         }
-        let text = format!("{OLDEST_LEASED}{}) GROUP BY session_key", places(2, some.len()));
-        let found = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
-        let found = found.fetch_all(&mut *tx).await?;
-        oldest.extend(found.iter().map(|row| (row.get("session_key"), row.get("oldest"))));
+        if known.len() >= users {
+            looked_at += chunk.len();
+        }
+        match chunk.last() {
+            Some(last) if chunk.len() == size => after = last.get("seq"),
+            Some(_) | None => break,
+        }
     }
-    Ok(oldest)
+    Ok(chosen)
 }
 
 /// The first of some notifications, as many as an answer takes, and their row numbers. One is taken
@@ -186,30 +197,7 @@ impl Store {
     ) -> Result<Vec<Delivery>, StoreError> {
         let at = Utc::now();
         let mut tx = self.begin().await?;
-        let (mut known, mut chosen) = (HashSet::new(), Vec::new());
-        let chunk_size = limit.max(CHUNK) as usize;
-        let (mut after, limit) = (0, limit as usize);
-        // A long queue is read only as far as needed: no other write runs meanwhile.
-        while chosen.len() < limit {
-            let chunk = chunk(&mut tx, &stamp(at), after, chunk_size).await?;
-            let leased = oldest_leased(&mut tx, &stamp(at), &chunk).await?;
-            let is_last = chunk.len() < chunk_size;
-            after = chunk.last().map_or(after, |row| row.get("seq"));
-            for row in chunk {
-                let is_next = leased
-                    .get(row.get::<&str, _>("session_key"))
-                    .is_none_or(|oldest| *oldest > row.get("seq"));
-                let user: String = row.get("user_id");
-                let fits = known.contains(&user) || known.len() < users as usize;
-                if is_next && fits && chosen.len() < limit {
-                    known.insert(user);
-                    chosen.push(row.get::<i64, _>("seq"));
-                }
-            }
-            if is_last {
-                break;
-            }
-        }
+        let chosen = choose(&mut tx, &stamp(at), users as usize, limit as usize).await?;
         let (leased, deliveries) = read(&mut tx, &chosen).await?;
         if let Some(seconds) = lease_seconds {
             let until = stamp(at + chrono::Duration::seconds(seconds.into()));
@@ -225,14 +213,15 @@ impl Store {
                     .await?;
             }
         }
-        tx.commit().await?;
+        tx.commit_untold().await?;
         Ok(deliveries)
     }
 
     /// Acknowledges a delivery, also of a dead letter. Repeating it is harmless.
     pub async fn deliver(&self, id: &str, user_id: &str) -> Result<(), StoreError> {
-        let mut connection = self.writer.acquire().await?;
-        let found = deliver(&mut connection, id, user_id).await?;
+        let mut tx = self.begin().await?;
+        let found = deliver(&mut tx, id, user_id).await?;
+        tx.commit_untold().await?;
         if found { Ok(()) } else { Err(StoreError::NotFound("notification")) }
     }
 
@@ -253,7 +242,7 @@ impl Store {
             sqlx::query(AssertSqlSafe(text)).persistent(false).bind(&at).execute(&mut *tx).await?;
             found.extend(known);
         }
-        tx.commit().await?;
+        tx.commit_untold().await?;
         let is_found =
             |one: &&Delivered| found.contains(&(one.notification_id.clone(), one.user_id.clone()));
         let not_found = delivered.iter().filter(|one| !is_found(one));

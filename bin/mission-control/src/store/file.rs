@@ -18,6 +18,7 @@ use sqlx::{AnyPool, Error};
 use tokio::task::JoinHandle;
 
 use super::open::OpenError;
+use super::outcome;
 
 /// How a SQLite file begins (<https://www.sqlite.org/fileformat2.html>, section 1.3).
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -155,7 +156,8 @@ pub(super) fn why(error: &Error) -> Option<&'static str> {
         Error::Io(error) if is_gone(error) => return Some(GONE),
         // The codes of other databases are numbers, too.
         error => {
-            let error = error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
+            let error = outcome::said(error.as_database_error()?);
+            let error = error.try_downcast_ref::<SqliteError>()?;
             error.code()?.parse::<u32>().ok()?
         }
     };
@@ -190,7 +192,7 @@ const GONE: &str = "its file was deleted or replaced while the backend runs, so 
 struct Gone;
 
 fn is_gone(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<Gone>())
+    outcome::within(error).is_some_and(|error| error.is::<Gone>())
 }
 
 /// An opened file, and whether it takes writes.

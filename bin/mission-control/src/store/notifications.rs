@@ -93,12 +93,14 @@ impl Store {
         user_id: &str,
         id: &str,
     ) -> Result<Notification, StoreError> {
+        let mut tx = self.begin().await?;
         let row = sqlx::query("UPDATE notifications SET read_at = coalesce(read_at, $1) WHERE id = $2 AND user_id = $3 RETURNING *")
             .bind(now())
             .bind(id)
             .bind(user_id)
-            .fetch_optional(&self.writer)
+            .fetch_optional(&mut *tx)
             .await?;
+        tx.commit_untold().await?;
         row.as_ref().map(notification).ok_or_else(|| StoreError::NotFound("notification"))
     }
 

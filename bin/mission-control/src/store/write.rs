@@ -2,65 +2,43 @@
 //! at most once for an idempotency key.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 
 use mc_client::idempotency::canonical_json;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{Any, AnyConnection, Row, Transaction};
-use tokio::sync::watch;
+use sqlx::{AnyConnection, Row};
 
 use super::audit::{Actor, By};
 use super::error::StoreError;
-use super::file::OpenFile;
 use super::leases::Fence;
-use super::postgres::health::Health;
+use super::turns::Turn;
 use super::{Store, json_of, leases, now};
 
-/// A write transaction; rolled back unless it is committed.
-pub(super) struct Write {
-    tx: Transaction<'static, Any>,
-    changed: watch::Sender<()>,
-    written: watch::Sender<()>,
-    file: Option<Arc<OpenFile>>,
-    server: Arc<Health>,
-}
+/// A write; undone unless it is committed.
+pub(super) struct Write(Turn);
 
 impl Write {
-    /// Commits, and wakes the event streams.
+    /// Commits, and wakes the event streams. Returns once it is on disk.
     pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
-        let (changed, written) = (self.changed.clone(), self.written.clone());
-        self.commit_untold().await?;
-        changed.send_replace(());
-        written.send_replace(());
-        Ok(())
+        self.0.keep(true).await
     }
 
     /// Commits what made no event.
     pub(super) async fn commit_untold(self) -> Result<(), sqlx::Error> {
-        let committed = self.tx.commit().await;
-        if let Some(file) = &self.file {
-            file.note(&committed);
-        }
-        if let Err(error) = committed {
-            self.server.failed();
-            return Err(error);
-        }
-        self.server.wrote();
-        Ok(())
+        self.0.keep(false).await
     }
 }
 
 impl Deref for Write {
     type Target = AnyConnection;
     fn deref(&self) -> &AnyConnection {
-        &self.tx
+        &self.0
     }
 }
 
 impl DerefMut for Write {
     fn deref_mut(&mut self) -> &mut AnyConnection {
-        &mut self.tx
+        &mut self.0
     }
 }
 
@@ -110,19 +88,7 @@ pub struct Created {
 impl Store {
     /// Begins a write; waits for the one that is going on.
     pub(super) async fn begin(&self) -> Result<Write, sqlx::Error> {
-        let (changed, written) = (self.changed.clone(), self.written.clone());
-        if let Some(file) = &self.file {
-            file.check()?;
-        }
-        let begun = self.writer.begin_with(self.begin.clone()).await;
-        if let (Some(file), Err(_)) = (&self.file, &begun) {
-            file.note(&begun);
-        }
-        if begun.is_err() {
-            self.server.failed();
-        }
-        let (file, server) = (self.file.clone(), Arc::clone(&self.server));
-        Ok(Write { tx: begun?, changed, written, file, server })
+        Ok(Write(self.turns.next().await?))
     }
 
     /// Begins a write and checks its lease.
@@ -149,8 +115,8 @@ impl Store {
     ) -> Result<Created, StoreError> {
         let user_id = scope.user_id;
         let role = scope.own_role().filter(|_| endpoint != "tasks").unwrap_or_default();
-        let mut tx = self.write(scope).await?;
         let body = canonical_json(body);
+        let mut tx = self.write(scope).await?;
         if let Some(key) = key {
             // No role's are a person's keys, and those from before roles had their own.
             let known = sqlx::query(

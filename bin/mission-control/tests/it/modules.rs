@@ -22,6 +22,7 @@ mod events;
 mod failover;
 mod faults;
 mod files;
+mod groups;
 mod harness;
 mod heartbeat;
 mod leases;

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Caller, Home, INTERNAL, MC, SECRET, kept, on_postgres, send};
 
-/// How many write at the same time.
+/// How many write at the same time, where nothing else is said.
 const WRITERS: usize = 4;
 
 /// How many writes are acknowledged before the next blow.
@@ -42,13 +42,18 @@ pub(crate) struct Load {
     acknowledged: Acknowledged,
     stop: Arc<AtomicBool>,
     writers: JoinSet<()>,
+    many: usize,
 }
 
 impl Load {
     pub(crate) fn on(url: &str) -> Self {
+        Self::by(WRITERS, url)
+    }
+
+    pub(crate) fn by(many: usize, url: &str) -> Self {
         let (acknowledged, stop) = (Acknowledged::default(), Arc::new(AtomicBool::new(false)));
         let mut writers = JoinSet::new();
-        for writer in 0..WRITERS {
+        for writer in 0..many {
             let agent = Caller::of(url).by_agent(&format!("u{writer}"), "scout");
             let (acknowledged, stop) = (Arc::clone(&acknowledged), Arc::clone(&stop));
             writers.spawn(async move {
@@ -62,7 +67,7 @@ impl Load {
                 }
             });
         }
-        Self { acknowledged, stop, writers }
+        Self { acknowledged, stop, writers, many }
     }
 
     /// Waits until so many more were acknowledged.
@@ -80,10 +85,11 @@ impl Load {
     /// Ends it, and compares what is there with what was acknowledged.
     pub(crate) async fn check(self, url: &str) {
         self.stop.store(true, Ordering::SeqCst);
+        let many = self.many;
         self.writers.join_all().await;
         let acknowledged = self.acknowledged.lock().unwrap().clone();
         let mut found = HashMap::new();
-        for writer in 0..WRITERS {
+        for writer in 0..many {
             let agent = Caller::of(url).by_agent(&format!("u{writer}"), "scout");
             let mut cursor = String::new();
             loop {

@@ -26,6 +26,7 @@ use sqlx_core::any::driver::{AnyDriver, install_drivers};
 
 use self::options::SessionOptions;
 pub(super) use self::options::{any_options, of_primary, with_limit};
+use crate::store::outcome;
 
 /// The timeout of an answer to a ping, a `BEGIN` or a `ROLLBACK`; longer than a lock is waited for.
 const SHORT: Duration = Duration::from_secs(8);
@@ -85,7 +86,7 @@ struct Standby;
 /// Whether an error says that the server takes no writes: it became a standby, or read-only by default.
 pub(in crate::store) fn takes_no_writes(error: &Error) -> bool {
     match error {
-        Error::Io(error) => error.get_ref().is_some_and(|error| error.is::<Standby>()),
+        Error::Io(error) => outcome::within(error).is_some_and(|error| error.is::<Standby>()),
         // read_only_sql_transaction, and what a standby says of a lock.
         Error::Database(error) => matches!(error.code().as_deref(), Some("25006" | "55000")),
         _ => false,
