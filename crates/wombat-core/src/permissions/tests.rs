@@ -2,6 +2,7 @@ mod patterns;
 
 use super::*;
 use crate::endpoint::EndpointPattern;
+use crate::operations::Operation;
 
 fn permissions(json: &str) -> ToolPermissions {
     let mut problems = Vec::new();
@@ -290,4 +291,35 @@ fn a_name_that_may_be_of_a_document_nobody_could_read_holds_for_every_unknown_ca
     });
     let Permission::Denied(why) = decision else { panic!("{decision:?}") };
     assert!(why.contains("\"payOut\"") && why.contains("the document cannot be read"), "{why}");
+}
+
+#[test]
+fn a_customer_narrows_what_a_role_may_and_never_adds() {
+    let known = shop();
+    let customer = |text: &str| {
+        let lists: ToolLists = serde_json::from_str(text).unwrap();
+        let allow = lists.allow.as_deref();
+        Arc::new(CustomerRules::read(allow, &lists.deny, &lists.approval).unwrap())
+    };
+    for (own, theirs, tool, call, what) in [
+        ("{}", r#"{"allow": []}"#, "list_tasks", "", "denied"),
+        ("{}", r#"{"allow": ["list_*"]}"#, "list_tasks", "", "made"),
+        (r#"{"allow": ["create_task"]}"#, r#"{"allow": ["*"]}"#, "list_tasks", "", "denied"),
+        (r#"{"deny": ["list_tasks"]}"#, r#"{"allow": ["*"]}"#, "list_tasks", "", "denied"),
+        ("{}", r#"{"deny": ["refundOrder"]}"#, "call_backend", "POST /orders/5/refund", "denied"),
+        ("{}", r#"{"approval": ["list_tasks"]}"#, "list_tasks", "", "asked"),
+        (r#"{"approval": ["list_*"]}"#, r#"{"deny": ["list_tasks"]}"#, "list_tasks", "", "denied"),
+    ] {
+        let rules = permissions(own).narrowed(customer(theirs));
+        assert_eq!(decided(&rules, &known, tool, call), what, "{own} {theirs}");
+    }
+    let rules =
+        permissions("{}").narrowed(customer(r#"{"deny": ["list_*"], "allow": ["find_*"]}"#));
+    let by = |tool: &str| rules.withheld_by(&NamedTool::without_endpoint(tool)).unwrap();
+    let (origin, pattern) = (RuleOrigin::Profile, Some("list_*".to_owned()));
+    assert_eq!(by("list_tasks"), RuleRef { origin, list: RuleList::Deny, pattern });
+    assert_eq!(by("create_task"), RuleRef { origin, list: RuleList::Allow, pattern: None });
+    let refused = CustomerRules::read(None, &["GET nowhere".to_owned()], &[]).unwrap_err();
+    assert!(refused[0].contains("GET nowhere"), "{refused:?}");
+    assert!(!rules.names(&NamedTool::without_endpoint("find_x")), "it makes nothing a tool");
 }
