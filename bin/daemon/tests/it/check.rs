@@ -23,6 +23,8 @@ async fn daemon(dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Ou
         .current_dir(dir)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
+        // The rules of time zones that the machine has may be old, which is told.
+        .env("TZDIR", "/nowhere")
         .envs(settings.iter().copied())
         .kill_on_drop(true)
         .output()
