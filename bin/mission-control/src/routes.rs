@@ -45,7 +45,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 26] = [
+const FEATURES: [&str; 27] = [
     "tasks_get",
     "messages_list",
     "message_lookup",

@@ -193,6 +193,8 @@ impl AgentConfig {
             RuleList::Deny => tools.deny.iter().collect(),
             RuleList::Approval => tools.approval.iter().map(|entry| &entry.tool).collect(),
             RuleList::Enable => tools.enable.iter().collect(),
+            // No list of `tools`: the line of the role.
+            RuleList::Schedules => Vec::new(),
         };
         let entries = self.raw["agents"].as_array()?;
         // Entries that are not used are no agents here.
