@@ -1,5 +1,6 @@
 //! `agent-config.json`: roles, model tiers, and the tool permissions of each role.
 
+mod memory;
 mod output;
 pub(crate) mod shape;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 use crate::json_lines::{Step, line_at, steps};
 use crate::session::Role;
 
+pub use self::memory::{MEMORY_SCOPES, MemoryAccess};
 pub use self::output::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, OutputSpec};
 pub use crate::permissions::{
     ApprovalEntry, ENABLED_TOOLS, NamedTool, Permission, ToolCall, ToolLists, ToolPermissions,
@@ -58,6 +60,8 @@ pub struct AgentProfile {
     pub tools: Arc<ToolPermissions>,
     /// The output that its replies have to have, but for those to heartbeats.
     pub output: Option<Arc<OutputSpec>>,
+    /// Which memories it reads and writes.
+    pub memory: MemoryAccess,
 }
 
 impl AgentProfile {
@@ -70,6 +74,7 @@ impl AgentProfile {
             heartbeat_cron: None,
             tools: Arc::new(ToolPermissions::default()),
             output: None,
+            memory: MemoryAccess::default(),
         }
     }
 }
@@ -156,6 +161,10 @@ impl AgentConfig {
                     let path = [place[0], place[1], Step::Key("output")];
                     line_at(text, &path).filter(|_| what.starts_with("output"))
                 });
+                let at = at.or_else(|| {
+                    let path = [place[0], place[1], Step::Key("memory")];
+                    line_at(text, &path).filter(|_| what.starts_with("memory"))
+                });
                 ConfigError { line: at.or(line), reason: format!("{name}: {what}") }
             }));
         }
@@ -215,6 +224,7 @@ fn read_entry(
         tools: ToolLists,
     }
     let output = entry.as_object().map_or(Ok(None), output::of_entry);
+    let memory = MemoryAccess::of_entry(entry);
     let entry: Entry = serde_path_to_error::deserialize(entry)
         .map_err(|error| (error.path().clone(), error.inner().to_string()))?;
     let role = match Role::parse(&entry.role) {
@@ -243,6 +253,10 @@ fn read_entry(
     profile.heartbeat_cron = entry.heartbeat_cron;
     match output {
         Ok(output) => profile.output = output.map(Arc::new),
+        Err(why) => problems.extend(why),
+    }
+    match memory {
+        Ok(memory) => profile.memory = memory,
         Err(why) => problems.extend(why),
     }
     profile.tools = Arc::new(ToolPermissions::read(&entry.tools, problems));

@@ -9,8 +9,16 @@ use super::pattern::{EndpointPattern, FoldedPattern};
 const CONTRACT: &str = "mission-control";
 
 /// What follows on it.
-const RESERVED: [&str; 6] =
-    ["tool-requests", "approval-rules", "runs", "sessions", "profile", "audit"];
+const RESERVED: [&str; 8] = [
+    "tool-requests",
+    "approval-rules",
+    "runs",
+    "sessions",
+    "profile",
+    "audit",
+    "memories",
+    "feedback",
+];
 
 /// Whether a server may take a path for one of these endpoints. `base` is the path of the backend's URL, which
 /// comes before it.
