@@ -6,7 +6,8 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, deltas, leases, orphans, runs, tool_requests, tools, types,
+    approval_rules, audit, budgets, deltas, leases, memories, orphans, run_lists, runs,
+    tool_requests, tools, types,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -56,6 +57,14 @@ use self::operation::operation;
     approval_rules::CreateApprovalRule,
     approval_rules::UseRule,
     approval_rules::RuleUse,
+    memories::Memory,
+    memories::CreateMemory,
+    memories::UpdateMemory,
+    run_lists::ListedRun,
+    run_lists::RunTotals,
+    run_lists::RunFacts,
+    run_lists::CreateFeedback,
+    run_lists::Feedback,
     leases::Lease,
     leases::LeaseRequest,
     leases::RenewLease,
@@ -71,7 +80,7 @@ use self::operation::operation;
 struct Components;
 
 /// Schemas and their text fields that must not be blank.
-const FILLED: [(&str, &str); 21] = [
+const FILLED: [(&str, &str); 22] = [
     ("CreateTask", "title"),
     ("UpdateTask", "title"),
     ("CreateMessage", "task_id"),
@@ -88,6 +97,7 @@ const FILLED: [(&str, &str); 21] = [
     ("CreateToolRequest", "run_key"),
     ("CreateToolRequest", "idempotency_key"),
     ("UseRule", "idempotency_key"),
+    ("CreateMemory", "text"),
     ("PutStep", "kind"),
     ("PutBudget", "user_id"),
     ("Reserve", "run_id"),
@@ -116,6 +126,9 @@ pub fn document() -> Value {
     post["seq"]["minimum"] = json!(1);
     post["events"]["maxItems"] = json!(mc_client::deltas::MAX_EVENTS);
     schemas["CreateMessage"]["properties"]["attachments"]["maxItems"] = json!(100);
+    for memory in ["CreateMemory", "UpdateMemory"] {
+        schemas[memory]["properties"]["text"]["maxLength"] = json!(mc_client::memories::MAX_TEXT);
+    }
     let mut paths = Map::new();
     for endpoint in endpoints() {
         let prefix = if endpoint.path.starts_with("/api/") { "" } else { "/api/mission-control" };

@@ -21,10 +21,13 @@ pub mod dispatch;
 pub mod documents;
 mod error;
 pub mod events;
+pub mod feedback;
 mod file;
 pub mod file_uploads;
 pub mod files;
 pub mod leases;
+pub mod memories;
+mod memory_words;
 pub mod messages;
 mod migrations;
 pub mod notifications;
@@ -35,11 +38,14 @@ mod people;
 mod pg_notify;
 mod postgres;
 mod run_ends;
+mod run_facts;
+pub mod run_lists;
 mod run_rows;
 pub mod runs;
 mod sql;
 pub mod step_rows;
 pub mod tasks;
+mod tenants;
 pub(crate) mod told;
 pub mod tool_requests;
 mod values;
@@ -183,6 +189,9 @@ impl Store {
             sqlx::query(statement).bind(&before).execute(&mut *tx).await?;
             tx.commit().await?;
         }
+        let mut tx = self.begin().await?;
+        sqlx::query(memories::DELETE_EXPIRED).bind(now()).execute(&mut *tx).await?;
+        tx.commit().await?;
         let before_rules = stamp(Utc::now() - approval_rules::KEPT);
         for statement in [approval_rules::DELETE_USES, approval_rules::DELETE_RULES] {
             let mut tx = self.begin().await?;

@@ -14,11 +14,13 @@ pub(crate) mod idempotency;
 pub(crate) mod invariants;
 pub(crate) mod journal;
 pub(crate) mod limits;
+pub(crate) mod memories;
 pub(crate) mod objects;
 pub(crate) mod orphans;
 pub(crate) mod paging;
 pub(crate) mod queue;
 pub(crate) mod roles;
+pub(crate) mod run_lists;
 pub(crate) mod run_stream;
 pub(crate) mod tenancy;
 

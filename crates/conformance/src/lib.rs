@@ -24,7 +24,8 @@ use shown::counted;
 
 use crate::checks::{
     audit, auth, capabilities, decisions, errors, events, files, heartbeat_standup, idempotency,
-    invariants, journal, limits, objects, orphans, paging, queue, roles, run_stream, tenancy,
+    invariants, journal, limits, memories, objects, orphans, paging, queue, roles, run_lists,
+    run_stream, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -108,6 +109,8 @@ chapters! {
     "orphans" => orphans,
     "decisions" => decisions,
     "limits" => limits,
+    "memories" => memories,
+    "run-lists" => run_lists,
     "audit" => audit,
     "everywhere" => invariants,
 }

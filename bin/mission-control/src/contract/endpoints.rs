@@ -3,8 +3,10 @@
 mod control;
 mod decisions;
 mod files;
+mod memories;
 mod notifications;
 mod objects;
+mod run_lists;
 mod runs;
 
 use serde_json::{Value, json};
@@ -96,7 +98,14 @@ impl Endpoint {
 
     /// Whether it names an object that may not exist.
     pub(super) fn may_be_missing(&self) -> bool {
-        let named = ["CreateMessage", "CreateDocument", "CreateNotification", "CreateToolRequest"];
+        let named = [
+            "CreateMessage",
+            "CreateDocument",
+            "CreateNotification",
+            "CreateToolRequest",
+            "CreateMemory",
+            "CreateFeedback",
+        ];
         self.path.contains('{')
             || self.body.is_some_and(|body| named.contains(&body))
             || matches!(
@@ -109,6 +118,10 @@ impl Endpoint {
                     | "standup"
                     | "put_run"
                     | "put_step"
+                    | "list_feedback"
+                    | "list_runs"
+                    | "total_runs"
+                    | "list_memories"
             )
     }
 
@@ -126,12 +139,15 @@ impl Endpoint {
 
     /// Whether a body is required.
     pub(super) fn needs_body(&self) -> bool {
-        self.body.is_some_and(|body| !matches!(body, "" | "UpdateTask" | "PutRun" | "RenewLease"))
+        self.body.is_some_and(|body| {
+            !matches!(body, "" | "UpdateTask" | "UpdateMemory" | "PutRun" | "RenewLease")
+        })
     }
 
     /// Whether it is a write that may name a session lease.
     pub(super) fn is_fenced(&self) -> bool {
-        let is_write = self.who == Who::Tenant && self.method != "get";
+        let is_write =
+            (self.who == Who::Tenant || self.feature == "memories") && self.method != "get";
         (is_write && !self.path.starts_with("/sessions")) || self.needs_fence()
     }
 
@@ -150,6 +166,8 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         &runs::ENDPOINTS,
         &control::ENDPOINTS,
         &decisions::ENDPOINTS,
+        &memories::ENDPOINTS,
+        &run_lists::ENDPOINTS,
     ]
     .into_iter()
     .flatten()
@@ -157,7 +175,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
 
 /// Links of OpenAPI, for what one endpoint creates and another takes: from, to, the parameter there,
 /// where the value is found.
-pub(super) const LINKS: [(&str, &str, &str, &str); 18] = [
+pub(super) const LINKS: [(&str, &str, &str, &str); 20] = [
     ("create_task", "get_task", "id", "$response.body#/id"),
     ("create_task", "update_task", "id", "$response.body#/id"),
     ("create_document", "get_document", "id", "$response.body#/id"),
@@ -174,6 +192,8 @@ pub(super) const LINKS: [(&str, &str, &str, &str); 18] = [
     ("create_tool_request", "decide", "id", "$response.body#/id"),
     ("create_approval_rule", "use_approval_rule", "id", "$response.body#/id"),
     ("create_approval_rule", "revoke_approval_rule", "id", "$response.body#/id"),
+    ("create_memory", "update_memory", "id", "$response.body#/id"),
+    ("create_memory", "delete_memory", "id", "$response.body#/id"),
     ("put_run", "get_run", "run_key", "$response.body#/run_key"),
     ("put_run", "cancel_run", "run_key", "$response.body#/run_key"),
 ];

@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 84] = [
+const FAULTS: [(&str, &str); 93] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -103,6 +103,15 @@ const FAULTS: [(&str, &str); 84] = [
     ("lets children work on", "roles.children-end"),
     ("names nobody", "queue.agent-mention"),
     ("loses the chain", "queue.agent-mention"),
+    ("the oldest first", "memories.memory"),
+    ("remembers twice", "memories.memory-again"),
+    ("ranks nothing", "memories.memory-search"),
+    ("never forgets", "memories.memory-expired"),
+    ("lets agents correct people", "memories.memory-of-a-person"),
+    ("remembers for everybody", "memories.memory-bounds"),
+    ("whole replies", "run-lists.listed"),
+    ("counts no failures", "run-lists.totalled"),
+    ("lets agents praise", "run-lists.feedback"),
 ];
 
 struct Proxy {
@@ -276,6 +285,34 @@ fn alter(
         "rules for any tool" if path.ends_with("/approval-rules") => {
             let items = body.get_mut("items").and_then(Value::as_array_mut);
             items.into_iter().flatten().for_each(|item| item["parameters_sha256"] = Value::Null);
+        }
+        "the oldest first" | "ranks nothing" if path.ends_with("/memories") => {
+            if let Some(items) = body["items"].as_array_mut() {
+                items.reverse();
+            }
+        }
+        "remembers twice" if body["deduplicated"] == true => {
+            body["id"] = json!(uuid::Uuid::new_v4());
+        }
+        "never forgets" if *status == own && path.contains("/memories/") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "lets agents correct people" if *status == 403 && path.contains("/memories/") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "remembers for everybody" if *status == 403 && path.ends_with("/memories") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "whole replies" if path.ends_with("/runs") => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            items.into_iter().flatten().for_each(|item| item["reply"] = json!("x".repeat(300)));
+        }
+        "counts no failures" if path.ends_with("/summary") => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            items.into_iter().flatten().for_each(|item| item["failed"] = json!(0));
+        }
+        "lets agents praise" if *status == 403 && path.ends_with("/feedback") => {
+            (*status, *body) = (StatusCode::OK, json!({ "run_key": "x" }));
         }
         "busy without a time" => drop(headers.remove("retry-after")),
         "spends without end" if *status == 402 => {

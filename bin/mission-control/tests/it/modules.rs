@@ -26,6 +26,7 @@ mod heartbeat;
 mod leases;
 mod legacy_tokens;
 mod login;
+mod memories;
 mod metrics;
 mod instances;
 mod notifications;
