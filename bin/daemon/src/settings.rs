@@ -3,6 +3,7 @@
 mod ask;
 mod background;
 mod files;
+mod memory;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -33,6 +34,7 @@ use crate::tools::OpenApiPlace;
 
 pub use background::Background;
 pub use files::Files;
+pub use memory::Memory;
 
 /// All settings, by the name of their variable.
 #[derive(Debug)]
@@ -89,6 +91,8 @@ pub struct Settings {
     pub background: Background,
     /// Files that come with messages.
     pub files: Files,
+    /// What a run is reminded of.
+    pub memory: Memory,
     /// How far and how often runs may hand on to other roles.
     pub ask: AskLimits,
     /// `WOMBAT_WEBHOOK_SECRET`: signs deliveries whose request brings no secret.
@@ -169,6 +173,7 @@ impl Settings {
         let run_timeout = r.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
         let background = Background::read(&mut r);
         let files = Files::read(&mut r);
+        let memory = Memory::read(&mut r);
         let ask = ask::read(&mut r);
         let webhook_secret = r.secret("WOMBAT_WEBHOOK_SECRET");
         let max_steps = r.number("WOMBAT_MAX_STEPS", 16_u32, 0..=1_000);
@@ -228,6 +233,7 @@ impl Settings {
             run_timeout,
             background,
             files,
+            memory,
             ask,
             webhook_secret,
             max_steps,

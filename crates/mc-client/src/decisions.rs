@@ -4,7 +4,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-
 use crate::approval_rules::CreateApprovalRule;
 use crate::audit::ActorKind;
 use crate::tool_requests::ToolRequestStatus;

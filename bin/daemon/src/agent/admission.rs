@@ -10,6 +10,7 @@ use super::detach::{Accepted, Admission, Entering, NEEDS, Place, accepted, clien
 use super::driver::RunDriver;
 use super::journal::{Detached, Journal, RecordedRequest, empty_chain};
 use super::lease::SessionLease;
+use super::memories::Recalled;
 use super::model::models;
 use super::prepare::{busy, find_task, lane};
 use super::stands::Stands;
@@ -55,7 +56,9 @@ impl RunDriver<'_> {
         drop(resolving);
         let journal = fenced(&journal, &client, &place);
         let digest = snapshot.digest();
-        let (run, first) = (self.row(&task_id, digest), self.first_step(&task_id, digest));
+        let recalled = self.recall(&client, &capabilities, &profile, &task_id).await;
+        let run = PutRun { extra: self.begun(&model), ..self.row(&task_id, digest) };
+        let first = self.first_step(&task_id, digest, recalled);
         let started = journal.start(run, first).await;
         let checked = started.and_then(|theirs| self.check_fingerprint(&theirs).map(|()| theirs));
         let theirs = match checked {
@@ -213,20 +216,19 @@ impl RunDriver<'_> {
             status: Some(RunStatus::Running),
             workspace_digest: Some(digest.to_owned()),
             detached: Some(true),
-            extra: [("run_id".to_owned(), json!(self.handle.run_id))].into_iter().collect(),
             ..PutRun::default()
         }
     }
 
     /// Step 0.
-    fn first_step(&self, task_id: &str, digest: &str) -> RecordedRequest {
+    fn first_step(&self, task_id: &str, digest: &str, recalled: Recalled) -> RecordedRequest {
         let request = self.request;
         RecordedRequest {
             message: request.message.clone(),
             history: request.history.clone().unwrap_or_default(),
             attachments: request.attachments.iter().map(|own| own.file.clone()).collect(),
             files: Vec::new(),
-            newest: self.newest_turn(),
+            newest: self.newest_turn(&recalled.memories),
             metadata: request.metadata.clone(),
             limits: request.limits.to_json(),
             workspace_digest: digest.to_owned(),
@@ -235,6 +237,8 @@ impl RunDriver<'_> {
             task_id: task_id.to_owned(),
             output: request.output.as_deref().cloned(),
             parent: None,
+            memories: recalled.memories,
+            memory_warning: recalled.warning,
             detached: Some(Detached {
                 run_id: self.handle.run_id.clone(),
                 trace_id: self.trace.to_string(),

@@ -135,6 +135,7 @@ impl RunDriver<'_> {
             task_id,
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
+            memory_warning: OnceLock::new(),
             journal,
         };
         Ok((context, known))
@@ -163,6 +164,7 @@ impl RunDriver<'_> {
             task_id,
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
+            memory_warning: OnceLock::new(),
             journal,
         }
     }

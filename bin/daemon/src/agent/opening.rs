@@ -1,17 +1,21 @@
 //! The messages that a conversation opens with: system prompt, history, the newest turn.
 
 use chrono::Utc;
+use llm::model::ModelRef;
 use llm::request::Message;
 use mc_client::runs::{PutRun, RunStatus};
-use serde_json::json;
+use mc_client::steps::RecalledMemory;
+use serde_json::{Map, Value, json};
 use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::budget;
 use super::child::asked_by;
 use super::context::RunContext;
 use super::driver::RunDriver;
+use super::facts;
 use super::file_load::shown;
 use super::journal::{RecordedRequest, ThreadStep};
+use super::memories::{Recalled, listed};
 use super::model::models;
 use super::prepare::{Earlier, LookupResult};
 use super::store;
@@ -31,7 +35,7 @@ impl RunContext<'_> {
     ) -> Result<(Vec<Message>, Option<Typed>), RunError> {
         let journal = &self.journal;
         if !journal.is_enabled() {
-            let recorded = self.new_request(earlier, String::new());
+            let recorded = self.new_request(earlier, String::new()).await;
             let typed = self.typed(recorded.output.as_ref()).await?;
             return Ok((Box::pin(self.messages(recorded, None)).await?, typed));
         }
@@ -39,7 +43,7 @@ impl RunContext<'_> {
             Some(recorded) => recorded,
             None => {
                 self.run.check_model(&self.model)?;
-                self.new_request(earlier, self.run.fingerprint().to_owned())
+                self.new_request(earlier, self.run.fingerprint().to_owned()).await
             }
         };
         let typed = self.typed(recorded.output.as_ref()).await?;
@@ -62,7 +66,7 @@ impl RunContext<'_> {
             status: Some(RunStatus::Running),
             workspace_digest: Some(self.snapshot.digest().to_owned()),
             parent_run_key: parent.map(|parent| parent.run_key.clone()),
-            extra: [("run_id".to_owned(), json!(self.run.handle.run_id))].into_iter().collect(),
+            extra: self.run.begun(&self.model),
             ..PutRun::default()
         };
         let recorded = journal.start(run, recorded).await?;
@@ -112,7 +116,10 @@ impl RunContext<'_> {
     }
 
     /// Step 0 of a new journal.
-    fn new_request(&self, earlier: Earlier, fingerprint: String) -> RecordedRequest {
+    async fn new_request(&self, earlier: Earlier, fingerprint: String) -> RecordedRequest {
+        let run = self.run;
+        let recalled = run.recall(&self.client, &self.capabilities, &self.profile, &self.task_id);
+        let Recalled { memories, warning } = recalled.await;
         let Earlier { turns, files, mut attachments } = earlier;
         attachments.extend(self.run.request.attachments.iter().map(|own| own.file.clone()));
         RecordedRequest {
@@ -120,7 +127,7 @@ impl RunContext<'_> {
             history: turns,
             attachments,
             files,
-            newest: self.run.newest_turn(),
+            newest: self.run.newest_turn(&memories),
             metadata: self.run.request.metadata.clone(),
             limits: self.run.request.limits.to_json(),
             workspace_digest: self.snapshot.digest().to_owned(),
@@ -130,6 +137,8 @@ impl RunContext<'_> {
             output: self.run.request.output.as_deref().cloned(),
             detached: None,
             parent: self.run.request.child.as_deref().cloned(),
+            memories,
+            memory_warning: warning,
         }
     }
 
@@ -142,6 +151,9 @@ impl RunContext<'_> {
     ) -> Result<Vec<Message>, RunError> {
         let RecordedRequest { mut history, mut files, mut attachments, newest, output, .. } =
             recorded;
+        if let Some(warning) = recorded.memory_warning {
+            self.memory_warning.get_or_init(|| warning);
+        }
         if let Some(thread) = thread {
             (history, files) = (thread.history, thread.files);
             attachments.extend(thread.attachments);
@@ -188,12 +200,24 @@ impl RunContext<'_> {
 }
 
 impl RunDriver<'_> {
-    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
-    pub(super) fn newest_turn(&self) -> String {
+    /// What the backend is told of a run that begins, beside its status.
+    pub(super) fn begun(&self, model: &ModelRef) -> Map<String, Value> {
+        let mut extra = facts::at_begin(&self.request.message, model);
+        extra.insert("run_id".to_owned(), json!(self.handle.run_id));
+        extra
+    }
+
+    /// The newest turn: the current time, what is remembered, the message (fenced where it is data), a kickoff's
+    /// note. What comes before it keeps its bytes, which the provider may have in its cache.
+    pub(super) fn newest_turn(&self, memories: &[RecalledMemory]) -> String {
         let options = &self.request.options;
         let mut newest = String::new();
         if self.app.settings.include_time {
             newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
+        }
+        if !memories.is_empty() {
+            newest += &self.fence().fence("memory", &listed(memories));
+            newest += "\n\n";
         }
         newest += &match options.kind {
             RunKind::Notification => self.fence().fence("notification", &self.request.message),

@@ -15,6 +15,7 @@ use service::trace::TraceId;
 use tokio::time::Instant;
 
 use super::ends::Ends;
+use super::facts;
 use super::file_report::attachments_of;
 use super::refusals::is_same_task;
 use super::store;
@@ -114,6 +115,7 @@ impl Stands<'_> {
         }
         let steps: &[RunStep] = run.as_ref().map_or(&[], |run| &run.steps);
         let (recap, attachments) = (Recap::of(steps), attachments_of(steps));
+        let memory_warning = memory_warning_of(steps);
         let output = match &run {
             Some(run) => output_of_stored(run, &reply.content).await,
             None => None,
@@ -151,6 +153,7 @@ impl Stands<'_> {
             steps: recap.steps,
             workspace_digest: run.and_then(|run| run.workspace_digest).unwrap_or_default(),
             context_warning: None,
+            memory_warning,
             output,
             attachments,
             files,
@@ -170,11 +173,18 @@ impl Stands<'_> {
         ends.tell(self.run_id, &Ok(answer.clone())).await;
         let extra = json!({ "message_id": answer.message_id(), "run_id": self.run_id,
             "usage": answer.to_wire().usage, "cost": answer.to_wire().cost, "answer": *answer });
-        let extra = extra.as_object().cloned().unwrap_or_default();
+        let mut extra = extra.as_object().cloned().unwrap_or_default();
+        extra.extend(facts::at_end(Ok(&answer), &answer.cost));
         let put = PutRun { status: Some(RunStatus::Completed), extra, ..PutRun::default() };
         match client.put_run(self.key.as_str(), &put).await {
             Err(error) if !error.is_run_finished() => Err(RunError::backend(&error)),
             _ => Ok(true),
         }
     }
+}
+
+/// Why the run had no memories, as its step 0 says.
+fn memory_warning_of(steps: &[RunStep]) -> Option<String> {
+    let first = steps.iter().find(|step| step.index == 0)?;
+    first.payload["memory_warning"].as_str().map(str::to_owned)
 }

@@ -330,6 +330,7 @@ impl RunContext<'_> {
             profile: &self.profile,
             tools: &self.tools,
             task_id: &self.task_id,
+            run_key: self.run.run_key.as_str(),
             traceparent: Some(&traceparent),
             approved,
             approval_required: false,

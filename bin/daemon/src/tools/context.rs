@@ -30,6 +30,8 @@ pub struct ToolContext<'a> {
     pub tools: &'a ToolSet,
     /// The run's task.
     pub task_id: &'a str,
+    /// The key of the run.
+    pub run_key: &'a str,
     /// The trace context of the call.
     pub traceparent: Option<&'a str>,
     /// Whether a person has approved this very call.

@@ -17,6 +17,7 @@ mod hub;
 mod identity;
 mod latest;
 mod mcp;
+pub mod memories;
 mod mention;
 mod method_override;
 mod mission_control;

@@ -8,7 +8,7 @@ use llm::request::{ToolCall, ToolList, ToolSpec};
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{
-    AgentProfile, ENABLED_TOOLS, NamedTool, Permission, ToolPermissions,
+    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, ToolPermissions,
 };
 use wombat_core::endpoint::declares_reserved;
 use wombat_core::operations::{Operation, Operations};
@@ -22,7 +22,7 @@ use super::nearest::unknown_tool;
 use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
-use super::{backend_http, backend_tools, mission_control};
+use super::{backend_http, backend_tools, memories, mission_control};
 use schemas::{Budget, Schema};
 
 /// How many problems of a call's arguments are reported at once.
@@ -34,6 +34,7 @@ pub struct ToolSet {
     specs: ToolList,
     operations: Arc<BackendOperations>,
     rules: Arc<ToolPermissions>,
+    memory: MemoryAccess,
     tools: HashMap<String, Tool>,
     /// Names by the ids that operations have in their document: a skill, or an earlier turn, may call them so.
     ids: HashMap<String, String>,
@@ -89,6 +90,7 @@ impl ToolSet {
         let mut tools = HashMap::new();
         for builtin in Builtin::ALL {
             if !builtin.available(capabilities, has_skills, snapshot.endpoints())
+                || !builtin.is_for(&profile.memory)
                 || !could_allow(builtin)
             {
                 continue;
@@ -96,7 +98,10 @@ impl ToolSet {
             let declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
             let endpoints: Vec<_> =
                 declared.filter(|endpoint| !declares_reserved(endpoint)).collect();
-            let spec = builtin.spec(&endpoints);
+            let mut spec = builtin.spec(&endpoints);
+            if builtin == Builtin::Remember {
+                memories::limit(&mut spec, &profile.memory);
+            }
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));
                 specs.push(spec);
@@ -116,13 +121,14 @@ impl ToolSet {
             specs.push(tool.spec.clone());
         }
         let (operations, rules) = (operations.clone(), profile.tools.clone());
+        let memory = profile.memory.clone();
         let ids =
             operations.known.iter().filter_map(|known| Some((known.id.clone()?, &known.tool)));
         let is_operation =
             |tool: &str| matches!(tools.get(tool), Some(Tool::External(tool)) if tool.is_openapi());
         let ids = ids.filter(|(id, tool)| is_operation(tool) && !tools.contains_key(id));
         let ids = ids.map(|(id, tool)| (id, tool.clone())).collect();
-        Self { specs: specs.into(), operations, rules, tools, ids }
+        Self { specs: specs.into(), operations, rules, memory, tools, ids }
     }
 
     /// The tool of this name, or of this id.
@@ -232,6 +238,14 @@ impl ToolSet {
     pub(super) fn why_withheld(&self, name: &str) -> Option<String> {
         if ENABLED_TOOLS.contains(&name) && !self.rules.enables(name) {
             return Some("\"enable\" in agent-config.json does not name it".to_owned());
+        }
+        let is_named = |builtin: &Builtin| builtin.name() == name;
+        if Builtin::ALL
+            .iter()
+            .find(|one| is_named(one))
+            .is_some_and(|one| !one.is_for(&self.memory))
+        {
+            return Some("\"memory\" in agent-config.json gives it no scope for that".to_owned());
         }
         let known = &self.operations.known;
         let is_it = |operation: &&Operation| {
@@ -343,6 +357,9 @@ async fn perform(
         Builtin::CreateDocument => mission_control::create_document(context, arguments, key).await,
         Builtin::ListNotifications => mission_control::list_notifications(context).await,
         Builtin::ReadSkill => read_skill(context, arguments),
+        Builtin::Recall => memories::recall(context, arguments).await,
+        Builtin::Remember => memories::remember(context, arguments, key).await,
+        Builtin::Forget => memories::forget(context, arguments, &key).await,
         // Both are handled above.
         Builtin::CallBackend | Builtin::RequestTool => {
             ToolReply::NotMade(format!("{name:?} cannot be called like this"))
