@@ -42,6 +42,7 @@ mod rights;
 mod repeats;
 mod restart;
 mod roles;
+mod run_lists;
 mod runs;
 mod schemas;
 mod sessions;
