@@ -1,6 +1,7 @@
 //! The backend: clients for each user and role, and its capabilities, which are cached.
 
 mod hearing;
+mod profiles;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 use wombat_core::session::Role;
 
 pub use hearing::{Hearings, Listener, Told};
+pub use profiles::{KnownProfile, Profiles};
 
 /// How long capabilities are cached.
 const CAPABILITIES_TTL: Duration = Duration::from_secs(60);
@@ -80,6 +82,8 @@ pub struct Backend {
     health: Mutex<Option<(Instant, Answering)>>,
     /// Runs of other instances that somebody here listens to.
     pub hearings: Hearings,
+    /// The customers' profiles.
+    pub profiles: Profiles,
 }
 
 /// Which parts of the backend answer.
@@ -103,8 +107,19 @@ impl Backend {
         let (known, last_failure) = (ArcSwapOption::empty(), ArcSwapOption::empty());
         let tokens = std::sync::Mutex::default();
         let (fetch_lock, health) = (Mutex::new(()), Mutex::new(None));
-        let (served, hearings) = (None, Hearings::default());
-        Self { client, served, minter, tokens, known, fetch_lock, last_failure, health, hearings }
+        let (served, hearings, profiles) = (None, Hearings::default(), Profiles::default());
+        Self {
+            client,
+            served,
+            minter,
+            tokens,
+            known,
+            fetch_lock,
+            last_failure,
+            health,
+            hearings,
+            profiles,
+        }
     }
 
     /// Tells the backend, whenever it is asked for its capabilities, which roles there are.

@@ -4,6 +4,7 @@
 mod acting;
 pub mod documents;
 mod enabled;
+mod matrix;
 mod models;
 mod outputs;
 mod running;
@@ -29,6 +30,7 @@ use crate::backend::{Backend, told_of_original};
 use crate::init::{SHARED_MEMORY, shown_names};
 use crate::settings::{Settings, lookup};
 use crate::tools::{self, Inspection, Tools};
+use crate::workspaces;
 
 /// The timeout of asking the backend.
 const BACKEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,6 +101,7 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
             }
             report.good(format!("time zones: {}", zones::release()));
             let workspace = report.workspace(workspace_of(&settings));
+            report.named_workspaces(&settings);
             if let Some((options, snapshot)) = &workspace {
                 report.outputs(options, snapshot).await;
             }
@@ -139,14 +142,7 @@ pub fn has_failed(findings: &[Finding]) -> bool {
 }
 
 fn workspace_of(settings: &Settings) -> WorkspaceOptions {
-    WorkspaceOptions {
-        path: settings.workspace.clone(),
-        agent_config: settings.agent_config.clone(),
-        max_file_chars: settings.max_file_chars,
-        skills_mode: settings.skills_mode,
-        env: lookup(&settings.variables),
-        is_secret: service::settings::names::is_own_secret,
-    }
+    workspaces::options(settings, settings.workspace.clone(), settings.agent_config.clone())
 }
 
 /// The workspace's options as far as they can be read while other settings are invalid.
@@ -211,6 +207,26 @@ impl Report {
         Some((options, snapshot))
     }
 
+    /// The workspaces that profiles may choose besides, each with its own problems.
+    fn named_workspaces(&mut self, settings: &Settings) {
+        for (name, path) in &settings.customers.workspaces {
+            let options = workspaces::options(settings, path.clone(), None);
+            let snapshot = Workspace::open(options).snapshot();
+            let roles = snapshot.agents();
+            let roles: Vec<_> = roles.iter().map(|agent| agent.role.as_str()).collect();
+            let is_usable = snapshot.usable().is_ok();
+            for problem in snapshot.problems() {
+                let text = format!("workspace {name}: {problem}");
+                if is_usable { self.warn(text) } else { self.fail(text) }
+            }
+            if is_usable {
+                let (shown, count) = (shown_names(&roles), counted(roles.len(), "role"));
+                let place = path.display();
+                self.good(format!("workspace {name}: {place}: {count} ({shown})"));
+            }
+        }
+    }
+
     fn advice(&mut self, options: &WorkspaceOptions, snapshot: &Snapshot, tools: &KnownTools) {
         for advice in advise(options, snapshot, tools) {
             let text = format!("workspace: {advice}");
@@ -249,6 +265,7 @@ impl Report {
         );
         let Inspection { known, document, problems, mapped, roles } =
             tools.inspect(&snapshot, &capabilities).await;
+        let listed = tools.list(&snapshot, &capabilities).await;
         tools.close().await;
         let lost = documents::lost(&snapshot, &known.documented);
         self.0.extend(documents::findings(document, lost, &http, &backend).await);
@@ -273,6 +290,7 @@ impl Report {
             self.warn(format!("tools: {what}"));
         }
         self.enabled(&snapshot, &capabilities);
+        self.matrix(&listed);
         self.advice(&options, &snapshot, &known);
         let path = snapshot.path();
         let workspace = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -361,6 +379,14 @@ impl Report {
         }
         if address.is_split() {
             self.application(settings, &backend).await;
+        }
+        for feature in &settings.customers.required {
+            if !capabilities.has(feature) {
+                self.fail(format!(
+                    "{part}: it does not announce {feature}, which WOMBAT_REQUIRED_FEATURES names: no run \
+                     starts; add it there, or take it out of the setting"
+                ));
+            }
         }
         for (feature, without) in RECOMMENDED_FEATURES {
             if !capabilities.has(feature) {

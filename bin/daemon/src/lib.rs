@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod api;
 pub mod backend;
+pub mod can;
 pub mod check;
 pub mod init;
 pub mod metrics;
@@ -21,6 +22,7 @@ pub mod state;
 pub mod token;
 pub mod tools;
 pub mod webhook;
+pub mod workspaces;
 
 use std::time::Duration;
 
@@ -72,8 +74,8 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let drain = settings.drain;
     let app = App::new(settings)?;
-    let watch = app.workspace.watch();
-    app.tools.warm_up(&app.workspace.snapshot());
+    let watch = app.workspaces.watch();
+    app.workspaces.warm_up();
     for warning in &app.settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -88,7 +90,7 @@ pub async fn serve(
             loop {
                 sleep(UPKEEP_INTERVAL).await;
                 app.metrics.upkeep();
-                app.tools.warm_up(&app.workspace.snapshot());
+                app.workspaces.warm_up();
             }
         })
     };
@@ -118,7 +120,7 @@ pub async fn serve(
         }
     }
     upkeep.abort();
-    app.tools.close().await;
+    app.workspaces.close().await;
     tokio::task::spawn_blocking(move || drop(watch)).await.ok();
     tracing::info!("stopped");
     Ok(())

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use chat::Chat;
 use clap::{Parser, Subcommand, ValueHint};
+use daemon_api::Can;
 use service::cli::About;
 use service::exit;
 use service::health::Probe;
@@ -130,6 +131,25 @@ enum Command {
         #[arg(long)]
         role: String,
     },
+    /// Ask whether a role may make a call, and by which rule. Nothing is called. Exit code 0 when it may, 3
+    /// when a person has to approve it, 4 when it is denied, 1 when it cannot be known.
+    Can {
+        /// The role.
+        #[arg(long)]
+        role: String,
+        /// The user whose agent it is.
+        #[arg(long, value_name = "ID")]
+        user: String,
+        /// A tool, or 'METHOD /path'.
+        #[arg(value_name = "CALL")]
+        call: String,
+        /// The arguments as JSON; without them the rules are asked as far as they depend on none.
+        #[arg(long, value_name = "JSON", value_parser = wombat_daemon::can::arguments)]
+        arguments: Option<serde_json::Map<String, serde_json::Value>>,
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     Chat(Box<Chat>),
     #[command(flatten)]
     About(About),
@@ -137,12 +157,19 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let command = match cli.command {
+        Some(Command::Can { role, user, call, arguments, json }) => {
+            let asked = Can { user_id: user, role, call, arguments, workspace: None };
+            return can(cli.config, cli.workspace, asked, json);
+        }
+        command => command,
+    };
     let flags =
         [("WOMBAT_HOST", cli.host), ("WOMBAT_PORT", cli.port), ("WOMBAT_WORKSPACE", cli.workspace)];
     let given = flags.iter().filter_map(|(name, value)| Some((*name, value.clone()?))).collect();
     let layers = |config| Layers::of_process(config, given);
-    let shows = matches!(cli.command, Some(Command::Config));
-    let layers = match cli.command {
+    let shows = matches!(command, Some(Command::Config));
+    let layers = match command {
         Some(Command::Init { dir, force, beside, openapi }) => {
             let layers = layers(cli.config);
             return match beside {
@@ -181,13 +208,27 @@ fn main() -> ExitCode {
             return PROBE.ask(&layers(cli.config), url.as_deref());
         }
         Some(Command::About(about)) => return about.run::<Cli>(),
-        Some(Command::Config | Command::Serve) | None => layers(cli.config),
+        Some(Command::Can { .. } | Command::Config | Command::Serve) | None => layers(cli.config),
     };
     let settings = match Settings::read(&layers) {
         Ok(settings) => settings,
         Err(problems) => return exit::fail(exit::CONFIG, NAME, &problems),
     };
     if shows { exit::show(&settings.effective, &[zones::note()]) } else { serve(settings) }
+}
+
+/// `--workspace` is a name of `WOMBAT_WORKSPACES`, or a folder as everywhere else.
+fn can(config: Option<PathBuf>, workspace: Option<String>, asked: Can, as_json: bool) -> ExitCode {
+    let layers = Layers::of_process(config.clone(), Vec::new());
+    let Some(workspace) = workspace else {
+        return wombat_daemon::can::run(NAME, &layers, &asked, as_json);
+    };
+    if wombat_daemon::can::is_name(&layers, &workspace) {
+        let asked = Can { workspace: Some(workspace), ..asked };
+        return wombat_daemon::can::run(NAME, &layers, &asked, as_json);
+    }
+    let layers = Layers::of_process(config, vec![("WOMBAT_WORKSPACE", workspace)]);
+    wombat_daemon::can::run(NAME, &layers, &asked, as_json)
 }
 
 fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {

@@ -43,6 +43,7 @@ impl<'a> ModelTask<'a> {
             deadline: Some(deadline),
             role: ROLE.to_owned(),
             user_text: None,
+            without_fallback: false,
             tally: Tally::default(),
             received: Received::default(),
             shown: Shown::default(),

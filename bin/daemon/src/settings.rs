@@ -2,6 +2,7 @@
 
 mod ask;
 mod background;
+mod customers;
 mod files;
 mod memory;
 
@@ -33,6 +34,8 @@ use crate::sessions::SessionPolicy;
 use crate::tools::OpenApiPlace;
 
 pub use background::Background;
+pub use customers::Customers;
+pub(crate) use customers::workspaces as read_workspaces;
 pub use files::Files;
 pub use memory::Memory;
 
@@ -63,6 +66,8 @@ pub struct Settings {
     pub workspace: PathBuf,
     /// `WOMBAT_AGENT_CONFIG`.
     pub agent_config: Option<PathBuf>,
+    /// What customers' profiles may choose from.
+    pub customers: Customers,
     /// The environment and `.env`, for what the workspace names in it.
     pub variables: Variables,
     /// `WOMBAT_DEFAULT_TASK`.
@@ -160,6 +165,7 @@ impl Settings {
         let journal_keys = read_journal_keys(&mut r, tokens.key.as_ref());
         let workspace = r.text("WOMBAT_WORKSPACE", "./workspace").into();
         let agent_config = r.optional("WOMBAT_AGENT_CONFIG").map(PathBuf::from);
+        let customers = Customers::read(&mut r);
         let default_task = r.optional("WOMBAT_DEFAULT_TASK");
         let retry = read_retry(&mut r);
         let llm = read_llm(&mut r, retry.clone());
@@ -214,6 +220,7 @@ impl Settings {
                 .collect(),
             workspace,
             agent_config,
+            customers,
             variables: layers.variables(),
             default_task,
             llm,

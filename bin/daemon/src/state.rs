@@ -6,17 +6,19 @@
 use std::sync::Arc;
 
 use llm::{LlmClient, LlmConfigError};
-use wombat_core::workspace::{Workspace, WorkspaceOptions};
+use wombat_core::workspace::Workspace;
 
 use crate::backend::Backend;
 use crate::metrics::Metrics;
+use crate::run::customer::DEFAULT_WORKSPACE;
 use crate::run::feed::Feeds;
 use crate::run::registry::Runs;
 use crate::run::usage::UsageBook;
 use crate::sessions::Sessions;
-use crate::settings::{Settings, lookup};
+use crate::settings::Settings;
 use crate::tools::Tools;
 use crate::webhook::Webhooks;
+use crate::workspaces::{self, Served, Workspaces};
 
 /// The shared parts of the daemon. Cheap to clone.
 #[derive(Clone)]
@@ -26,8 +28,10 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// The settings, read at the start.
     pub settings: Settings,
-    /// The agents' workspace.
+    /// The agents' workspace, where no profile chooses another one.
     pub workspace: Workspace,
+    /// All workspaces.
+    pub workspaces: Workspaces,
     /// The models.
     pub llm: LlmClient,
     /// The backend.
@@ -44,8 +48,8 @@ pub struct Parts {
     pub webhooks: Webhooks,
     /// The Prometheus metrics.
     pub metrics: Metrics,
-    /// The roles' tools.
-    pub tools: Tools,
+    /// The tools of the roles of that workspace.
+    pub tools: Arc<Tools>,
 }
 
 impl std::ops::Deref for App {
@@ -64,6 +68,9 @@ pub enum SetupError {
     /// The models.
     #[error(transparent)]
     Llm(#[from] LlmConfigError),
+    /// There is no default workspace, which cannot be.
+    #[error("there is no workspace")]
+    NoWorkspace,
     /// The metrics.
     #[error("the metrics could not be set up: {0}")]
     Metrics(#[from] service::metrics::BuildError),
@@ -76,15 +83,7 @@ impl App {
     /// When models, HTTP client or metrics cannot be set up.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let http = service::http::client_builder().build()?;
-        // Variables are looked up when the workspace is loaded, never on a request.
-        let workspace = Workspace::open(WorkspaceOptions {
-            path: settings.workspace.clone(),
-            agent_config: settings.agent_config.clone(),
-            max_file_chars: settings.max_file_chars,
-            skills_mode: settings.skills_mode,
-            env: lookup(&settings.variables),
-            is_secret: service::settings::names::is_own_secret,
-        });
+        let opened = workspaces::open(&settings);
         let client = settings.backend.client(http.clone(), settings.backend_retry);
         let named = &settings.llm;
         let models = [
@@ -97,18 +96,14 @@ impl App {
         let book = Arc::new(UsageBook::default());
         let runs = Runs::new(settings.max_concurrent_runs, book.clone());
         let tracker = runs.tracker().clone();
-        let served = workspace.clone();
-        let served =
-            move || served.snapshot().agents().into_iter().map(|agent| agent.role).collect();
+        let all: Vec<Workspace> =
+            opened.iter().map(|(_, _, workspace)| workspace.clone()).collect();
+        let served = move || workspaces::roles_of(&all);
         let backend = Arc::new(Backend::new(client, settings.minter.clone()).serving(served));
         let llm = LlmClient::new(settings.llm.clone(), http.clone())?;
-        let tools = Tools::new(
-            settings.openapi.clone(),
-            &backend,
-            http,
-            settings.workspace.clone(),
-            llm.clone(),
-        );
+        let workspaces = Workspaces::new(opened, &settings, &backend, &http, &llm);
+        let default = workspaces.of(DEFAULT_WORKSPACE).cloned();
+        let Served { workspace, tools } = default.ok_or(SetupError::NoWorkspace)?;
         Ok(Self(Arc::new(Parts {
             llm,
             backend,
@@ -125,6 +120,7 @@ impl App {
             book,
             tools,
             workspace,
+            workspaces,
             settings,
         })))
     }

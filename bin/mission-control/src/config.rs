@@ -1,6 +1,7 @@
 //! The backend's configuration.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use mc_client::token::TokenVerifier;
 use secrecy::SecretString;
@@ -30,6 +31,8 @@ pub struct Config {
     pub budget: Option<Nanos>,
     /// Where what runs tell is kept, and how much of it.
     pub deltas: DeltasConfig,
+    /// How long a daemon may use a profile without asking again.
+    pub profile_max_age: Duration,
     /// How much is kept of files.
     pub files: FileLimits,
     /// How often a run that nobody works on is given out without a new step, until it has failed.

@@ -6,7 +6,7 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, deltas, leases, memories, orphans, run_lists, runs,
+    approval_rules, audit, budgets, deltas, leases, memories, orphans, profiles, run_lists, runs,
     tool_requests, tools, types,
 };
 use serde_json::{Map, Value, json};
@@ -73,6 +73,7 @@ use self::operation::operation;
     budgets::Reserve,
     budgets::Reservation,
     budgets::Usage,
+    profiles::Profile,
     tools::BackendTool,
     audit::AuditEntry,
     audit::RecordAct,

@@ -15,6 +15,7 @@ mod leases;
 pub(crate) mod memories;
 pub(crate) mod metrics;
 mod objects;
+mod profiles;
 mod question;
 mod run_lists;
 mod runs;
@@ -45,7 +46,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 28] = [
+const FEATURES: [&str; 29] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -73,6 +74,7 @@ const FEATURES: [&str; 28] = [
     "runs_list",
     "feedback",
     "audit",
+    "profile",
     "tools",
 ];
 
@@ -112,6 +114,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/approval-rules/{id}/uses", post(approval_rules::make_use))
         .route("/sessions/lease", post(leases::create))
         .route("/sessions/lease/{id}", put(leases::renew).delete(leases::free))
+        .route("/profile", get(profiles::get).put(profiles::put))
         .route("/budget", get(budgets::get).put(budgets::put))
         .route("/budget/reserve", post(budgets::reserve))
         .route("/usage", post(budgets::usage))

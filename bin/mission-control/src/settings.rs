@@ -57,6 +57,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let deltas = deltas(&mut r);
     let files = files(&mut r);
     let orphan_max_attempts = r.number("MC_ORPHAN_MAX_ATTEMPTS", 8_u32, 1..=1_000);
+    let profile_max_age = r.seconds("MC_PROFILE_MAX_AGE", 0, 0..=300);
     let rules_per_user = r.number("MC_RULES_PER_USER", 100_u32, 0..=10_000);
     let demo = r.flag("MC_DEMO", false);
     let verifier = verifier(&mut r);
@@ -82,6 +83,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             deltas,
             files,
             orphan_max_attempts,
+            profile_max_age,
             rules_per_user,
             demo,
             board,

@@ -37,6 +37,7 @@ pub mod paging;
 mod people;
 mod pg_notify;
 mod postgres;
+pub mod profiles;
 mod run_ends;
 mod run_facts;
 pub mod run_lists;

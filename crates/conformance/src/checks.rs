@@ -18,6 +18,7 @@ pub(crate) mod memories;
 pub(crate) mod objects;
 pub(crate) mod orphans;
 pub(crate) mod paging;
+pub(crate) mod profiles;
 pub(crate) mod queue;
 pub(crate) mod roles;
 pub(crate) mod run_lists;

@@ -24,8 +24,8 @@ use shown::counted;
 
 use crate::checks::{
     audit, auth, capabilities, decisions, errors, events, files, heartbeat_standup, idempotency,
-    invariants, journal, limits, memories, objects, orphans, paging, queue, roles, run_lists,
-    run_stream, tenancy,
+    invariants, journal, limits, memories, objects, orphans, paging, profiles, queue, roles,
+    run_lists, run_stream, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -111,6 +111,7 @@ chapters! {
     "limits" => limits,
     "memories" => memories,
     "run-lists" => run_lists,
+    "profiles" => profiles,
     "audit" => audit,
     "everywhere" => invariants,
 }

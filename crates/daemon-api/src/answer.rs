@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::attachments::{AttachmentReport, FileReport};
 use crate::handing_on::{RefusedMention, RunOfRole};
 use crate::or_default;
+use crate::rule::{RefusedCall, Rule};
 use crate::tool_request::ToolRequest;
 
 /// The answer of `send`, and with a few fields less of `stream`.
@@ -109,6 +110,16 @@ pub struct RunAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<RefusedMention>>))]
     pub mentions_refused: Option<Cow<'a, [RefusedMention]>>,
+    /// The name of the workspace that the run worked with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Cow<'a, str>>,
+    /// The digest of the customer's profile that narrowed it; absent where the backend has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_digest: Option<Cow<'a, str>>,
+    /// The calls that a rule refused; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<RefusedCall>>))]
+    pub refused: Option<Cow<'a, [RefusedCall]>>,
 }
 
 /// Reads a field that is there, also where it is `null`.
@@ -284,6 +295,9 @@ pub struct Step {
     /// The standing rule by which it was made without asking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_id: Option<String>,
+    /// The rule by which it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod handing_on;
 mod info;
 pub mod metadata;
 mod request;
+mod rule;
 mod run;
 mod tool_request;
 
@@ -28,6 +29,7 @@ pub use info::{
     ToolInfo, ToolLists, ToolVerdict,
 };
 pub use request::{Limits, Output, SendRequest, Turn, TurnRole};
+pub use rule::{CallDecision, Can, CanAnswer, RefusedCall, Rule, RuleSource};
 pub use run::{Accepted, RunReport};
 pub use tool_request::{RequestKind, ToolRequest};
 

@@ -121,19 +121,19 @@ impl LlmClient {
         self.has_key(&self.0.settings.default)
     }
 
-    /// Whether a model, or else the fallback, can be called as far as is known without a call: its
-    /// provider has the key that it needs.
+    /// Whether a model, or else the fallback where it may be asked, can be called as far as is known without
+    /// a call: its provider has the key that it needs.
     ///
     /// # Errors
     /// `NotConfigured`, as the call would fail.
-    pub fn check(&self, model: &ModelRef) -> Result<(), LlmError> {
+    pub fn check(&self, model: &ModelRef, falls_back: bool) -> Result<(), LlmError> {
         if matches!(self.0.cassette, Cassette::Replay(_)) {
             return Ok(());
         }
         let missing = |model: &ModelRef| self.0.network.missing_key(model.provider);
         let Some(mut variable) = missing(model) else { return Ok(()) };
         let mut model = model;
-        if let Some(fallback) = self.fallback() {
+        if let Some(fallback) = self.fallback().filter(|_| falls_back) {
             let Some(other) = missing(fallback) else { return Ok(()) };
             (model, variable) = (fallback, other);
         }
@@ -244,7 +244,8 @@ impl Parts {
     }
 
     fn attempts(&self, model: &ModelRef, call: &CallContext) -> Attempts {
-        let fallback = self.settings.fallback.clone().filter(|fallback| fallback != model);
+        let fallback = self.settings.fallback.clone();
+        let fallback = fallback.filter(|fallback| fallback != model && !call.without_fallback);
         Attempts::new(
             self.settings.retry.clone(),
             fallback,

@@ -21,6 +21,8 @@ pub struct CallContext {
     pub role: String,
     /// The person's own words, for the offline script; the newest user message when `None`.
     pub user_text: Option<String>,
+    /// Whether the fallback model is not asked, whatever fails.
+    pub without_fallback: bool,
     /// Counts retries and fallbacks. Clones share it, so that it can be read after the call.
     pub tally: Tally,
     /// Counts what the answer holds so far. Clones share it, so that it can be read when the call is

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::media::fits;
+
 /// The longest name of a model that is accepted.
 const MAX_NAME_LEN: usize = 200;
 
@@ -170,6 +172,14 @@ impl ModelRef {
             return Err(ModelError::BadName(name.chars().take(MAX_NAME_LEN).collect()));
         }
         Ok(Self::new(provider, name))
+    }
+}
+
+impl ModelRef {
+    /// Whether it is one that a pattern means: of the same provider, with a name in which `*` may stand for
+    /// anything.
+    pub fn fits(&self, pattern: &Self) -> bool {
+        self.provider == pattern.provider && fits(&pattern.name, &self.name)
     }
 }
 

@@ -95,6 +95,14 @@ impl Caller {
         }
     }
 
+    /// The user of an agent's token.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match &self.identity {
+            Identity::Agent(auth) => Some(auth.user()),
+            Identity::Internal { .. } | Identity::Nobody => None,
+        }
+    }
+
     pub(crate) fn new(backend: Backend, identity: Identity) -> Self {
         Self { backend, identity, traceparent: None, deadline: None, fence: None }
     }

@@ -118,6 +118,12 @@ pub struct PutRun {
     /// The digest of the workspace that its prompt was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_digest: Option<String>,
+    /// The name of that workspace among those of the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// The digest of the customer's profile that narrows it (feature `profile`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_digest: Option<String>,
     /// Whether it goes on without its caller, at whichever instance (feature `orphans`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detached: Option<bool>,
@@ -160,6 +166,12 @@ pub struct Run {
     /// The digest of the workspace that its prompt was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_digest: Option<String>,
+    /// The name of that workspace among those of the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// The digest of the customer's profile that narrows it (feature `profile`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_digest: Option<String>,
     /// Whether it goes on without its caller, at whichever instance (feature `orphans`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detached: bool,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 pub use crate::handing_on::{ChildCall, ChildReport, Parent, RefusedMention};
 pub use crate::journal_mac::{CALLING, TOOL};
 use crate::memories::MemoryScope;
+pub use crate::rules::{RefusedTool, Rule, RuleSource};
 
 /// The kind of step 0, the request.
 pub const REQUEST: &str = "request";
@@ -93,6 +94,18 @@ pub struct RequestStep<M, O = Value> {
     /// Why there are none, where they could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_warning: Option<String>,
+    /// The name of the workspace, which the run keeps to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// The digest of the customer's profile that narrowed it as it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_digest: Option<String>,
+    /// The tools that the model was given as it began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools_offered: Vec<String>,
+    /// The tools that there are and that a rule keeps from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools_refused: Vec<RefusedTool>,
 }
 
 fn none<O>() -> Option<O> {
@@ -147,6 +160,12 @@ pub struct LlmStep<P> {
     /// What of the final text does not fit the schema of the run's output: its words are void.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+    /// The name of the workspace that its prompt was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// The digest of the customer's profile that it was asked under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_digest: Option<String>,
     /// The id of its first event, in a run that has readers elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_event: Option<i64>,
@@ -217,6 +236,9 @@ pub struct ToolStep {
     /// Why it failed, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The rule by which it was not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
     /// How long it took, milliseconds.
     pub duration_ms: u64,
     /// The approval request that a person decided, or the question that one answered.

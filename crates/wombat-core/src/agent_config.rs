@@ -16,8 +16,10 @@ use crate::session::Role;
 
 pub use self::memory::{MEMORY_SCOPES, MemoryAccess};
 pub use self::output::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, OutputSpec};
+use crate::permissions::is_pattern;
 pub use crate::permissions::{
-    ApprovalEntry, ENABLED_TOOLS, NamedTool, Permission, ToolCall, ToolLists, ToolPermissions,
+    ApprovalEntry, CustomerRules, ENABLED_TOOLS, NamedTool, Permission, RuleList, RuleOrigin,
+    RuleRef, Ruling, ToolCall, ToolLists, ToolPermissions,
 };
 
 /// Which of the configured models a run uses.
@@ -77,6 +79,15 @@ impl AgentProfile {
             memory: MemoryAccess::default(),
         }
     }
+
+    /// The same, with its tools narrowed by a customer's rules.
+    #[must_use]
+    pub fn narrowed(self, customer: Option<&Arc<CustomerRules>>) -> Self {
+        match customer {
+            Some(rules) => Self { tools: Arc::new(self.tools.narrowed(rules.clone())), ..self },
+            None => self,
+        }
+    }
 }
 
 /// The parsed file.
@@ -86,6 +97,8 @@ pub struct AgentConfig {
     pub agents: Vec<AgentEntry>,
     /// The whole file, for skill gates that refer to it.
     pub raw: Value,
+    /// The same as it is written, for the lines of rules.
+    text: Arc<str>,
 }
 
 /// One role of the file.
@@ -168,7 +181,29 @@ impl AgentConfig {
                 ConfigError { line: at.or(line), reason: format!("{name}: {what}") }
             }));
         }
-        (Self { agents, raw }, errors)
+        (Self { agents, raw, text: text.into() }, errors)
+    }
+
+    /// The line of a role's rule, from 1; that of its list where no pattern is named.
+    pub(crate) fn rule_line(&self, role: &Role, rule: &RuleRef) -> Option<usize> {
+        let at = self.agents.iter().position(|entry| entry.profile.role == *role)?;
+        let tools = &self.agents[at].tools;
+        let list: Vec<&String> = match rule.list {
+            RuleList::Allow => tools.allow.iter().flatten().collect(),
+            RuleList::Deny => tools.deny.iter().collect(),
+            RuleList::Approval => tools.approval.iter().map(|entry| &entry.tool).collect(),
+            RuleList::Enable => tools.enable.iter().collect(),
+        };
+        let entries = self.raw["agents"].as_array()?;
+        // Entries that are not used are no agents here.
+        let is_it = |entry: &Value| entry["role"].as_str() == Some(role.as_str());
+        let at = entries.iter().position(is_it)?;
+        let name = Step::Key(rule.list.as_str());
+        let mut path = vec![Step::Key("agents"), Step::Index(at), Step::Key("tools"), name];
+        if let Some(pattern) = &rule.pattern {
+            path.push(Step::Index(list.iter().position(|text| is_pattern(text, pattern))?));
+        }
+        line_at(&self.text, &path)
     }
 
     /// Whether the value at a dotted path in the file is truthy, for skills' `requires.config`.

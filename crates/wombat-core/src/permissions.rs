@@ -2,22 +2,28 @@
 //! approval.
 
 mod approval;
+mod customer;
 mod enabled;
+mod lists;
 mod pattern;
+mod ruling;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use self::approval::Approval;
+use self::lists::RuleLists;
 use self::pattern::{ToolPattern, allowed_id, glob};
 use crate::endpoint::{EndpointPattern, FoldedPattern, NormalPath};
-use crate::operations::{Operation, Operations, Reached};
+use crate::operations::Operations;
 
 pub use self::approval::ApprovalEntry;
+pub use self::customer::CustomerRules;
 pub use self::enabled::ENABLED_TOOLS;
 pub use self::pattern::NamedTool;
+pub use self::ruling::{RuleList, RuleOrigin, RuleRef, Ruling};
 
 /// The decision on a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +63,11 @@ impl ToolLists {
     }
 }
 
+/// Whether a text of a list is this pattern.
+pub(crate) fn is_pattern(text: &str, pattern: &str) -> bool {
+    ToolPattern::parse(text).is_ok_and(|read| read.to_string() == pattern) || text == pattern
+}
+
 /// A list that is there: `null` is none.
 fn a_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
     Vec::deserialize(deserializer).map(Some)
@@ -71,13 +82,11 @@ fn an_open_list<S: Serializer>(
 }
 
 /// The tool permissions of a role. Without `allow`, everything that is declared may be called; `deny` takes
-/// precedence over it.
+/// precedence over it. A customer's rules can narrow them.
 #[derive(Debug, Clone, Default)]
 pub struct ToolPermissions {
-    /// `None` allows everything.
-    allow: Option<Vec<ToolPattern>>,
-    deny: Vec<ToolPattern>,
-    approval: Vec<Approval>,
+    own: RuleLists,
+    customer: Option<Arc<CustomerRules>>,
     idempotent: Vec<ToolPattern>,
     enabled: BTreeSet<&'static str>,
 }
@@ -98,19 +107,27 @@ pub struct ToolCall<'a> {
 impl ToolPermissions {
     /// Parses the lists; an invalid pattern is left out and added to `problems`.
     pub(crate) fn read(lists: &ToolLists, problems: &mut Vec<String>) -> Self {
-        let mut read = |texts: &[String]| -> Vec<ToolPattern> {
-            let parsed = texts.iter().map(|text| ToolPattern::parse(text));
-            parsed
-                .filter_map(|pattern| pattern.map_err(|error| problems.push(error)).ok())
-                .collect()
-        };
-        Self {
-            allow: lists.allow.as_deref().map(&mut read),
-            deny: read(&lists.deny),
-            idempotent: read(&lists.idempotent),
-            approval: Approval::read(&lists.approval, problems),
-            enabled: enabled::read(&lists.enable, problems),
-        }
+        let own = RuleLists::read(lists.allow.as_deref(), &lists.deny, &lists.approval, problems);
+        let idempotent = lists::patterns(&lists.idempotent, problems);
+        Self { own, customer: None, idempotent, enabled: enabled::read(&lists.enable, problems) }
+    }
+
+    /// The same, narrowed by a customer's rules: a call must be allowed by both, and is denied or waits for a
+    /// person where either says so.
+    #[must_use]
+    pub fn narrowed(&self, customer: Arc<CustomerRules>) -> Self {
+        Self { customer: Some(customer), ..self.clone() }
+    }
+
+    /// The customer's rules that narrow them.
+    pub fn customer(&self) -> Option<&CustomerRules> {
+        self.customer.as_deref()
+    }
+
+    /// All lists, the role's own first.
+    fn lists(&self) -> impl Iterator<Item = (RuleOrigin, &RuleLists)> {
+        let customer = self.customer.as_deref().map(|rules| (RuleOrigin::Profile, &rules.lists));
+        std::iter::once((RuleOrigin::AgentConfig, &self.own)).chain(customer)
     }
 
     /// The patterns that can match nothing that is known, nor these endpoints, as they are in the file.
@@ -149,86 +166,21 @@ impl ToolPermissions {
 
     /// Decides on a call.
     pub fn decide(&self, call: ToolCall<'_>) -> Permission {
-        let what = match call.endpoint {
-            Some((method, path)) => format!("{method} {}", path.as_str()),
-            None => call.tool.to_owned(),
-        };
-        let approval = self.approval.iter().map(|rule| &rule.pattern);
-        let mut rules = self.deny.iter().chain(approval);
-        let has_names = rules.any(|rule| matches!(rule, ToolPattern::Name(_)));
-        let endpoint = call.endpoint.filter(|_| has_names);
-        let reached = endpoint.map(|(method, path)| call.operations.reached(method, path));
-        let restricted = |pattern: &ToolPattern| restricts(pattern, call, reached.as_ref());
-        let denied = self.deny.iter().find_map(|rule| Some((rule, restricted(rule)?)));
-        if let Some((pattern, reason)) = denied {
-            let because = reason.unwrap_or_else(|| denied_by(pattern));
-            return Permission::Denied(format!("this role may not call {what}: {because}"));
-        }
-        if !self.allows(call) {
-            let because = self.not_allowed();
-            return Permission::Denied(format!("this role may not call {what}: {because}"));
-        }
-        let waits =
-            |rule: &Approval| restricted(&rule.pattern).is_some() && rule.asks(call.arguments);
-        match self.approval.iter().any(waits) {
-            true => Permission::NeedsApproval,
-            false => Permission::Allowed,
-        }
-    }
-
-    /// Why `allow` lets nothing through.
-    fn not_allowed(&self) -> &'static str {
-        match self.allow.as_deref() {
-            Some([]) => "\"allow\" in agent-config.json is empty, and so allows nothing",
-            _ => "\"allow\" in agent-config.json does not name it",
-        }
+        self.ruling(call).permission
     }
 
     /// The rule that keeps a tool from the role whatever its arguments; `None` when some call is allowed.
     pub fn why_withheld(&self, tool: &NamedTool<'_>) -> Option<String> {
-        match self.deny.iter().find(|pattern| pattern.denies(tool)) {
-            Some(pattern) => Some(denied_by(pattern)),
-            None => (!self.could_allow(tool)).then(|| self.not_allowed().to_owned()),
-        }
+        self.withheld_by(tool).map(|rule| self.why(&rule))
     }
 
     /// The rule by which calls of a tool, or some of them, wait for a person's approval.
     pub fn why_approval(&self, tool: &NamedTool<'_>) -> Option<String> {
-        let mut rules = self.approval.iter();
-        rules.find(|rule| rule.pattern.restricts(tool)).map(ToString::to_string)
-    }
-
-    fn allows(&self, call: ToolCall<'_>) -> bool {
-        let Some(allow) = &self.allow else { return true };
-        if self.enables(call.tool) {
-            return true;
-        }
-        let is_named = |name: &str| {
-            allow.iter().any(|pattern| matches!(pattern, ToolPattern::Name(p) if glob(p, name)))
-        };
-        let Some((method, path)) = call.endpoint else {
-            return is_named(call.tool);
-        };
-        let by_endpoint = |pattern: &ToolPattern| matches!(pattern, ToolPattern::Endpoint { exact, .. } if exact.matches(method, path));
-        if allow.iter().any(by_endpoint) {
-            return true;
-        }
-        // What a server takes the call for counts, and not the more general tool that it is made by.
-        let (general, own): (Vec<_>, Vec<_>) =
-            call.operations.of_call(method, path).partition(|(_, is_general)| *is_general);
-        if is_named(call.tool) && !general.iter().any(|(known, _)| known.tool == call.tool) {
-            return true;
-        }
-        let is_allowed = |known: &Operation| {
-            known.is_whole
-                && (is_named(&known.tool) || allowed_id(known.id.as_deref()).is_some_and(is_named))
-        };
-        // Of two operations at the same place each may be the one.
-        let same = |a: &Operation, b: &Operation| {
-            a.endpoint.covers(&b.endpoint) && b.endpoint.covers(&a.endpoint)
-        };
-        let has_twin = |known: &Operation| own.iter().any(|(o, _)| is_allowed(o) && same(o, known));
-        !own.is_empty() && own.iter().all(|(known, _)| has_twin(known))
+        let mut all = self.lists();
+        all.find_map(|(origin, lists)| {
+            let rule = lists.approval.iter().find(|rule| rule.pattern.restricts(tool))?;
+            Some(rule.told(origin))
+        })
     }
 
     /// Whether `idempotent` names a call, by its tool or by its endpoint, each as it is written.
@@ -244,12 +196,12 @@ impl ToolPermissions {
     /// Whether `allow` names a tool: by its name, or by a pattern that covers its endpoint. Only such
     /// tools of a document exist for the role, besides those that skills declare.
     pub fn names(&self, tool: &NamedTool<'_>) -> bool {
-        self.allow.iter().flatten().any(|pattern| pattern.covers(tool))
+        self.own.allow.iter().flatten().any(|pattern| pattern.covers(tool))
     }
 
     /// Whether `allow` names this particular call of a tool.
     pub fn names_call(&self, tool: &NamedTool<'_>, method: &str, path: &NormalPath) -> bool {
-        self.allow.iter().flatten().any(|pattern| match pattern {
+        self.own.allow.iter().flatten().any(|pattern| match pattern {
             ToolPattern::Name(name) => tool.is_allowed_as(name),
             ToolPattern::Endpoint { exact, .. } => exact.matches(method, path),
         })
@@ -257,8 +209,7 @@ impl ToolPermissions {
 
     /// Whether some call of a tool can be allowed, so that it is worth offering.
     pub fn could_allow(&self, tool: &NamedTool<'_>) -> bool {
-        !self.deny.iter().any(|pattern| pattern.denies(tool))
-            && (self.enables(tool.name) || self.may_allow(|pattern| pattern.may_meet(tool)))
+        self.withheld_by(tool).is_none()
     }
 
     /// Whether some call of a tool that can call all of these endpoints can be allowed.
@@ -268,8 +219,9 @@ impl ToolPermissions {
         endpoints: impl IntoIterator<Item = &'a EndpointPattern>,
         operations: &Operations,
     ) -> bool {
-        if self.deny.iter().any(|pattern| matches!(pattern, ToolPattern::Name(p) if glob(p, tool)))
-        {
+        let denies =
+            |pattern: &ToolPattern| matches!(pattern, ToolPattern::Name(p) if glob(p, tool));
+        if self.lists().any(|(_, lists)| lists.deny.iter().any(denies)) {
             return false;
         }
         let named = |pattern: &ToolPattern, endpoint: &EndpointPattern| match pattern {
@@ -283,36 +235,10 @@ impl ToolPermissions {
             }
             ToolPattern::Endpoint { exact, .. } => exact.may_meet(endpoint),
         };
-        let allowed = |endpoint| self.may_allow(|pattern| named(pattern, endpoint));
+        let allowed = |endpoint| {
+            self.lists().all(|(_, lists)| lists.may_allow(|pattern| named(pattern, endpoint)))
+        };
         endpoints.into_iter().any(allowed)
-    }
-
-    fn may_allow(&self, means: impl Fn(&ToolPattern) -> bool) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.iter().any(means))
-    }
-}
-
-fn denied_by(pattern: &ToolPattern) -> String {
-    format!("denied by \"{pattern}\" in agent-config.json")
-}
-
-/// Whether a pattern of `deny` or `approval` means a call, and the reason where that is not certain.
-fn restricts(
-    pattern: &ToolPattern,
-    call: ToolCall<'_>,
-    reached: Option<&Reached<'_>>,
-) -> Option<Option<String>> {
-    match (pattern, reached) {
-        (ToolPattern::Name(name), _) if glob(name, call.tool) => Some(None),
-        (ToolPattern::Name(_), None) => None,
-        (ToolPattern::Name(name), Some(reached)) if reached.is_named(name, &glob) => Some(None),
-        (ToolPattern::Name(name), Some(reached)) => reached.unread(name).map(|source| {
-            Some(format!("its rule {name:?} may mean that, and {source} cannot be read"))
-        }),
-        (ToolPattern::Endpoint { folded, .. }, _) => {
-            let (method, path) = call.endpoint?;
-            folded.matches(method, path).then_some(None)
-        }
     }
 }
 

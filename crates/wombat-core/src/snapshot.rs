@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use crate::agent_config::{AgentConfig, AgentProfile, ToolLists, ToolPermissions};
+use crate::agent_config::{AgentConfig, AgentProfile, RuleRef, ToolLists, ToolPermissions};
 use crate::endpoint::EndpointPattern;
 use crate::mcp_config::McpConfig;
 use crate::operations::Operations;
@@ -140,6 +140,8 @@ pub struct Snapshot {
     pub(crate) config: AgentConfig,
     /// Which of its places the configuration is from; `None` when there has never been one.
     pub(crate) config_place: Option<ConfigPlace>,
+    /// The file itself, as problems name it.
+    pub(crate) config_file: Option<String>,
     /// The files of rules without a version that can be used.
     pub(crate) blocked: BTreeSet<String>,
     pub(crate) mcp: Arc<McpConfig>,
@@ -206,6 +208,12 @@ impl Snapshot {
     /// The roles of the configuration, with their rules as they are in the file.
     pub fn tool_lists(&self) -> impl Iterator<Item = (&Role, &ToolLists)> {
         self.config.agents.iter().map(|entry| (&entry.profile.role, &entry.tools))
+    }
+
+    /// The file and the line of a role's own rule.
+    pub fn place_of(&self, role: &Role, rule: &RuleRef) -> (Option<&str>, Option<usize>) {
+        let file = self.config_file.as_deref();
+        (file, file.and_then(|_| self.config.rule_line(role, rule)))
     }
 
     /// Whether any skill is visible to the model.

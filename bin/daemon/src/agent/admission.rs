@@ -11,12 +11,13 @@ use super::driver::RunDriver;
 use super::journal::{Detached, Journal, RecordedRequest, empty_chain};
 use super::lease::SessionLease;
 use super::memories::Recalled;
-use super::model::models;
 use super::prepare::{busy, find_task, lane};
 use super::stands::Stands;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::standing::Standing;
 use crate::sessions::SessionPolicy;
+use crate::tools::ToolSet;
+use crate::workspaces::Chosen;
 
 impl RunDriver<'_> {
     /// Everything before the caller is answered.
@@ -25,8 +26,9 @@ impl RunDriver<'_> {
         if let Some(missing) = NEEDS.into_iter().find(|feature| !capabilities.has(feature)) {
             return Err(RunError::new(RunErrorKind::FeatureMissing(missing)));
         }
-        let snapshot = self.app.workspace.snapshot();
-        let profile = snapshot.admit(self.request.session.role().as_str())?;
+        let role = self.request.session.role().as_str();
+        let Chosen { snapshot, profile, tools } =
+            self.app.workspaces.for_run(&self.request.customer, role)?;
         let lasting = client(self.app, self.request, &self.span.traceparent())?;
         let client = lasting.clone().with_deadline(self.deadline);
         let keys = &self.app.settings.journal_keys;
@@ -40,11 +42,12 @@ impl RunDriver<'_> {
         if self.refuse_cancelled(&client, &journal).await? {
             return Err(RunError::new(RunErrorKind::Cancelled));
         }
+        self.refuse_unread(&capabilities)?;
         let model = self.model_of(&profile).clone();
         if !self.has_empty_checklist(&snapshot) {
             self.check_model(&model)?;
             if capabilities.has("budgets") {
-                budget::check(&client, &models(&self.app.llm, &model)).await?;
+                budget::check(&client, &self.models(&model)).await?;
             }
         }
         // The order of messages is kept, whatever the policy is about other runs.
@@ -57,8 +60,9 @@ impl RunDriver<'_> {
         let journal = fenced(&journal, &client, &place);
         let digest = snapshot.digest();
         let recalled = self.recall(&client, &capabilities, &profile, &task_id).await;
+        let tools = tools.of_role(&snapshot, &profile, &capabilities).await;
         let run = PutRun { extra: self.begun(&model), ..self.row(&task_id, digest) };
-        let first = self.first_step(&task_id, digest, recalled);
+        let first = self.first_step(&task_id, digest, recalled, &tools);
         let started = journal.start(run, first).await;
         let checked = started.and_then(|theirs| self.check_fingerprint(&theirs).map(|()| theirs));
         let theirs = match checked {
@@ -126,6 +130,8 @@ impl RunDriver<'_> {
             let run = PutRun {
                 status: Some(RunStatus::Running),
                 detached: Some(true),
+                workspace: Some(self.request.customer.workspace.clone()),
+                profile_digest: self.request.customer.digest.clone(),
                 extra: [("run_id".to_owned(), json!(self.handle.run_id))].into_iter().collect(),
                 ..PutRun::default()
             };
@@ -215,13 +221,21 @@ impl RunDriver<'_> {
             task_id: Some(task_id.to_owned()),
             status: Some(RunStatus::Running),
             workspace_digest: Some(digest.to_owned()),
+            workspace: Some(self.request.customer.workspace.clone()),
+            profile_digest: self.request.customer.digest.clone(),
             detached: Some(true),
             ..PutRun::default()
         }
     }
 
     /// Step 0.
-    fn first_step(&self, task_id: &str, digest: &str, recalled: Recalled) -> RecordedRequest {
+    fn first_step(
+        &self,
+        task_id: &str,
+        digest: &str,
+        recalled: Recalled,
+        tools: &ToolSet,
+    ) -> RecordedRequest {
         let request = self.request;
         RecordedRequest {
             message: request.message.clone(),
@@ -239,6 +253,10 @@ impl RunDriver<'_> {
             parent: None,
             memories: recalled.memories,
             memory_warning: recalled.warning,
+            workspace: Some(request.customer.workspace.clone()),
+            profile_digest: request.customer.digest.clone(),
+            tools_offered: tools.offered(),
+            tools_refused: tools.refused().to_vec(),
             detached: Some(Detached {
                 run_id: self.handle.run_id.clone(),
                 trace_id: self.trace.to_string(),

@@ -20,6 +20,7 @@ use wombat_core::workspace::PromptMode;
 
 use super::audit;
 use super::context::RunContext;
+use super::customers::{self, Asked};
 use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
 use super::journal::{ChildReport, Journal, empty_chain};
@@ -95,7 +96,7 @@ impl RunContext<'_> {
         span: &Span,
     ) -> Result<RunAnswer, RunError> {
         let (app, started) = (self.run.app, Instant::now());
-        let request = self.request_of(child, key, message)?;
+        let request = Box::pin(self.request_of(child, key, message)).await?;
         let role = &child.role;
         let mut span = span.child(Side::Internal, || format!("invoke_agent {role}"));
         span.set("gen_ai.operation.name", "invoke_agent");
@@ -165,6 +166,8 @@ impl RunContext<'_> {
     ) -> Result<RunAnswer, RunError> {
         let (app, request) = (driver.app, driver.request);
         let profile = self.snapshot.admit(request.session.role().as_str())?;
+        let profile = profile.narrowed(request.customer.rules.as_ref());
+        driver.refuse_unread(&self.capabilities)?;
         let journal = match self.journal.is_enabled() {
             true => {
                 let chain =
@@ -186,7 +189,7 @@ impl RunContext<'_> {
     }
 
     /// What a child is asked for. It sees nothing but the message.
-    fn request_of(
+    async fn request_of(
         &self,
         child: &ChildCall,
         key: &RunKey,
@@ -208,9 +211,13 @@ impl RunContext<'_> {
             root_session_key,
             chain: below(own, self.run.run_key),
         };
+        let session = SessionKey::new(own.session.user().clone(), role);
+        let kept = Some(own.customer.workspace.as_str());
+        let asked = Asked { session: &session, key: None, detached: false, kept };
+        let customer = customers::customer(self.run.app, self.run.trace, asked).await?;
         let output = profile.output.as_deref().map(|spec| Arc::new(OutputFormat::new(spec, true)));
         Ok(RunRequest {
-            session: SessionKey::new(own.session.user().clone(), role),
+            session,
             message: message.to_owned(),
             attachments: Vec::new(),
             history: Some(Vec::new()),
@@ -230,10 +237,11 @@ impl RunContext<'_> {
             resumed: false,
             detached: false,
             child: Some(Arc::new(parent)),
-            limits: RunLimits {
+            limits: customer.narrow(RunLimits {
                 timeout: self.run.deadline.saturating_duration_since(Instant::now()),
                 ..own.limits
-            },
+            }),
+            customer,
         })
     }
 }

@@ -261,6 +261,7 @@ impl RunContext<'_> {
                 deadline: Some(self.run.deadline),
                 role: role.to_owned(),
                 user_text: Some(self.run.request.message.clone()),
+                without_fallback: !self.run.request.customer.falls_back(),
                 tally: llm::Tally::default(),
                 received: llm::Received::default(),
                 shown: llm::Shown::default(),
@@ -296,6 +297,8 @@ impl RunContext<'_> {
         let (completion, reserved) = called?;
         let step = LlmStep {
             errors: Vec::new(),
+            workspace: Some(self.run.request.customer.workspace.clone()),
+            profile_digest: self.run.request.customer.digest.clone(),
             cost: Some(llm::cost_or_unknown(
                 &completion.model,
                 completion.provider,

@@ -29,6 +29,7 @@ use crate::run::registry::RunHandle;
 use crate::run::request::{RunKind, RunRequest};
 use crate::sessions::SessionPolicy;
 use crate::state::App;
+use crate::workspaces::Chosen;
 
 /// A run that has been admitted.
 pub(super) struct RunDriver<'a> {
@@ -98,8 +99,9 @@ impl RunDriver<'_> {
         let traceparent = self.span.traceparent();
         let session = &self.request.session;
         // The same snapshot is used to the end of the run.
-        let snapshot = app.workspace.snapshot();
-        let profile = snapshot.admit(session.role().as_str())?;
+        let customer = &self.request.customer;
+        let Chosen { snapshot, profile, tools } =
+            app.workspaces.for_run(customer, session.role().as_str())?;
         let client = app
             .backend
             .agent(session.user().as_str(), session.role().as_str())
@@ -123,7 +125,10 @@ impl RunDriver<'_> {
         let known = look_up(&client, &capabilities, self, &task_id);
         let (known, journal) = tokio::try_join!(known, self.open_journal(&client, &capabilities))?;
         self.check_earlier_run(&journal, known.stored.as_ref(), Some(&task_id))?;
-        let tools = app.tools.of_role(&snapshot, &profile, &capabilities).await;
+        if known.stored.is_none() {
+            self.refuse_unread(&capabilities)?;
+        }
+        let tools = tools.of_role(&snapshot, &profile, &capabilities).await;
         let context = RunContext {
             run: self,
             client,
@@ -151,7 +156,9 @@ impl RunDriver<'_> {
         task_id: &str,
         journal: Journal,
     ) -> RunContext<'_> {
-        let tools = self.app.tools.of_role(&snapshot, &profile, &capabilities).await;
+        let served = self.app.workspaces.of(&self.request.customer.workspace);
+        let tools = served.map_or(&self.app.tools, |served| &served.tools);
+        let tools = tools.of_role(&snapshot, &profile, &capabilities).await;
         let (model, task_id) = (self.model_of(&profile).clone(), task_id.to_owned());
         RunContext {
             run: self,

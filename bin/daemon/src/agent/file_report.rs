@@ -46,7 +46,7 @@ impl RunContext<'_> {
     fn support_of(&self, completion: &Completion) -> MediaSupport {
         let llm = &self.run.app.llm;
         let answered = ModelRef::new(completion.provider, &completion.model);
-        let asked = models(llm, &self.model);
+        let asked = models(llm, &self.model, self.run.request.customer.falls_back());
         let asked = asked.iter().map(|(model, _)| *model);
         let same = asked.clone().find(|model| **model == answered);
         let of_provider = || asked.clone().find(|model| model.provider == answered.provider);

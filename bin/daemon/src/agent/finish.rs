@@ -1,6 +1,6 @@
 //! The end of a conversation: stores the reply and the plan, and builds the answer.
 
-use daemon_api::{RefusedMention, Step};
+use daemon_api::{RefusedCall, RefusedMention, Step};
 use llm::event::FinishReason;
 use llm::model::ModelRef;
 use mc_client::error::McError;
@@ -127,11 +127,13 @@ impl RunContext<'_> {
         let reply = self.store_plan(stored.id, &text, &[]).await?;
         let output = self.stored_output(&text).await;
         let steps = self.journal.steps();
-        let mentions_refused = Recap::of(&steps).mentions_refused;
+        let Recap { mentions_refused, workspace, profile_digest, steps: called, .. } =
+            Recap::of(&steps);
+        let refused = RefusedCall::of(&called);
         let progress = Progress { output, mentions_refused, ..Progress::default() };
         let (attachments, files) = (self.earlier_attachments(), saved_of(&steps));
         let answer = self.answer(Ending::Replayed(reply), text, progress);
-        Ok(RunAnswer { attachments, files, ..answer })
+        Ok(RunAnswer { attachments, files, workspace, profile_digest, refused, ..answer })
     }
 
     /// Stores the plan of a kickoff; does nothing for other runs.
@@ -155,6 +157,7 @@ impl RunContext<'_> {
     /// Builds the answer.
     pub(super) fn answer(&self, ending: Ending, response: String, progress: Progress) -> RunAnswer {
         let tally = self.run.handle.meter.read();
+        let refused = RefusedCall::of(&progress.steps);
         RunAnswer {
             ending,
             run_id: self.run.handle.run_id.clone(),
@@ -174,6 +177,9 @@ impl RunContext<'_> {
             attachments: self.attachments(),
             files: self.files.saved().iter().filter_map(saved).collect(),
             mentions_refused: progress.mentions_refused,
+            workspace: Some(self.run.request.customer.workspace.clone()),
+            profile_digest: self.run.request.customer.digest.clone(),
+            refused,
         }
     }
 

@@ -12,6 +12,7 @@ use super::journal::{Journal, ThreadStep};
 use super::prepare::look_up;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
+use crate::workspaces::Chosen;
 
 impl RunDriver<'_> {
     /// From the journal as it is to the answer.
@@ -22,8 +23,10 @@ impl RunDriver<'_> {
         task_id: &str,
         journal: Journal,
     ) -> Result<RunAnswer, RunError> {
-        let snapshot = self.app.workspace.snapshot();
-        let profile = snapshot.admit(self.request.session.role().as_str())?;
+        self.refuse_unread(&capabilities)?;
+        let role = self.request.session.role().as_str();
+        let Chosen { snapshot, profile, .. } =
+            self.app.workspaces.for_run(&self.request.customer, role)?;
         let context = self.context(client, capabilities, snapshot, profile, task_id, journal).await;
         let recorded = context.journal.recorded_request()?;
         let recorded = recorded.ok_or_else(|| RunError::new(RunErrorKind::RunNotFound))?;
@@ -51,6 +54,8 @@ impl RunDriver<'_> {
             status: Some(RunStatus::Running),
             detached: Some(true),
             workspace_digest: Some(context.snapshot.digest().to_owned()),
+            workspace: Some(self.request.customer.workspace.clone()),
+            profile_digest: self.request.customer.digest.clone(),
             extra: [("run_id".to_owned(), self.handle.run_id.clone().into())].into_iter().collect(),
             ..PutRun::default()
         };

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use wombat_core::session::SessionKey;
 
 pub(super) use self::steps::{
-    CallingStep, ChildReport, LlmStep, ThreadStep, ToolStep, refused, report,
+    CallingStep, ChildReport, LlmStep, ThreadStep, ToolStep, refused, report, rule,
 };
 pub(crate) use self::steps::{Detached, RecordedRequest};
 use crate::run::error::{RunError, RunErrorKind};

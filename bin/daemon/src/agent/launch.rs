@@ -186,7 +186,7 @@ async fn run_to_end(
     settle(&mut registration, &result);
     let outcome = result.map(Arc::new);
     let role = request.session.role();
-    let is_known = app.workspace.snapshot().has_role(role.as_str());
+    let is_known = app.workspaces.have_role(role.as_str());
     app.metrics.run(is_known.then_some(role.as_str()), outcome_label(&outcome), started.elapsed());
     app.webhooks.send(&request, &handle, &outcome);
     outcome

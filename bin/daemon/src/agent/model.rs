@@ -64,8 +64,7 @@ impl ModelCaller<'_> {
         // Held until the call has been counted.
         let (longest, _held) =
             fitted.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)))?;
-        let mut reserved =
-            self.budget.reserve(&models(&self.app.llm, self.model), prompt_tokens, longest).await?;
+        let mut reserved = self.budget.reserve(&self.models(), prompt_tokens, longest).await?;
         let request = LlmRequest {
             model: self.model.clone(),
             messages: messages.to_vec(),
@@ -146,6 +145,11 @@ impl ModelCaller<'_> {
         Ok((longest, Some(held)))
     }
 
+    /// The models that may be asked.
+    fn models(&self) -> Vec<(&ModelRef, Option<u32>)> {
+        models(&self.app.llm, self.model, !self.call_context.without_fallback)
+    }
+
     fn longest_answer(&self, prompt_tokens: u64, affordable: Option<u32>) -> Option<u32> {
         let of_model = self.app.llm.max_output(self.model);
         let of_window = self.app.llm.context_window(self.model).and_then(|window| {
@@ -216,7 +220,7 @@ impl ModelCaller<'_> {
     /// What a prompt costs at most, and a token of its answer, USD: by the dearer one of model and fallback.
     fn most_prices(&self, prompt_tokens: u64) -> Result<(f64, f64), RunError> {
         let (mut prompt, mut per_token) = (0.0_f64, 0.0_f64);
-        for (model, _) in models(&self.app.llm, self.model) {
+        for (model, _) in self.models() {
             let most =
                 MostPrice::of(model, prompt_tokens).ok_or_else(|| price_unknown(&model.name))?;
             prompt = prompt.max(most.prompt);
@@ -259,8 +263,9 @@ fn price_unknown(model: &str) -> RunError {
 pub(super) fn models<'a>(
     llm: &'a LlmClient,
     model: &'a ModelRef,
+    falls_back: bool,
 ) -> Vec<(&'a ModelRef, Option<u32>)> {
-    let fallback = llm.fallback().filter(|fallback| *fallback != model);
+    let fallback = llm.fallback().filter(|fallback| falls_back && *fallback != model);
     let models = std::iter::once(model).chain(fallback);
     models.map(|model| (model, llm.max_output(model))).collect()
 }

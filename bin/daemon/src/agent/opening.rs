@@ -16,7 +16,6 @@ use super::facts;
 use super::file_load::shown;
 use super::journal::{RecordedRequest, ThreadStep};
 use super::memories::{Recalled, listed};
-use super::model::models;
 use super::prepare::{Earlier, LookupResult};
 use super::store;
 use super::typed::Typed;
@@ -65,6 +64,8 @@ impl RunContext<'_> {
             task_id: Some(self.task_id.clone()),
             status: Some(RunStatus::Running),
             workspace_digest: Some(self.snapshot.digest().to_owned()),
+            workspace: Some(self.run.request.customer.workspace.clone()),
+            profile_digest: self.run.request.customer.digest.clone(),
             parent_run_key: parent.map(|parent| parent.run_key.clone()),
             extra: self.run.begun(&self.model),
             ..PutRun::default()
@@ -88,7 +89,7 @@ impl RunContext<'_> {
             // Nothing is stored for a run that is refused.
             self.run.check_model(&self.model)?;
             if self.capabilities.has("budgets") {
-                budget::check(&self.client, &models(&self.run.app.llm, &self.model)).await?;
+                budget::check(&self.client, &self.run.models(&self.model)).await?;
             }
         }
         self.tell_thread(known).await
@@ -139,6 +140,10 @@ impl RunContext<'_> {
             parent: self.run.request.child.as_deref().cloned(),
             memories,
             memory_warning: warning,
+            workspace: Some(self.run.request.customer.workspace.clone()),
+            profile_digest: self.run.request.customer.digest.clone(),
+            tools_offered: self.tools.offered(),
+            tools_refused: self.tools.refused().to_vec(),
         }
     }
 
@@ -172,7 +177,7 @@ impl RunContext<'_> {
         newest: Message,
         output: Option<&OutputFormat>,
     ) -> Vec<Message> {
-        let options = &self.run.request.options;
+        let (options, customer) = (&self.run.request.options, &self.run.request.customer);
         let mut system = match &options.system_prompt {
             Some(own) => own.clone(),
             None => {
@@ -190,6 +195,9 @@ impl RunContext<'_> {
         }
         if let Some(output) = output {
             system += &Typed::instruction(output);
+        }
+        if options.system_prompt.is_none() {
+            customer.append_to(&mut system);
         }
         let mut messages = Vec::with_capacity(history.len() + 2);
         messages.push(Message::system(system));
@@ -213,7 +221,11 @@ impl RunDriver<'_> {
         let options = &self.request.options;
         let mut newest = String::new();
         if self.app.settings.include_time {
-            newest = time_context(&Utc::now().with_timezone(&options.timezone)) + "\n\n";
+            newest = time_context(&Utc::now().with_timezone(&options.timezone));
+            if let Some(locale) = &self.request.customer.locale {
+                newest += &format!("\nLocale: {locale}");
+            }
+            newest += "\n\n";
         }
         if !memories.is_empty() {
             newest += &self.fence().fence("memory", &listed(memories));

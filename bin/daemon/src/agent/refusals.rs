@@ -48,12 +48,13 @@ impl RunDriver<'_> {
                 return Ok(None);
             }
         }
+        self.refuse_unread(&capabilities)?;
         if self.has_empty_checklist(snapshot) {
             return Ok(None);
         }
         self.check_model(model)?;
         if capabilities.has("budgets") {
-            budget::check(client, &models(&self.app.llm, model)).await?;
+            budget::check(client, &self.models(model)).await?;
         }
         Ok(None)
     }
@@ -151,11 +152,11 @@ impl RunDriver<'_> {
     /// Refuses a run whose model, and the fallback, cannot be called, or not within the caller's limit
     /// on the cost.
     pub(super) fn check_model(&self, model: &ModelRef) -> Result<(), RunError> {
-        self.app.llm.check(model).map_err(RunError::llm)?;
+        self.app.llm.check(model, self.request.customer.falls_back()).map_err(RunError::llm)?;
         if self.request.limits.max_cost_usd.is_none() {
             return Ok(());
         }
-        let all = models(&self.app.llm, model);
+        let all = self.models(model);
         let unknown = all.into_iter().find(|(model, _)| MostPrice::of(model, 0).is_none());
         unknown.map_or(Ok(()), |(model, _)| {
             Err(RunError::new(RunErrorKind::PriceUnknown(model.name.clone())))
@@ -169,7 +170,12 @@ impl RunDriver<'_> {
             ModelTier::Cheap => Tier::Cheap,
             ModelTier::Best => Tier::Best,
         };
-        self.app.llm.model(tier)
+        self.request.customer.model(tier).unwrap_or_else(|| self.app.llm.model(tier))
+    }
+
+    /// The models that may be asked where this one is meant, with the longest answers that they can give.
+    pub(super) fn models<'m>(&'m self, model: &'m ModelRef) -> Vec<(&'m ModelRef, Option<u32>)> {
+        models(&self.app.llm, model, self.request.customer.falls_back())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_api::FileReport;
+use daemon_api::{FileReport, RefusedCall};
 use llm::model::ModelRef;
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
@@ -139,6 +139,7 @@ impl Stands<'_> {
         let files = files.collect();
         let mentions_refused = recap.mentions_refused;
         let last = recap.turns.last();
+        let refused = RefusedCall::of(&recap.steps);
         Ok(Some(RunAnswer {
             ending: Ending::Replied(StoredReply { message_id: reply.id, plan_document_id }),
             run_id: self.run_id.to_owned(),
@@ -158,6 +159,9 @@ impl Stands<'_> {
             attachments,
             files,
             mentions_refused,
+            workspace: recap.workspace,
+            profile_digest: recap.profile_digest,
+            refused,
         }))
     }
 

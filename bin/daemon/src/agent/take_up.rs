@@ -257,7 +257,7 @@ impl Life<'_> {
         }
         settle(&mut self.registration, &result);
         let role = self.request.session.role().as_str();
-        let is_known = self.app.workspace.snapshot().has_role(role);
+        let is_known = self.app.workspaces.have_role(role);
         let label = outcome_label(&outcome);
         self.app.metrics.run(is_known.then_some(role), label, started.elapsed());
         let is_lost = matches!(&outcome, Err(RunError { kind: RunErrorKind::SessionLost, .. }));

@@ -257,6 +257,7 @@ impl RunContext<'_> {
             content: self.content_of(&reply, attempt),
             refused,
             error: reply.failure(),
+            rule: reply.rule().cloned(),
             duration_ms: millis(took),
             requested_arguments: attempt.requested.clone(),
             tool_request_id: word.request_id,
@@ -335,6 +336,7 @@ impl RunContext<'_> {
             approved,
             approval_required: false,
             in_doubt: attempt.is_in_doubt(),
+            dry: false,
             mentions: mentions.as_ref(),
         };
         let started = Instant::now();

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use daemon_api::{Cost, RunAnswer, RunReport, RunStatus as AnswerStatus, Usage};
+use daemon_api::{Cost, RefusedCall, RunAnswer, RunReport, RunStatus as AnswerStatus, Usage};
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::runs::{Run, RunStep};
@@ -252,6 +252,9 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
         model: last.map(|turn| turn.model.clone().into()),
         provider: last.map(|turn| turn.provider.as_str().into()),
         finish_reason: last.map(|turn| turn.finish_reason.as_str().into()),
+        refused: listed(RefusedCall::of(&recap.steps)),
+        workspace: recap.workspace.map(Cow::Owned),
+        profile_digest: recap.profile_digest.map(Cow::Owned),
         steps: recap.steps.into(),
         workspace_digest: run.workspace_digest.clone().unwrap_or_default().into(),
         run_key: Some(key.as_str().to_owned().into()),

@@ -95,16 +95,22 @@ impl From<RunError> for ApiError {
 fn status_of(error: &RunError) -> StatusCode {
     use RunErrorKind as Kind;
     match &error.kind {
-        Kind::TaskNotFound | Kind::RunNotFound | Kind::UnknownRole(_) | Kind::FileNotFound(_) => {
-            StatusCode::NOT_FOUND
-        }
+        Kind::TaskNotFound
+        | Kind::RunNotFound
+        | Kind::UnknownRole(_)
+        | Kind::RoleWithoutProfile(_)
+        | Kind::FileNotFound(_) => StatusCode::NOT_FOUND,
         Kind::FilesTooLarge(_) | Kind::FileRefused(_) => StatusCode::PAYLOAD_TOO_LARGE,
         // With the backend's own Retry-After, it is a 503 that carries it.
-        Kind::BackendUnavailable | Kind::BackendInBetween(_) if error.retry_after.is_some() => {
+        Kind::BackendUnavailable | Kind::BackendInBetween(_) | Kind::ProfileUnreadable(_)
+            if error.retry_after.is_some() =>
+        {
             StatusCode::SERVICE_UNAVAILABLE
         }
         Kind::BackendUnavailable
         | Kind::BackendInBetween(_)
+        | Kind::ProfileUnreadable(_)
+        | Kind::ProfileInvalid(_)
         | Kind::BackendAuth(_)
         | Kind::BackendRefused(_)
         | Kind::ReplyNotStored(_)
@@ -146,7 +152,7 @@ fn status_of_code(code: &str, may_retry: bool) -> StatusCode {
         "backend_unavailable" if may_retry => 503,
         "backend_unavailable" | "backend_auth" | "backend_error" | "reply_not_stored" => 502,
         "llm_empty_reply" | "llm_auth" | "llm_invalid_request" | "llm_rejected" => 502,
-        "llm_bad_answer" => 502,
+        "llm_bad_answer" | "profile_invalid" => 502,
         "llm_not_configured" | "llm_unavailable" | "overloaded" | "draining" => 503,
         "policy_invalid" | "workspace_unreadable" | "run_stalled" => 503,
         "run_timeout" => 504,

@@ -6,6 +6,7 @@ mod ag_ui;
 mod answers;
 mod attachments;
 mod backend;
+mod can;
 mod cancelling;
 mod children;
 mod compact;
@@ -77,6 +78,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(workspace::boot))
         .routes(routes!(workspace::boot_complete))
         .routes(routes!(workspace::agents))
+        .routes(routes!(can::can))
         .routes(routes!(backend::version))
         .routes(routes!(backend::compatibility))
         .split_for_parts();

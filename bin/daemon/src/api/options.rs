@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use zones::parse_zone;
 
 use super::fields::Fields;
+use crate::run::customer::Customer;
 use crate::run::lineage::{CHAIN, chain_of};
 use crate::run::request::{Kickoff, RunKind, RunLimits, RunOptions};
 use crate::state::App;
@@ -62,6 +63,24 @@ pub(super) fn read_options(
         model_tier: model_tier?,
         kind,
     })
+}
+
+/// What the customer's profile makes of a run: its zone where the request names none, and the smaller limits.
+pub(super) fn narrow(
+    customer: &Customer,
+    metadata: &Map<String, Value>,
+    options: RunOptions,
+    limits: RunLimits,
+) -> (RunOptions, RunLimits) {
+    let names_zone = metadata
+        .get("timezone")
+        .and_then(Value::as_str)
+        .is_some_and(|zone| !zone.trim().is_empty());
+    let timezone = match customer.timezone {
+        Some(zone) if !names_zone => zone,
+        _ => options.timezone,
+    };
+    (RunOptions { timezone, ..options }, customer.narrow(limits))
 }
 
 /// The caller's limits, each capped by the daemon's setting.

@@ -13,10 +13,12 @@ use wombat_core::workspace::AgentReport;
 use super::attachments::{self, GivenFile};
 use super::error::ApiError;
 use super::extract::check_rest;
-use super::options::{read_limits, read_options};
+use super::options::{narrow, read_limits, read_options};
 use super::send::MAX_KEY_BYTES;
 use super::{output, resume};
+use crate::agent::customers::{self, Asked};
 use crate::agent::file_resolve::{Bring, resolve};
+use crate::run::customer::Customer;
 use crate::run::error::RunError;
 use crate::run::request::{KeySpace, RunRequest, TaskTarget};
 use crate::state::App;
@@ -99,15 +101,21 @@ impl ProtocolRequest {
         let given = output::read(self.output.as_ref(), &mut problems).await;
         let files = std::mem::take(&mut self.attachments);
         let files = attachments::check(&app.settings.files, files, &mut problems);
-        let profile = admitted(app, &self.role)?;
+        let role = known_role(app, &self.role)?;
         let (Ok(user), Some(options), true) = (user, options, problems.is_empty()) else {
             return Err(ApiError::fields("invalid_payload", problems));
         };
-        let session = SessionKey::new(user, profile.role.clone());
+        let session = SessionKey::new(user, role);
         if let Some(run_key) = self.resume {
             let (detached, answers) = (self.detached, &self.answers);
             return resume::request(app, trace, session, &run_key, None, detached, answers).await;
         }
+        let key = self.key.map(|key| self.key_space.run_key(&session, &key));
+        let detached = self.detached;
+        let asked = Asked { session: &session, key: key.as_ref(), detached, kept: None };
+        let customer = Box::pin(customers::customer(app, trace, asked)).await?;
+        let profile = admitted(app, &customer, &self.role)?;
+        let (options, limits) = narrow(&customer, &self.metadata, options, limits);
         let output = output::of_run(&profile, &options, given).await?;
         let files = files?;
         let task = self.task_id.map(TaskTarget::Id).unwrap_or_else(|| {
@@ -115,7 +123,6 @@ impl ProtocolRequest {
             let title = self.task_title.or_else(default).unwrap_or_else(|| CHAT_TASK.to_owned());
             TaskTarget::Title { title, description: None, metadata: None }
         });
-        let key = self.key.map(|key| self.key_space.run_key(&session, &key));
         let bring = Bring { session: &session, key: key.as_ref(), detached: self.detached };
         let attachments = Box::pin(resolve(app, trace, bring, files)).await?;
         let mut history = self.history;
@@ -139,6 +146,7 @@ impl ProtocolRequest {
             resumed: false,
             detached: self.detached,
             child: None,
+            customer,
             limits,
         })
     }
@@ -147,25 +155,35 @@ impl ProtocolRequest {
 /// A role of which a run may start.
 ///
 /// # Errors
-/// 404 for one that the workspace does not have; 503 when the workspace's rules cannot be used.
+/// 404 for one that no workspace has; 503 when the workspace's rules cannot be used.
 pub(super) fn known_role(app: &App, name: &str) -> Result<Role, ApiError> {
-    admitted(app, name).map(|profile| profile.role)
+    let snapshot = app.workspaces.admit(name).map_err(RunError::from)?;
+    Ok(snapshot.admit(name).map_err(RunError::from)?.role)
 }
 
-/// The profile of a role of which a run may start.
+/// The profile of a role of which a run may start, in the customer's workspace.
 ///
 /// # Errors
 /// As [`known_role`].
-pub(super) fn admitted(app: &App, name: &str) -> Result<AgentProfile, ApiError> {
-    Ok(app.workspace.snapshot().admit(name).map_err(RunError::from)?)
+pub(super) fn admitted(
+    app: &App,
+    customer: &Customer,
+    name: &str,
+) -> Result<AgentProfile, ApiError> {
+    Ok(app.workspaces.for_run(customer, name).map_err(RunError::from)?.profile)
 }
 
-/// All roles of which a run may start.
+/// All roles of which a run may start, in whichever workspace.
 ///
 /// # Errors
 /// 503 when the workspace's rules cannot be used.
 pub(super) fn roles(app: &App) -> Result<Vec<AgentReport>, ApiError> {
-    let snapshot = app.workspace.snapshot();
-    snapshot.usable().map_err(RunError::from)?;
-    Ok(snapshot.agents())
+    app.workspace.snapshot().usable().map_err(RunError::from)?;
+    let mut roles: Vec<AgentReport> = Vec::new();
+    for agent in app.workspaces.snapshots().flat_map(|snapshot| snapshot.agents()) {
+        if !roles.iter().any(|known| known.role == agent.role) {
+            roles.push(agent);
+        }
+    }
+    Ok(roles)
 }

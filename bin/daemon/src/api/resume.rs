@@ -16,10 +16,12 @@ use wombat_core::session::SessionKey;
 
 use super::answers;
 use super::error::ApiError;
-use super::options::{read_limits, read_options};
+use super::options::{narrow, read_limits, read_options};
 use crate::agent::audit;
+use crate::agent::customers::{self, Asked};
 use crate::agent::journal::{RecordedRequest, empty_chain};
 use crate::run::attachments::Attached;
+use crate::run::customer::DEFAULT_WORKSPACE;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
@@ -75,6 +77,12 @@ pub(super) async fn request(
     let (Some(options), true) = (options, problems.is_empty()) else {
         return Err(ApiError::fields("invalid_payload", problems));
     };
+    // A resumed run obeys the newest profile, in the workspace that it began in.
+    // Older journals name none.
+    let kept = Some(recorded.workspace.as_deref().unwrap_or(DEFAULT_WORKSPACE));
+    let asked = Asked { session: &session, key: Some(&key), detached, kept };
+    let customer = Box::pin(customers::customer(app, trace, asked)).await?;
+    let (options, limits) = narrow(&customer, &recorded.metadata, options, limits);
     // What is cancelled stays so, and says so.
     if run.known_status() != Some(RunStatus::Cancelled) {
         answers::give(&client, &capabilities, &key, answers).await?;
@@ -99,6 +107,7 @@ pub(super) async fn request(
         resumed: true,
         detached,
         child: None,
+        customer,
         limits,
     })
 }

@@ -18,9 +18,10 @@ use super::error::ApiError;
 use super::extract::{BodyWithFiles, check_rest};
 use super::fields::Fields;
 use super::header::{KEY_HEADER, RESUME_HEADER, TASK_HEADER, USER_HEADER};
-use super::options::{read_limits, read_options};
-use super::protocol_request::admitted;
+use super::options::{narrow, read_limits, read_options};
+use super::protocol_request::{admitted, known_role};
 use super::{answers, attachments, detached, header, output, resume, sse};
+use crate::agent::customers::{self, Asked};
 use crate::agent::file_resolve::{Bring, resolve};
 use crate::agent::launch;
 use crate::run::attachments::Given;
@@ -187,15 +188,13 @@ pub(super) async fn read(
             BTreeMap::from([("user_id".to_owned(), why)]),
         ));
     }
-    let profile = admitted(app, session.role().as_str())?;
+    known_role(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
         let resumed = resume::request(app, trace, session, &run_key, webhook, detached, &answers);
         let request = Box::pin(resumed).await?;
         return Ok((request, wants_stream));
     }
-    let output = output::of_run(&profile, &options, given).await?;
-    let files = files?;
     let task = match (task_id, task_title.or_else(|| app.settings.default_task.clone())) {
         (Some(id), _) => TaskTarget::Id(id),
         (None, Some(title)) => TaskTarget::Title { title, description, metadata: task_metadata },
@@ -212,6 +211,12 @@ pub(super) async fn read(
         (None, Some(id)) => Some(KeySpace::Notification.run_key(&session, &id)),
         (None, None) => None,
     };
+    let asked = Asked { session: &session, key: key.as_ref(), detached, kept: None };
+    let customer = Box::pin(customers::customer(app, trace, asked)).await?;
+    let profile = admitted(app, &customer, session.role().as_str())?;
+    let (options, limits) = narrow(&customer, &metadata, options, limits);
+    let output = output::of_run(&profile, &options, given).await?;
+    let files = files?;
     let webhook = checked(hook, app).await?;
     let bring = Bring { session: &session, key: key.as_ref(), detached };
     let attachments = Box::pin(resolve(app, trace, bring, files)).await?;
@@ -229,6 +234,7 @@ pub(super) async fn read(
         resumed: false,
         detached,
         child: None,
+        customer,
         limits,
     };
     Ok((request, wants_stream))

@@ -9,13 +9,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use service::trace::TraceId;
 use std::collections::BTreeMap;
-use wombat_core::session::Role;
+use std::sync::Arc;
+use wombat_core::session::{Role, SessionKey, UserId};
 use wombat_core::workspace::{PromptMode, PromptRequest};
 
 use super::error::ApiError;
 use super::extract::Params;
 use super::protocol_request::{known_role, roles};
-use crate::run::error::RunError;
+use crate::agent::customers::{self, Asked};
+use crate::run::customer::Customer;
+use crate::run::error::{RunError, RunErrorKind};
 use crate::state::App;
 
 /// The role of `/context` when none is named; the first one where there is no such role.
@@ -26,6 +29,8 @@ const DEFAULT_ROLE: &str = "agent";
 pub(super) struct ContextQuery {
     role: Option<String>,
     full: Option<String>,
+    user_id: Option<String>,
+    workspace: Option<String>,
 }
 
 /// Each file of a role's prompt, with its size.
@@ -34,6 +39,8 @@ pub(super) struct ContextQuery {
     params(
         ("role" = Option<String>, Query, description = "The role whose prompt is shown."),
         ("full" = Option<bool>, Query, description = "Include the system prompt."),
+        ("user_id" = Option<String>, Query, description = "The user whose profile narrows it."),
+        ("workspace" = Option<String>, Query, description = "The workspace, by its name."),
     ),
     responses(
         (status = 200, body = Object),
@@ -43,6 +50,7 @@ pub(super) struct ContextQuery {
 )]
 pub(super) async fn context(
     State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
     Params(query): Params<ContextQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let role = match &query.role {
@@ -54,13 +62,20 @@ pub(super) async fn context(
             known_role(&app, name)?
         }
         None => {
-            let mut roles: Vec<Role> = roles(&app)?.into_iter().map(|agent| agent.role).collect();
+            let named = query.workspace.as_deref().and_then(|name| app.workspaces.of(name));
+            let agents = match named {
+                Some(served) => served.workspace.snapshot().agents(),
+                None => roles(&app)?,
+            };
+            let mut roles: Vec<Role> = agents.into_iter().map(|agent| agent.role).collect();
             let at = roles.iter().position(|role| role.as_str() == DEFAULT_ROLE).unwrap_or(0);
             roles.swap_remove(at)
         }
     };
-    let snapshot = app.workspace.snapshot();
-    let now = Utc::now().with_timezone(&app.settings.timezone);
+    let customer = Box::pin(customer_of(&app, &trace, &query, &role)).await?;
+    let chosen = app.workspaces.for_run(&customer, role.as_str()).map_err(RunError::from)?;
+    let snapshot = chosen.snapshot;
+    let now = Utc::now().with_timezone(&customer.timezone.unwrap_or(app.settings.timezone));
     let prompt = snapshot.prompt(&PromptRequest {
         role: &role,
         mode: PromptMode::Full,
@@ -83,11 +98,52 @@ pub(super) async fn context(
         "files": files,
         "workspaceDigest": snapshot.digest(),
         "promptHash": prompt.hash.as_ref(),
+        "workspace": customer.workspace,
     });
+    if query.user_id.is_some() {
+        body["profileDigest"] = json!(customer.digest);
+        body["profile_digest"] = json!(customer.digest);
+        body["tenantId"] = json!(customer.tenant_id);
+        body["locale"] = json!(customer.locale);
+        body["promptAppendChars"] =
+            json!(customer.prompt_append.as_ref().map_or(0, |text| text.chars().count()));
+    }
     if query.full.as_deref().is_some_and(|full| matches!(full, "true" | "1" | "")) {
-        body["systemPrompt"] = json!(prompt.system.as_ref());
+        let mut system = prompt.system.as_ref().to_owned();
+        customer.append_to(&mut system);
+        body["systemPrompt"] = json!(system);
     }
     Ok(Json(body))
+}
+
+/// The customer whose context is asked for: the one of the user, if one is named.
+async fn customer_of(
+    app: &App,
+    trace: &TraceId,
+    query: &ContextQuery,
+    role: &Role,
+) -> Result<Arc<Customer>, ApiError> {
+    let kept = query.workspace.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let wrong = |field: &str, why: String| {
+        ApiError::fields("invalid_payload", BTreeMap::from([(field.to_owned(), why)]))
+    };
+    if let Some(name) = kept.filter(|name| app.workspaces.of(name).is_none()) {
+        let known: Vec<_> = app.workspaces.names().collect();
+        return Err(wrong("workspace", format!("{name:?} is none of {}", known.join(", "))));
+    }
+    let Some(user) = &query.user_id else {
+        let customer = Customer::default();
+        let workspace = kept.map_or(customer.workspace, str::to_owned);
+        return Ok(Arc::new(Customer { workspace, ..customer }));
+    };
+    let user = UserId::parse(user).map_err(|error| wrong("user_id", error.to_string()))?;
+    let session = SessionKey::new(user, role.clone());
+    let asked = Asked { session: &session, key: None, detached: false, kept };
+    let customer = customers::customer(app, trace, asked).await?;
+    if customer.is_unread {
+        return Err(RunError::new(RunErrorKind::BackendUnavailable).into());
+    }
+    Ok(customer)
 }
 
 /// The skills, including disabled ones with the reason.

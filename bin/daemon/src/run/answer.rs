@@ -1,7 +1,8 @@
 //! How a run that worked ends.
 
 use daemon_api::{
-    AttachmentReport, FileReport, RefusedMention, RequestKind, RunStatus, Step, ToolRequest,
+    AttachmentReport, FileReport, RefusedCall, RefusedMention, RequestKind, RunStatus, Step,
+    ToolRequest,
 };
 use llm::Cost;
 use llm::event::{FinishReason, Usage};
@@ -48,6 +49,12 @@ pub struct RunAnswer {
     pub files: Vec<FileReport>,
     /// The roles that the agent mentioned and that were not notified.
     pub mentions_refused: Vec<RefusedMention>,
+    /// The name of the workspace, where it is known.
+    pub workspace: Option<String>,
+    /// The digest of the customer's profile.
+    pub profile_digest: Option<String>,
+    /// The calls that a rule refused.
+    pub refused: Vec<RefusedCall>,
 }
 
 /// How a run ended that did not fail.

@@ -51,6 +51,9 @@ impl RunAnswer {
             tool_requests: is_waiting.then(|| Cow::Borrowed(self.tool_requests())),
             mentions_refused: (!self.mentions_refused.is_empty())
                 .then_some(Cow::Borrowed(&self.mentions_refused)),
+            workspace: self.workspace.as_deref().and_then(text),
+            profile_digest: self.profile_digest.as_deref().and_then(text),
+            refused: listed(&self.refused),
         }
     }
 }
@@ -148,6 +151,9 @@ mod tests {
             attachments: Vec::new(),
             files: Vec::new(),
             mentions_refused: Vec::new(),
+            workspace: None,
+            profile_digest: None,
+            refused: Vec::new(),
         };
         serde_json::to_string(&answer).unwrap()
     }
@@ -275,10 +281,22 @@ mod tests {
                 role: "r".to_owned(),
                 code: "agent_cycle".to_owned(),
             }],
+            workspace: Some("eu".to_owned()),
+            profile_digest: Some("p".to_owned()),
+            refused: vec![daemon_api::RefusedCall {
+                tool: "n".to_owned(),
+                arguments: serde_json::json!({}),
+                rule: daemon_api::Rule {
+                    source: daemon_api::RuleSource::Profile,
+                    list: Some("deny".to_owned()),
+                    pattern: Some("n".to_owned()),
+                    ..daemon_api::Rule::default()
+                },
+            }],
         };
         let text = serde_json::to_string(&answer).unwrap();
         let expected = format!(
-            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","memory_warning":"timeout","output":null,"output_errors":["a: is no number"],"attachments":[{{"file_id":"f","name":"a.png","media_type":"image/png","size":7,"sha256":"s","used":"image"}}],"files":[{{"file_id":"g","name":"b.csv","media_type":"text/csv","size":8,"sha256":"t"}}],"run_key":"k","mentions_refused":[{{"role":"r","code":"agent_cycle"}}]}}"#
+            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","memory_warning":"timeout","output":null,"output_errors":["a: is no number"],"attachments":[{{"file_id":"f","name":"a.png","media_type":"image/png","size":7,"sha256":"s","used":"image"}}],"files":[{{"file_id":"g","name":"b.csv","media_type":"text/csv","size":8,"sha256":"t"}}],"run_key":"k","mentions_refused":[{{"role":"r","code":"agent_cycle"}}],"workspace":"eu","profile_digest":"p","refused":[{{"tool":"n","arguments":{{}},"rule":{{"source":"profile","list":"deny","pattern":"n"}}}}]}}"#
         );
         assert_eq!(text, expected);
         let read: daemon_api::RunAnswer<'_> = serde_json::from_str(&text).unwrap();

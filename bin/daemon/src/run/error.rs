@@ -105,6 +105,12 @@ pub enum RunErrorKind {
     UnknownRole(Box<UnknownRole>),
     /// A file of rules cannot be used, so that no run may start.
     PolicyInvalid(String),
+    /// The customer's profile cannot be used: why.
+    ProfileInvalid(String),
+    /// The customer's profile cannot be read, or the backend lacks a feature that it has to have: why.
+    ProfileUnreadable(String),
+    /// The backend has no profile for the role, and so does not know it.
+    RoleWithoutProfile(String),
     /// The workspace cannot be read, so that no run may start.
     WorkspaceUnreadable(String),
     /// An internal error.
@@ -210,7 +216,10 @@ impl RunError {
         use RunErrorKind as Kind;
         match &self.kind {
             Kind::TaskNotFound => "task_not_found",
-            Kind::BackendUnavailable | Kind::BackendInBetween(_) => "backend_unavailable",
+            Kind::BackendUnavailable | Kind::BackendInBetween(_) | Kind::ProfileUnreadable(_) => {
+                "backend_unavailable"
+            }
+            Kind::ProfileInvalid(_) => "profile_invalid",
             Kind::BackendAuth(_) => "backend_auth",
             Kind::BackendRefused(_) => "backend_error",
             Kind::ReplyNotStored(_) => "reply_not_stored",
@@ -235,7 +244,7 @@ impl RunError {
             Kind::Stalled => "run_stalled",
             Kind::FailedElsewhere(_) => "run_failed",
             Kind::JournalRejected(_) => "journal_rejected",
-            Kind::UnknownRole(_) => "unknown_role",
+            Kind::UnknownRole(_) | Kind::RoleWithoutProfile(_) => "unknown_role",
             Kind::PolicyInvalid(_) => "policy_invalid",
             Kind::WorkspaceUnreadable(_) => "workspace_unreadable",
             Kind::Internal => "internal_error",
@@ -252,9 +261,17 @@ impl RunError {
             | Kind::JournalRejected(why)
             | Kind::Llm(_, why)
             | Kind::PolicyInvalid(why)
+            | Kind::ProfileInvalid(why)
+            | Kind::ProfileUnreadable(why)
             | Kind::WorkspaceUnreadable(why) => why,
             Kind::FailedElsewhere(failure) => &failure.error,
             Kind::UnknownRole(unknown) => return unknown.to_string(),
+            Kind::RoleWithoutProfile(role) => {
+                return format!(
+                    "the backend does not know the role {role:?} (GET /profile answers 404), so that no run \
+                     of it starts"
+                );
+            }
             Kind::ReplyNotStored(why) => {
                 return format!(
                     "the reply was generated (see details) but could not be stored: {why}"

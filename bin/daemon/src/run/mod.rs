@@ -9,6 +9,7 @@ pub mod answer;
 pub mod answer_json;
 pub mod attachments;
 pub mod context_window;
+pub mod customer;
 pub mod error;
 pub mod events;
 pub mod failure;

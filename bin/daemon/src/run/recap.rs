@@ -20,6 +20,10 @@ pub struct Recap {
     pub tally: Tally,
     /// The roles that tools mentioned and that were not notified.
     pub mentions_refused: Vec<RefusedMention>,
+    /// The name of the workspace.
+    pub workspace: Option<String>,
+    /// The digest of the customer's profile; where it has changed since, the newest.
+    pub profile_digest: Option<String>,
 }
 
 impl Recap {
@@ -31,10 +35,18 @@ impl Recap {
             steps: Vec::new(),
             tally: meter.read(),
             mentions_refused: Vec::new(),
+            workspace: None,
+            profile_digest: None,
         };
         for step in steps {
+            let named = |name: &str| step.payload[name].as_str().map(str::to_owned);
             match step.kind.as_str() {
+                "request" => {
+                    (recap.workspace, recap.profile_digest) =
+                        (named("workspace"), named("profile_digest"));
+                }
                 "llm" | "llm_rejected" => {
+                    recap.profile_digest = named("profile_digest").or(recap.profile_digest);
                     let Ok(turn) = Completion::deserialize(&step.payload["completion"]) else {
                         continue;
                     };

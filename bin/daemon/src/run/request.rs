@@ -16,6 +16,7 @@ use wombat_core::workspace::PromptMode;
 use zones::Zone;
 
 use super::attachments::Attached;
+use super::customer::Customer;
 use super::output::OutputFormat;
 
 /// One message to answer.
@@ -47,7 +48,9 @@ pub struct RunRequest {
     pub detached: bool,
     /// The run that asks, where another run does.
     pub child: Option<Arc<Parent>>,
-    /// The run's limits, never above the daemon's own settings.
+    /// What the customer's profile makes of it.
+    pub customer: Arc<Customer>,
+    /// The run's limits, never above the daemon's own settings and the customer's.
     pub limits: RunLimits,
 }
 

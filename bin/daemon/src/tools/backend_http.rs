@@ -11,6 +11,7 @@ use wombat_core::endpoint::{NormalPath, declares_reserved};
 
 use super::context::ToolContext;
 use super::reply::{ToolFile, ToolReply, is_clear};
+use super::rules::undeclared;
 use super::specs::MISSION_CONTROL;
 use super::{method_override, refusal};
 use crate::run::attachments::{name_for, plain_name};
@@ -46,12 +47,12 @@ fn prepare(
     if !declared.iter().any(|endpoint| endpoint.pattern.matches(method, &path)) {
         let callable = declared.iter().filter(|endpoint| !declares_reserved(&endpoint.pattern));
         let list: Vec<_> = callable.map(|endpoint| endpoint.pattern.to_string()).collect();
-        return Err(format!(
+        let why = format!(
             "{method} {} is not declared by any skill; the declared endpoints are: {}",
             path.as_str(),
             list.join(", ")
-        )
-        .into());
+        );
+        return Err(ToolReply::forbidden(why, undeclared()));
     }
     let what = format!("{method} {}", path.as_str());
     context.refuse_reserved(&what, &path)?;

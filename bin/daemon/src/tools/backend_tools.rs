@@ -7,7 +7,7 @@ use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::tools::BackendTools;
 use serde_json::Value;
-use wombat_core::agent_config::{AgentProfile, NamedTool};
+use wombat_core::agent_config::{AgentProfile, NamedTool, RuleRef};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 
 use super::backend_http::{MAX_ANSWER_BYTES, reply};
@@ -116,6 +116,12 @@ pub(super) fn endpoint(name: &str) -> Option<EndpointPattern> {
 /// The endpoint of any tool: its last segment is the name.
 pub(super) fn any_endpoint() -> Option<EndpointPattern> {
     EndpointPattern::of_template("POST", &path("{name}")).ok()
+}
+
+/// The rule that keeps a tool from a role.
+pub(super) fn withheld(profile: &AgentProfile, tool: &str, name: &str) -> Option<RuleRef> {
+    let endpoint = endpoint(name)?;
+    profile.tools.withheld_by(&NamedTool { name: tool, id: Some(name), endpoint: Some(&endpoint) })
 }
 
 /// Whether a role may have a tool. `tool` is its name for models, `name` the backend's.

@@ -9,7 +9,7 @@ use llm::request::ToolSpec;
 use mc_client::tools::BackendTools;
 use openapi_tools::ToolNames;
 use serde_json::{Map, Value};
-use wombat_core::agent_config::{AgentProfile, NamedTool};
+use wombat_core::agent_config::{AgentProfile, NamedTool, RuleRef};
 use wombat_core::untrusted::break_control_tokens;
 use wombat_core::workspace::Snapshot;
 
@@ -159,6 +159,15 @@ impl ExternalTool {
             Source::OpenApi(tool) => tool.is_for(snapshot, profile),
             Source::Backend(name) => backend_tools::is_for(profile, self.name(), name),
             Source::Mcp(..) => profile.tools.could_allow(&NamedTool::without_endpoint(self.name())),
+        }
+    }
+
+    /// The rule that keeps it from a role that would have it.
+    pub(super) fn withheld(&self, snapshot: &Snapshot, profile: &AgentProfile) -> Option<RuleRef> {
+        match &self.source {
+            Source::OpenApi(tool) => tool.withheld(snapshot, profile),
+            Source::Backend(name) => backend_tools::withheld(profile, self.name(), name),
+            Source::Mcp(..) => profile.tools.withheld_by(&NamedTool::without_endpoint(self.name())),
         }
     }
 

@@ -6,12 +6,13 @@ use mc_client::client::AgentClient;
 use mc_client::raw::RawBody;
 use openapi_tools::FieldPlace;
 use serde_json::Value;
-use wombat_core::agent_config::{AgentProfile, Permission, ToolCall};
+use wombat_core::agent_config::{AgentProfile, Permission, Ruling, ToolCall};
 use wombat_core::endpoint::{EndpointPattern, NormalPath, is_messages, is_reserved};
 use wombat_core::workspace::Snapshot;
 
 use super::mention::{Mentions, field_of};
 use super::reply::ToolReply;
+use super::rules::{self, undeclared};
 use super::set::ToolSet;
 
 /// The timeout of a tool call (docs/RUNS.md).
@@ -41,28 +42,31 @@ pub struct ToolContext<'a> {
     pub approval_required: bool,
     /// Whether the call may have taken effect already, so that a person has to decide on it.
     pub in_doubt: bool,
+    /// Whether nothing is called: what the rules say is the reply.
+    pub dry: bool,
     /// The roles that the call's text names, where the role may name any.
     pub mentions: Option<&'a Mentions>,
 }
 
 impl ToolContext<'_> {
-    /// What the role's rules say on a call. `endpoint` is the method and path of a call of the backend.
+    /// What the rules say on a call. `endpoint` is the method and path of a call of the backend.
     pub(super) fn decide(
         &self,
         tool: &str,
         endpoint: Option<(&str, &NormalPath)>,
         arguments: &Value,
-    ) -> Permission {
+    ) -> Ruling {
         let (operations, arguments) = (&self.tools.operations().known, arguments.as_object());
-        self.profile.tools.decide(ToolCall { tool, endpoint, arguments, operations })
+        self.profile.tools.ruling(ToolCall { tool, endpoint, arguments, operations })
     }
 
     /// Refuses a path by which a model would reach what of the contract is not for it.
-    pub(super) fn refuse_reserved(&self, what: &str, path: &NormalPath) -> Result<(), String> {
+    pub(super) fn refuse_reserved(&self, what: &str, path: &NormalPath) -> Result<(), ToolReply> {
         if is_reserved(self.client.application_path(), path) {
-            return Err(format!(
+            let why = format!(
                 "{what} is the control plane's own, and no agent calls it, whatever a skill declares"
-            ));
+            );
+            return Err(ToolReply::forbidden(why, undeclared()));
         }
         Ok(())
     }
@@ -102,8 +106,18 @@ impl ToolContext<'_> {
 
     /// Lets a call pass that the role's permissions and, where one is needed, a person allow; else
     /// gives the reply that stands for it. `what` names the call.
-    pub(super) fn permit(&self, decision: Permission, what: &str) -> Result<(), ToolReply> {
-        match decision {
+    pub(super) fn permit(&self, ruling: Ruling, what: &str) -> Result<(), ToolReply> {
+        let told = || {
+            let role = &self.profile.role;
+            ruling.rule.as_ref().map(|rule| rules::rule(self.snapshot, role, rule))
+        };
+        if let (true, Permission::Allowed | Permission::NeedsApproval) =
+            (self.dry, &ruling.permission)
+        {
+            let waits = self.approval_required || ruling.permission == Permission::NeedsApproval;
+            return Err(ToolReply::Judged { waits, rule: told().map(Box::new) });
+        }
+        match &ruling.permission {
             Permission::Allowed | Permission::NeedsApproval if self.approved => Ok(()),
             Permission::Allowed if self.in_doubt && !self.approval_required => {
                 Err(ToolReply::InDoubt(what.to_owned()))
@@ -112,7 +126,9 @@ impl ToolContext<'_> {
             Permission::Allowed | Permission::NeedsApproval => {
                 Err(ToolReply::NeedsApproval(what.to_owned()))
             }
-            Permission::Denied(why) => Err(ToolReply::NotMade(why)),
+            Permission::Denied(why) => {
+                Err(ToolReply::forbidden(why.clone(), told().unwrap_or_else(undeclared)))
+            }
         }
     }
 }

@@ -66,8 +66,12 @@ struct Built {
     operations: Arc<BackendOperations>,
     /// Whether a skill declares an endpoint that the document does not have.
     is_incomplete: bool,
-    sets: Mutex<HashMap<Role, Arc<ToolSet>>>,
+    /// By role, and by the customer's rules that narrow it.
+    sets: Mutex<HashMap<SetKey, Arc<ToolSet>>>,
 }
+
+/// A role, and the customer's rules that narrow it.
+type SetKey = (Role, Option<String>);
 
 /// A consistent view of all sources.
 #[derive(Debug, Clone)]
@@ -126,7 +130,7 @@ impl Built {
         Self { from, catalogue, operations, is_incomplete, sets: Mutex::default() }
     }
 
-    fn sets(&self) -> MutexGuard<'_, HashMap<Role, Arc<ToolSet>>> {
+    fn sets(&self) -> MutexGuard<'_, HashMap<SetKey, Arc<ToolSet>>> {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -250,7 +254,8 @@ impl Tools {
             model_forms::log(&profile.role, &self.forms(&set));
             Arc::new(set)
         };
-        sets.entry(profile.role.clone()).or_insert_with(|| apart(build)).clone()
+        let rules = profile.tools.customer().map(|rules| rules.id().to_owned());
+        sets.entry((profile.role.clone(), rules)).or_insert_with(|| apart(build)).clone()
     }
 
     /// What the models' providers take of a role's tools now: they may have refused some since.

@@ -29,6 +29,7 @@ mod own_call;
 mod refreshing_cache;
 mod refusal;
 mod reply;
+mod rules;
 mod save_file;
 mod set;
 mod source_state;
@@ -48,6 +49,7 @@ pub use identity::CallIdentity;
 pub use mention::{MENTION, Mentions};
 pub use own_call::{Errand, OwnCall, Question};
 pub use reply::{ToolFile, ToolReply};
+pub use rules::{declared_by, declaring, rule, schema as misfit, undeclared, unrestricted};
 pub use set::ToolSet;
 pub use specs::{RequestedCall, builtin_names};
 

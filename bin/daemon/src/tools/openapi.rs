@@ -8,7 +8,7 @@ use std::time::Duration;
 use mc_client::raw::{RawBody, RawField, RawRequest};
 use openapi_tools::{Body, Candidate, Document, Mount, Operation, Problem};
 use serde_json::Value;
-use wombat_core::agent_config::{AgentProfile, NamedTool};
+use wombat_core::agent_config::{AgentProfile, NamedTool, RuleRef};
 use wombat_core::endpoint::{EndpointPattern, NormalPath, declares_reserved};
 use wombat_core::workspace::Snapshot;
 
@@ -19,6 +19,7 @@ use super::method_override;
 use super::operations::endpoint;
 use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
+use super::rules::undeclared;
 
 /// How long a document of the backend is cached.
 const DOCUMENT_TTL: Duration = Duration::from_secs(300);
@@ -133,6 +134,13 @@ impl OpenApiTool {
             && profile.tools.could_allow(&tool)
     }
 
+    /// The rule that keeps it from a role that would have it; `None` where it is no tool at all.
+    pub(super) fn withheld(&self, snapshot: &Snapshot, profile: &AgentProfile) -> Option<RuleRef> {
+        let tool = self.named();
+        let is_one = declared(snapshot, &self.endpoint) || profile.tools.names(&tool);
+        profile.tools.withheld_by(&tool).filter(|_| is_one)
+    }
+
     fn named(&self) -> NamedTool<'_> {
         let (name, id) = (self.operation.name(), self.id.as_deref());
         NamedTool { name, id, endpoint: Some(&self.endpoint) }
@@ -174,7 +182,7 @@ impl OpenApiTool {
         if !self.endpoint.matches(method, &path)
             || !(context.profile.tools.names_call(&self.named(), method, &path) || by_skill())
         {
-            return Err(format!("{what} is not declared").into());
+            return Err(ToolReply::forbidden(format!("{what} is not declared"), undeclared()));
         }
         let body = request.body.map(raw);
         context.refuse_mentions((method, &path), body.as_ref())?;

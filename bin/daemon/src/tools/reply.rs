@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use mc_client::error::McError;
+use mc_client::steps::Rule;
 use mc_client::types::FileMeta;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,6 +21,9 @@ const NO_ONE_TO_ASK: &str = "this backend offers no way to ask a person";
 
 /// What is said of a call that only a run can make.
 const NOT_HERE: &str = "only a run can do this";
+
+/// What is said of a call that was only asked about.
+const NOT_CALLED: &str = "it was asked about, and not called";
 
 /// The most of a refusal that is told.
 const MAX_REFUSAL_CHARS: usize = 300;
@@ -47,6 +51,20 @@ pub enum ToolReply {
     Unclear(Value),
     /// The call was not made: its arguments are wrong, or the role may not make it. The text is ours.
     NotMade(String),
+    /// The call was not made, because a rule refuses it. The text is ours.
+    Forbidden {
+        /// Why.
+        why: String,
+        /// The rule.
+        rule: Box<Rule>,
+    },
+    /// Nothing was to be called: what the rules say on the call.
+    Judged {
+        /// Whether it waits for a person; else it is allowed.
+        waits: bool,
+        /// The rule; none where no list has to name the call.
+        rule: Option<Box<Rule>>,
+    },
     /// The call was not made: there was no way to send it. Why may hold what a server wrote.
     NotSent(Value),
     /// The call was not made, because a person has to approve it first: what needs the approval.
@@ -119,6 +137,16 @@ impl ToolReply {
         }
     }
 
+    /// A call that a rule refuses.
+    pub(super) fn forbidden(why: impl Into<String>, rule: Rule) -> Self {
+        Self::Forbidden { why: why.into(), rule: Box::new(rule) }
+    }
+
+    /// The rule that refused the call.
+    pub fn rule(&self) -> Option<&Rule> {
+        if let Self::Forbidden { rule, .. } = self { Some(rule) } else { None }
+    }
+
     /// The files that came back.
     pub fn files(&self) -> &[ToolFile] {
         if let Self::Files { files, .. } = self { files } else { &[] }
@@ -159,7 +187,10 @@ impl ToolReply {
                     None => why,
                 }
             }
-            Self::NotMade(why) | Self::Denied(why) => whole_words(why),
+            Self::NotMade(why) | Self::Denied(why) | Self::Forbidden { why, .. } => {
+                whole_words(why)
+            }
+            Self::Judged { .. } => NOT_CALLED.to_owned(),
             Self::NeedsApproval(what) => {
                 shown::words(&format!("a person has to approve this first: {what}"))
             }
@@ -195,6 +226,8 @@ impl ToolReply {
             | Self::Rejected(_)
             | Self::Unclear(_) => true,
             Self::NotMade(_)
+            | Self::Forbidden { .. }
+            | Self::Judged { .. }
             | Self::NotSent(_)
             | Self::NeedsApproval(_)
             | Self::InDoubt(_)
@@ -225,7 +258,9 @@ impl ToolReply {
             Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
                 mark.fence(tool, &cut(&body.to_string(), max_chars))
             }
-            Self::NotMade(text) => not_made(text, max_chars),
+            Self::NotMade(text) | Self::Forbidden { why: text, .. } => not_made(text, max_chars),
+            // No model reads it.
+            Self::Judged { .. } => not_made(NOT_CALLED, max_chars),
             // Read by the model only where there is no way to ask a person.
             Self::NeedsApproval(what) => {
                 let text = format!(

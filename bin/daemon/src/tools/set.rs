@@ -5,12 +5,14 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use llm::request::{ToolCall, ToolList, ToolSpec};
+use mc_client::steps::RefusedTool;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{
-    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, ToolPermissions,
+    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleList, RuleOrigin, RuleRef,
+    ToolPermissions,
 };
-use wombat_core::endpoint::declares_reserved;
+use wombat_core::endpoint::{EndpointPattern, declares_reserved};
 use wombat_core::operations::{Operation, Operations};
 use wombat_core::workspace::Snapshot;
 
@@ -22,8 +24,11 @@ use super::nearest::unknown_tool;
 use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
-use super::{backend_http, backend_tools, memories, mission_control};
+use super::{backend_http, backend_tools, memories, mission_control, rules};
 use schemas::{Budget, Schema};
+
+/// How many tools are told that a rule keeps from a role.
+const MAX_REFUSED: usize = 200;
 
 /// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
@@ -38,6 +43,8 @@ pub struct ToolSet {
     tools: HashMap<String, Tool>,
     /// Names by the ids that operations have in their document: a skill, or an earlier turn, may call them so.
     ids: HashMap<String, String>,
+    /// The tools that there are and that a rule keeps from the role.
+    refused: Vec<RefusedTool>,
 }
 
 #[derive(Debug)]
@@ -85,14 +92,27 @@ impl ToolSet {
                 profile.tools.could_allow(&tool)
             }
         };
+        let mut refused = Vec::new();
+        let mut refuse = |name: &str, rule: Option<RuleRef>| {
+            if let Some(rule) = rule.filter(|_| refused.len() < MAX_REFUSED) {
+                let rule = rules::rule(snapshot, &profile.role, &rule);
+                refused.push(RefusedTool { tool: name.to_owned(), rule });
+            }
+        };
         let has_skills = snapshot.skills().iter().any(|skill| skill.enabled);
         let mut specs = Vec::new();
         let mut tools = HashMap::new();
         for builtin in Builtin::ALL {
             if !builtin.available(capabilities, has_skills, snapshot.endpoints())
                 || !builtin.is_for(&profile.memory)
-                || !could_allow(builtin)
             {
+                continue;
+            }
+            if !could_allow(builtin) {
+                let endpoint = builtin.endpoint();
+                let tool =
+                    NamedTool { name: builtin.name(), id: None, endpoint: endpoint.as_ref() };
+                refuse(builtin.name(), profile.tools.withheld_by(&tool));
                 continue;
             }
             let declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
@@ -107,20 +127,29 @@ impl ToolSet {
                 specs.push(spec);
             }
         }
-        for tool in
-            enabled::ALL.into_iter().filter(|tool| tool.is_for(&profile.tools, capabilities))
-        {
+        for tool in enabled::ALL {
+            if !tool.is_for(&profile.tools, capabilities) {
+                if profile.tools.enables(tool.name) && tool.is_available(capabilities) {
+                    let named = NamedTool::without_endpoint(tool.name);
+                    refuse(tool.name, profile.tools.withheld_by(&named));
+                }
+                continue;
+            }
             let spec = tool.spec();
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Enabled(tool, schema));
                 specs.push(spec);
             }
         }
-        for tool in catalogue.tools.iter().filter(|tool| tool.is_for(snapshot, profile)) {
+        for tool in &catalogue.tools {
+            if !tool.is_for(snapshot, profile) {
+                refuse(tool.name(), tool.withheld(snapshot, profile));
+                continue;
+            }
             tools.insert(tool.name().to_owned(), Tool::External(tool.clone()));
             specs.push(tool.spec.clone());
         }
-        let (operations, rules) = (operations.clone(), profile.tools.clone());
+        let (operations, of_role) = (operations.clone(), profile.tools.clone());
         let memory = profile.memory.clone();
         let ids =
             operations.known.iter().filter_map(|known| Some((known.id.clone()?, &known.tool)));
@@ -128,7 +157,17 @@ impl ToolSet {
             |tool: &str| matches!(tools.get(tool), Some(Tool::External(tool)) if tool.is_openapi());
         let ids = ids.filter(|(id, tool)| is_operation(tool) && !tools.contains_key(id));
         let ids = ids.map(|(id, tool)| (id, tool.clone())).collect();
-        Self { specs: specs.into(), operations, rules, memory, tools, ids }
+        Self { specs: specs.into(), operations, rules: of_role, memory, tools, ids, refused }
+    }
+
+    /// The names of the tools as the model sees them.
+    pub fn offered(&self) -> Vec<String> {
+        self.specs.iter().map(|spec| spec.name.clone()).collect()
+    }
+
+    /// The tools that there are and that a rule keeps from the role.
+    pub fn refused(&self) -> &[RefusedTool] {
+        &self.refused
     }
 
     /// The tool of this name, or of this id.
@@ -211,9 +250,9 @@ impl ToolSet {
     }
 
     async fn dispatch(&self, context: &ToolContext<'_>, call: &ToolCall, key: String) -> ToolReply {
-        let (tool, arguments) = match self.checked(&call.name, &call.arguments).await {
+        let (tool, arguments) = match self.checked(context, &call.name, &call.arguments).await {
             Ok(checked) => checked,
-            Err(why) => return ToolReply::NotMade(why),
+            Err(refused) => return refused,
         };
         let Tool::Builtin(Builtin::RequestTool, _) = tool else {
             return perform(context, &call.name, tool, arguments, key).await;
@@ -224,21 +263,18 @@ impl ToolSet {
         if asked.tool == call.name {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
-        match self.checked(asked.tool, asked.arguments).await {
+        match self.checked(context, asked.tool, asked.arguments).await {
             Ok((Tool::Enabled(tool, _), _)) if !tool.approves => ToolReply::NotMade(format!(
                 "{:?} asks a person itself; call it directly",
                 asked.tool
             )),
             Ok((tool, arguments)) => perform(context, asked.tool, tool, arguments, key).await,
-            Err(why) => ToolReply::NotMade(why),
+            Err(refused) => refused,
         }
     }
 
     /// The rule by which a tool that there is, is not one of this role.
     pub(super) fn why_withheld(&self, name: &str) -> Option<String> {
-        if ENABLED_TOOLS.contains(&name) && !self.rules.enables(name) {
-            return Some("\"enable\" in agent-config.json does not name it".to_owned());
-        }
         let is_named = |builtin: &Builtin| builtin.name() == name;
         if Builtin::ALL
             .iter()
@@ -247,36 +283,63 @@ impl ToolSet {
         {
             return Some("\"memory\" in agent-config.json gives it no scope for that".to_owned());
         }
+        Some(self.rules.why(&self.withheld_by(name)?))
+    }
+
+    /// The same as a rule.
+    pub fn withheld_by(&self, name: &str) -> Option<RuleRef> {
+        if ENABLED_TOOLS.contains(&name) && !self.rules.enables(name) {
+            let (origin, list) = (RuleOrigin::AgentConfig, RuleList::Enable);
+            return Some(RuleRef { origin, list, pattern: None });
+        }
         let known = &self.operations.known;
         let is_it = |operation: &&Operation| {
             operation.tool == name || operation.id.as_deref() == Some(name)
         };
         match known.iter().find(is_it) {
-            Some(operation) => self.rules.why_withheld(&NamedTool::from(operation)),
+            Some(operation) => self.rules.withheld_by(&NamedTool::from(operation)),
             None => {
                 let tool = NamedTool::without_endpoint(name);
-                known.others().any(|other| other == name).then(|| self.rules.why_withheld(&tool))?
+                known.others().any(|other| other == name).then(|| self.rules.withheld_by(&tool))?
             }
         }
     }
 
-    /// The tool of a call, with validated arguments; the error is a text that the model can act on.
+    /// The rules of the role, with those of the customer.
+    pub fn rules(&self) -> &ToolPermissions {
+        &self.rules
+    }
+
+    /// The endpoint of a tool, where it is always the same one.
+    pub fn endpoint(&self, name: &str) -> Option<&EndpointPattern> {
+        let mut known = self.operations.known.iter();
+        let is_it = |operation: &&Operation| {
+            operation.tool == name || operation.id.as_deref() == Some(name)
+        };
+        known.find(is_it).map(|operation| &operation.endpoint)
+    }
+
+    /// The tool of a call, with validated arguments; the error is a reply that the model can act on.
     async fn checked<'a>(
         &'a self,
+        context: &ToolContext<'_>,
         name: &str,
         arguments: &'a Value,
-    ) -> Result<(&'a Tool, &'a Value), String> {
+    ) -> Result<(&'a Tool, &'a Value), ToolReply> {
         /// What models mean when they send null instead of arguments.
         static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
         let Some(tool) = self.tool(name) else {
-            if let Some(why) = self.why_withheld(name) {
-                return Err(format!("the tool {name:?} may not be called: {why}"));
+            if let Some(rule) = self.withheld_by(name) {
+                let why = format!("the tool {name:?} may not be called: {}", self.rules.why(&rule));
+                let rule = rules::rule(context.snapshot, &context.profile.role, &rule);
+                return Err(ToolReply::forbidden(why, rule));
             }
             let names: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
-            return Err(unknown_tool(name, &names));
+            return Err(ToolReply::forbidden(unknown_tool(name, &names), rules::undeclared()));
         };
         let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
-        check(tool.schema(), arguments).await?;
+        let fits = check(tool.schema(), arguments).await;
+        fits.map_err(|why| ToolReply::forbidden(why, rules::schema()))?;
         Ok((tool, arguments))
     }
 }
@@ -312,9 +375,16 @@ async fn perform(
         }
         Tool::Builtin(builtin, _) => *builtin,
         Tool::Enabled(tool, _) => {
-            let permitted = match context.decide(name, None, arguments) {
-                Permission::NeedsApproval if !tool.approves => Ok(()),
-                decision => context.permit(decision, name),
+            let mut ruling = context.decide(name, None, arguments);
+            let asks_itself = !tool.approves && ruling.permission == Permission::NeedsApproval;
+            let permitted = match asks_itself {
+                true if !context.dry => Ok(()),
+                asks_itself => {
+                    if asks_itself {
+                        ruling.permission = Permission::Allowed;
+                    }
+                    context.permit(ruling, name)
+                }
             };
             return match permitted {
                 Ok(()) => (tool.call)(context, arguments, key).await,

@@ -24,6 +24,7 @@ mod metrics;
 mod models;
 mod operations;
 mod policy;
+mod profiles;
 mod protocols;
 mod providers;
 mod refusals;

@@ -1,8 +1,6 @@
 -- What lists of runs show, are searched and ordered by.
 ALTER TABLE runs ADD COLUMN model TEXT COLLATE "C";
 ALTER TABLE runs ADD COLUMN provider TEXT COLLATE "C";
-ALTER TABLE runs ADD COLUMN workspace TEXT COLLATE "C";
-ALTER TABLE runs ADD COLUMN profile_digest TEXT COLLATE "C";
 ALTER TABLE runs ADD COLUMN message_id TEXT COLLATE "C";
 ALTER TABLE runs ADD COLUMN error_code TEXT COLLATE "C";
 ALTER TABLE runs ADD COLUMN used TEXT COLLATE "C";

@@ -1,8 +1,6 @@
 -- What lists of runs show, are searched and ordered by.
 ALTER TABLE runs ADD COLUMN model TEXT;
 ALTER TABLE runs ADD COLUMN provider TEXT;
-ALTER TABLE runs ADD COLUMN workspace TEXT;
-ALTER TABLE runs ADD COLUMN profile_digest TEXT;
 ALTER TABLE runs ADD COLUMN message_id TEXT;
 ALTER TABLE runs ADD COLUMN error_code TEXT;
 ALTER TABLE runs ADD COLUMN used TEXT;

@@ -6,6 +6,7 @@ mod files;
 mod memories;
 mod notifications;
 mod objects;
+mod profiles;
 mod run_lists;
 mod runs;
 
@@ -122,6 +123,7 @@ impl Endpoint {
                     | "list_runs"
                     | "total_runs"
                     | "list_memories"
+                    | "get_profile"
             )
     }
 
@@ -140,7 +142,10 @@ impl Endpoint {
     /// Whether a body is required.
     pub(super) fn needs_body(&self) -> bool {
         self.body.is_some_and(|body| {
-            !matches!(body, "" | "UpdateTask" | "UpdateMemory" | "PutRun" | "RenewLease")
+            !matches!(
+                body,
+                "" | "UpdateTask" | "UpdateMemory" | "PutRun" | "RenewLease" | "Profile"
+            )
         })
     }
 
@@ -165,6 +170,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         &notifications::ENDPOINTS,
         &runs::ENDPOINTS,
         &control::ENDPOINTS,
+        &profiles::ENDPOINTS,
         &decisions::ENDPOINTS,
         &memories::ENDPOINTS,
         &run_lists::ENDPOINTS,

@@ -123,6 +123,10 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
             responses.insert("200".to_owned(), success);
         }
     }
+    if endpoint.id == "get_profile" {
+        let same = json!({ "description": "It is still the one of `If-None-Match`." });
+        responses.insert("304".to_owned(), same);
+    }
     let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{'));
     let in_path = in_path.map(|name| {
         let name = name.trim_end_matches('}');
@@ -146,6 +150,7 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
                 json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
             }
             "from" | "to" => json!({ "type": "string", "format": "date-time" }),
+            "role" if endpoint.path == "/profile" => json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$", "description": "The role." }),
             "role" => json!({ "type": "string", "description": "The role whose run is meant, for people where several have one with this key, and for roles that lead others; an agent means its own." }),
             "unread" => json!({ "type": "boolean" }),
             "meta" => json!({ "type": "boolean", "default": false, "description": "`true` asks for what is known of the file instead of its bytes." }),

@@ -33,7 +33,7 @@ macro_rules! step {
 }
 
 /// All migrations. A file that has been released is never changed: databases keep its checksum.
-const STEPS: [Step; 21] = [
+const STEPS: [Step; 22] = [
     step!(1, "0001", "start"),
     step!(2, "0002", "wakes"),
     step!(3, "0003", "leased"),
@@ -53,6 +53,7 @@ const STEPS: [Step; 21] = [
     step!(17, "0017", "files"),
     step!(18, "0018", "decisions"),
     step!(19, "0019", "children"),
+    step!(20, "0020", "profiles"),
     step!(21, "0021", "memories"),
     step!(24, "0024", "run_lists"),
 ];

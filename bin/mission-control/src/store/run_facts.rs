@@ -54,14 +54,11 @@ pub(super) async fn keep(
     let took = run.created_at.map(|begun| (Utc::now() - begun).num_milliseconds().max(0));
     sqlx::query(
         "UPDATE runs SET model = coalesce($1, model), provider = coalesce($2, provider), \
-         workspace = coalesce($3, workspace), profile_digest = coalesce($4, profile_digest), \
-         message_id = coalesce($5, message_id), used = coalesce($6, used), cost_usd = coalesce($7, cost_usd), \
-         error_code = $8, ended_at = $9, duration_ms = $10 WHERE seq = $11",
+         message_id = coalesce($3, message_id), used = coalesce($4, used), cost_usd = coalesce($5, cost_usd), \
+         error_code = $6, ended_at = $7, duration_ms = $8 WHERE seq = $9",
     )
     .bind(&facts.model)
     .bind(&facts.provider)
-    .bind(text("workspace"))
-    .bind(text("profile_digest"))
     .bind(text("message_id"))
     .bind(sent.extra.get("usage").filter(|usage| usage.is_object()).map(ToString::to_string))
     .bind(facts.cost_usd)

@@ -16,6 +16,8 @@ pub(super) fn run(row: &AnyRow, steps: Vec<RunStep>) -> Run {
         session_key: row.get("session_key"),
         task_id: row.get("task_id"),
         workspace_digest: row.get("workspace_digest"),
+        workspace: row.get("workspace"),
+        profile_digest: row.get("profile_digest"),
         detached: flag(row, "detached"),
         parent_run_key: row.get("parent_run_key"),
         cancel_requested: flag(row, "cancel_requested"),

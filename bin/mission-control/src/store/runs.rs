@@ -14,12 +14,14 @@ use super::{Scope, Store, children, events, now, run_facts, session_role, tasks,
 const MAX_JOURNAL: usize = 64 * 1024 * 1024;
 
 /// The contract's fields of a run; an extra field of such a name is not stored.
-const OWN_FIELDS: [&str; 11] = [
+const OWN_FIELDS: [&str; 13] = [
     "run_key",
     "status",
     "session_key",
     "task_id",
     "workspace_digest",
+    "workspace",
+    "profile_digest",
     "detached",
     "parent_run_key",
     "cancel_requested",
@@ -167,7 +169,9 @@ impl Store {
             "UPDATE runs SET session_key = $1, task_id = $2, status = $3, workspace_digest = coalesce($4, workspace_digest), \
              extra = $5, updated_at = $6, role = $7, detached = coalesce($8, detached), \
              parent_run_key = coalesce($9, parent_run_key), lease_id = $10, \
-             orphan_until = CASE WHEN $11 = 1 THEN NULL ELSE orphan_until END WHERE seq = $12 RETURNING *",
+             orphan_until = CASE WHEN $11 = 1 THEN NULL ELSE orphan_until END, \
+             workspace = coalesce($13, workspace), profile_digest = coalesce($14, profile_digest) \
+             WHERE seq = $12 RETURNING *",
         )
         .bind(session_key)
         .bind(task_id)
@@ -181,6 +185,8 @@ impl Store {
         .bind(lease.or(lease_id.as_deref()))
         .bind(i64::from(is_taken_up))
         .bind(seq)
+        .bind(&put.workspace)
+        .bind(&put.profile_digest)
         .fetch_one(&mut *tx)
         .await?;
         let sent = put;

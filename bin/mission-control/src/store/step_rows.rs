@@ -131,6 +131,10 @@ fn no_request() -> RequestStep<Value> {
         parent: None,
         memories: Vec::new(),
         memory_warning: None,
+        workspace: None,
+        profile_digest: None,
+        tools_offered: Vec::new(),
+        tools_refused: Vec::new(),
     }
 }
 
@@ -150,6 +154,8 @@ fn no_answer() -> LlmStep<String> {
         definitions: std::collections::BTreeMap::new(),
         files: std::collections::BTreeMap::new(),
         errors: Vec::new(),
+        workspace: None,
+        profile_digest: None,
         first_event: None,
         last_event: None,
     }

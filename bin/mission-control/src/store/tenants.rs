@@ -2,14 +2,16 @@
 
 use super::Store;
 use super::error::StoreError;
+use super::profiles::tenant_of;
 
 impl Store {
     /// The tenant of a user, for one of the user's roles or for the person.
     pub async fn tenant_of(
         &self,
-        _user_id: &str,
-        _role: Option<&str>,
+        user_id: &str,
+        role: Option<&str>,
     ) -> Result<Option<String>, StoreError> {
-        Ok(None)
+        let mut connection = self.reader.acquire().await?;
+        tenant_of(&mut connection, user_id, role).await
     }
 }

@@ -18,7 +18,7 @@ use crate::harness::{Backend, INTERNAL, SECRET};
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 93] = [
+const FAULTS: [(&str, &str); 97] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -99,6 +99,10 @@ const FAULTS: [(&str, &str); 93] = [
     ("a lease for everybody", "limits.turn"),
     ("spends without end", "limits.budget"),
     ("any tool", "limits.tools"),
+    ("profiles without a tag", "profiles.read"),
+    ("one profile for all roles", "profiles.of-a-role"),
+    ("profiles for everybody", "profiles.access"),
+    ("profiles without end", "profiles.bounds"),
     ("knows no children", "roles.child-of-a-role"),
     ("lets children work on", "roles.children-end"),
     ("names nobody", "queue.agent-mention"),
@@ -318,6 +322,13 @@ fn alter(
         "spends without end" if *status == 402 => {
             (*status, *body) = (StatusCode::OK, json!({ "reservation_id": "x" }));
         }
+        "profiles without a tag" => drop(headers.remove("etag")),
+        "profiles for everybody" if *status == own && path.ends_with("/profile") => {
+            (*status, *body) = (StatusCode::OK, json!({}));
+        }
+        "profiles without end" if *status == 400 && path.ends_with("/profile") => {
+            (*status, *body) = (StatusCode::OK, json!({}));
+        }
         "any tool" if *status == own && path.contains("/api/tools/") => {
             (*status, *body) = (StatusCode::OK, json!({}));
         }
@@ -361,6 +372,9 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
     }
     if fault == "begins with now" {
         parts.headers.remove("last-event-id");
+    }
+    if fault == "one profile for all roles" && path.ends_with("/profile") {
+        query = query.split("&role=").next().unwrap_or_default().to_owned();
     }
     if fault == "ignores cursors" && query.starts_with("cursor=") {
         query.clear();

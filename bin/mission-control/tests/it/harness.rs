@@ -222,6 +222,7 @@ impl Backend {
             files: options.files,
             orphan_max_attempts: options.orphan_max_attempts,
             rules_per_user: options.rules_per_user,
+            profile_max_age: Duration::from_secs(7),
             board: options.board,
             board_proxy: options.proxy,
             board_proxies: TrustedProxies::default(),

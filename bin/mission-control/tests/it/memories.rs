@@ -283,3 +283,31 @@ async fn a_person_sees_corrects_and_deletes_on_the_page() {
     assert!(part(&overview(&backend).await, "memories").contains("Nothing yet."));
     assert_eq!(texts(&agent, "").await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_tenant_s_memories_are_its_users_and_no_one_user_s_to_change() {
+    let backend = Backend::start().await;
+    let service = backend.internal();
+    for (user, tenant) in [("ann", "acme"), ("amy", "acme"), ("bob", "other")] {
+        let profile = json!({ "tenant_id": tenant });
+        service.put(&format!("/profile?user_id={user}"), profile).await.ok();
+    }
+    let ours = json!({ "scope": "tenant", "tenant_id": "acme", "text": "Invoices go to Linz" });
+    let id = remember(&service, ours.clone()).await;
+    assert_eq!(service.post("/memories", ours.clone()).await.ok()["deduplicated"], true);
+    for caller in [backend.agent("ann", "scout"), backend.agent("amy", "other"), backend.person("amy")] {
+        assert_eq!(texts(&caller, "").await, ["Invoices go to Linz"]);
+        assert_eq!(texts(&caller, "scope=tenant&q=invoice").await, ["Invoices go to Linz"]);
+        caller.post("/memories", ours.clone()).await.fails(403, "forbidden");
+        caller.patch(&format!("/memories/{id}"), json!({ "text": "x" })).await.fails(403, "forbidden");
+        caller.delete(&format!("/memories/{id}")).await.fails(403, "forbidden");
+    }
+    for caller in [backend.agent("bob", "scout"), backend.person("eve")] {
+        assert_eq!(texts(&caller, "").await, Vec::<String>::new());
+        assert_eq!(texts(&caller, "q=invoices").await, Vec::<String>::new());
+        caller.delete(&format!("/memories/{id}")).await.fails(404, "not_found");
+    }
+    assert_eq!(texts(&service, "tenant_id=acme").await, ["Invoices go to Linz"]);
+    service.patch(&format!("/memories/{id}"), json!({ "text": "Invoices go to Graz" })).await.ok();
+    assert_eq!(service.delete(&format!("/memories/{id}")).await.status, 204);
+}

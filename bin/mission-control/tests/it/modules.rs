@@ -35,6 +35,7 @@ mod outages;
 mod page;
 mod paging;
 mod poolers;
+mod profiles;
 mod questions;
 mod queue;
 mod readonly;

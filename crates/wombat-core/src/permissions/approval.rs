@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::pattern::ToolPattern;
+use super::ruling::RuleOrigin;
 
 /// An entry of `approval`, as it is in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,22 +87,20 @@ impl Approval {
         read
     }
 
+    /// As it is written, with its place.
+    pub(super) fn told(&self, origin: RuleOrigin) -> String {
+        let rule = format!("\"{}\" in {}", self.pattern, origin.place());
+        match &self.when {
+            Some(when) => format!("{rule}, where {}", when.as_json()),
+            None => rule,
+        }
+    }
+
     /// Whether a call with these arguments waits. What cannot be judged does.
     pub(super) fn asks(&self, arguments: Option<&Map<String, Value>>) -> bool {
         match (&self.when, arguments) {
             (None, _) | (Some(_), None) => true,
             (Some(when), Some(arguments)) => when.judge(arguments).asks(),
-        }
-    }
-}
-
-/// As it is in the file.
-impl fmt::Display for Approval {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" in agent-config.json", self.pattern)?;
-        match &self.when {
-            Some(when) => write!(f, ", where {}", when.as_json()),
-            None => Ok(()),
         }
     }
 }

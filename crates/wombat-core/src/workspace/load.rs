@@ -222,6 +222,7 @@ impl Pass<'_> {
             souls: parts.souls,
             soul_roles: parts.soul_roles,
             config_place: parts.config_place,
+            config_file: parts.config_place.map(|place| place.file(self.options)),
             blocked: self.blocked,
             logs: parts.logs,
             skills: parts.skills,

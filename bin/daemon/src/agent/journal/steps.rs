@@ -3,7 +3,7 @@
 use daemon_api::{RunOfRole, Step};
 use llm::model::Provider;
 use llm::request::Message;
-use mc_client::steps::RefusedMention;
+use mc_client::steps::{RefusedMention, Rule, RuleSource};
 
 use crate::run::output::OutputFormat;
 
@@ -34,10 +34,29 @@ pub(in crate::agent) fn report(step: &ToolStep) -> Step {
         tool_request_id: step.tool_request_id.clone(),
         decided_by: step.decided_by.clone(),
         rule_id: step.rule_id.clone(),
+        rule: step.rule.as_ref().map(rule),
         child: step
             .child
             .as_ref()
             .map(|child| RunOfRole { run_key: child.run_key.clone(), role: child.role.clone() }),
+    }
+}
+
+/// A rule as callers see it.
+pub(in crate::agent) fn rule(rule: &Rule) -> daemon_api::Rule {
+    let source = match rule.source {
+        RuleSource::AgentConfig => daemon_api::RuleSource::AgentConfig,
+        RuleSource::Profile => daemon_api::RuleSource::Profile,
+        RuleSource::Skill => daemon_api::RuleSource::Skill,
+        RuleSource::Undeclared => daemon_api::RuleSource::Undeclared,
+        RuleSource::Schema => daemon_api::RuleSource::Schema,
+    };
+    daemon_api::Rule {
+        source,
+        list: rule.list.clone(),
+        pattern: rule.pattern.clone(),
+        file: rule.file.clone(),
+        line: rule.line,
     }
 }
 
