@@ -9,8 +9,8 @@ use mc_client::steps::RefusedTool;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{
-    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleList, RuleOrigin, RuleRef,
-    ToolPermissions,
+    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleList, RuleOrigin,
+    RuleRef, ToolPermissions,
 };
 use wombat_core::endpoint::{EndpointPattern, declares_reserved};
 use wombat_core::operations::{Operation, Operations};
