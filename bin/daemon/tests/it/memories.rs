@@ -36,7 +36,7 @@ async fn a_run_is_reminded_between_the_time_and_the_message() {
         .await;
     world.model(vec![says("done")]).await;
     let history = json!([{ "role": "user", "content": "earlier" }]);
-    let (status, answer) = world.daemon.send(&message(json!({ "history": history }))).await;
+    let (status, answer) = world.daemon.send(&message(json!({ "messages": history }))).await;
     assert_eq!((status, &answer["memory_warning"]), (200, &Value::Null), "{answer}");
     let asked = world.backend_got("GET", "/memories").await;
     assert_eq!(asked.len(), 1);
@@ -55,7 +55,7 @@ async fn a_run_is_reminded_between_the_time_and_the_message() {
     // Without memories all else is the same.
     let bare = World::new().await;
     bare.model(vec![says("done")]).await;
-    bare.daemon.send(&message(json!({ "history": history }))).await;
+    bare.daemon.send(&message(json!({ "messages": history }))).await;
     let without = bare.model_got().await;
     assert_eq!(texts(&got[0], "system"), texts(&without[0], "system"));
     assert_eq!(texts(&got[0], "user")[0], texts(&without[0], "user")[0]);
