@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::mentions::mentioned_roles;
 
 /// How many things that are wrong are told.
-const MAX_ERRORS: usize = 20;
+pub(crate) const MAX_ERRORS: usize = 20;
 
 /// Whether two options are the same: in capitals or not, with spaces around them or not.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {

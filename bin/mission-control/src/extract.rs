@@ -18,7 +18,7 @@ use crate::store::paging::seq_of;
 const MAX_BODY: usize = 2 * 1024 * 1024;
 
 /// The timeout for a body to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest size of a page.
 const MAX_LIMIT: u32 = 200;
@@ -102,6 +102,12 @@ pub(crate) fn deserialize<T: DeserializeOwned>(raw: &Value, under: &str) -> Resu
     })
 }
 
+/// What is said when something did not arrive in time.
+pub(crate) fn too_late(what: &str) -> ApiError {
+    let text = format!("timeout: {what} did not arrive in time");
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text)
+}
+
 /// Reads a body within its size limit and timeout.
 pub(crate) async fn read_body(body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
     let too_large = || {
@@ -113,10 +119,7 @@ pub(crate) async fn read_body(body: axum::body::Body, max: usize) -> Result<Byte
         return Err(too_large());
     }
     let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, max)).await;
-    let read = read.map_err(|_| {
-        let text = "timeout: the body did not arrive in time";
-        ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text)
-    })?;
+    let read = read.map_err(|_| too_late("the body"))?;
     read.map_err(|error| {
         let cause = std::error::Error::source(&error);
         match cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {

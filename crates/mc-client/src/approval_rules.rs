@@ -3,17 +3,23 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use crate::call::Call;
-use crate::client::{AgentClient, InternalClient};
+use crate::client::AgentClient;
 use crate::error::McError;
+use crate::files::sha256_hex;
 use crate::idempotency::canonical_json;
 use crate::jcs;
 use crate::tool_requests::DecidedBy;
 use crate::types::Page;
 use crate::url::{path, with_query};
+
+/// The largest page.
+const MAX_LIMIT: u32 = 200;
+
+/// How many pages of rules are read at most: more than a user may have.
+const MAX_PAGES: usize = 50;
 
 /// Why a rule does not hold: `details.reason` of 409 `rule_void`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -29,19 +35,6 @@ pub enum VoidReason {
     Author,
     /// The tool takes other arguments than when the rule was written.
     Schema,
-}
-
-impl VoidReason {
-    /// The reason as it is transmitted.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::UsedUp => "used_up",
-            Self::Author => "author",
-            Self::Schema => "schema",
-        }
-    }
 }
 
 /// `POST /approval-rules`, and `rule` of a decision.
@@ -132,14 +125,7 @@ pub struct RuleUse {
 pub fn parameters_sha256(parameters: &Value) -> String {
     // A number that RFC 8785 does not know is written as it is.
     let text = jcs::canonical(parameters).unwrap_or_else(|_| canonical_json(parameters));
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The rules in force, of a role and of a tool where they are named.
-fn list(role: Option<&str>, tool: Option<&str>) -> Call {
-    let named = |name: Option<&str>| name.map(str::to_owned);
-    let query = [("role", named(role)), ("tool", named(tool)), ("limit", Some("200".to_owned()))];
-    Call::get(&with_query(path(&["approval-rules"]), &query))
+    sha256_hex(text.as_ref())
 }
 
 impl AgentClient {
@@ -149,35 +135,28 @@ impl AgentClient {
         role: &str,
         tool: &str,
     ) -> Result<Vec<ApprovalRule>, McError> {
-        let page: Page<ApprovalRule> = self.caller.fetch(list(Some(role), Some(tool))).await?;
-        Ok(page.items)
+        let (mut rules, mut cursor) = (Vec::new(), None);
+        for _ in 0..MAX_PAGES {
+            let query = [
+                ("role", Some(role.to_owned())),
+                ("tool", Some(tool.to_owned())),
+                ("limit", Some(MAX_LIMIT.to_string())),
+                ("cursor", cursor.take()),
+            ];
+            let url = with_query(path(&["approval-rules"]), &query);
+            let page: Page<ApprovalRule> = self.caller.fetch(Call::get(&url)).await?;
+            rules.extend(page.items);
+            cursor = page.next_cursor.filter(|next| !next.is_empty());
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(rules)
     }
 
     /// Uses a rule for a call, right before it is made. A repeat is answered as the first time.
     pub async fn use_approval_rule(&self, id: &str, call: &UseRule) -> Result<RuleUse, McError> {
         let key = Some(call.idempotency_key.as_str());
         self.caller.fetch(Call::create(&path(&["approval-rules", id, "uses"]), call, key)?).await
-    }
-}
-
-impl InternalClient {
-    /// Writes a rule as the user that [`InternalClient::on_behalf_of`] names.
-    pub async fn create_approval_rule(
-        &self,
-        rule: &CreateApprovalRule,
-    ) -> Result<ApprovalRule, McError> {
-        let key = rule.idempotency_key.as_deref();
-        self.caller.fetch(Call::create(&path(&["approval-rules"]), rule, key)?).await
-    }
-
-    /// That user's rules in force, oldest first.
-    pub async fn approval_rules(&self) -> Result<Vec<ApprovalRule>, McError> {
-        let page: Page<ApprovalRule> = self.caller.fetch(list(None, None)).await?;
-        Ok(page.items)
-    }
-
-    /// Takes a rule back.
-    pub async fn revoke_approval_rule(&self, id: &str) -> Result<(), McError> {
-        self.caller.send(Call::new(http::Method::DELETE, &path(&["approval-rules", id]))).await
     }
 }

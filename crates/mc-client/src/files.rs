@@ -5,8 +5,7 @@ use http::Method;
 use sha2::{Digest as _, Sha256};
 
 use crate::call::Call;
-use crate::caller::Caller;
-use crate::client::{AgentClient, InternalClient};
+use crate::client::AgentClient;
 use crate::error::McError;
 use crate::types::FileMeta;
 use crate::url::{path, with_query};
@@ -61,84 +60,40 @@ impl AgentClient {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<FileMeta, McError> {
-        put(&self.caller, name, media_type, bytes).await
+        let url = with_query(path(&["files"]), &[("name", Some(name.to_owned()))]);
+        let mut call = Call::new(Method::PUT, &url);
+        call.body = Some(bytes);
+        call.content_type = media_type.to_owned().into();
+        self.caller.fetch(call).await
     }
 
     /// What is known of a file of the user.
     pub async fn file_meta(&self, file_id: &str) -> Result<FileMeta, McError> {
-        meta(&self.caller, file_id).await
+        let url = with_query(path(&["files", file_id]), &[("meta", Some("true".to_owned()))]);
+        self.caller.fetch(Call::get(&url)).await
     }
 
     /// The bytes of a file of the user, at most `max_bytes`; an error unless size and hash are those
     /// of `file`.
     pub async fn file_bytes(&self, file: &FileMeta, max_bytes: usize) -> Result<Bytes, McError> {
-        bytes_of(&self.caller, file, max_bytes).await
+        let wrong = |cause: String| Err(McError::BadAnswer { cause });
+        let most = u64::try_from(max_bytes).unwrap_or(u64::MAX);
+        if file.size > most {
+            return wrong(format!(
+                "the file has {} bytes, of which at most {most} are read",
+                file.size
+            ));
+        }
+        let mut call = Call::get(&path(&["files", &file.file_id])).accept("*/*");
+        // A file may be a page.
+        call.is_foreign = true;
+        call.max_bytes = max_bytes;
+        let answer = self.caller.answer(&call).await.map_err(|failure| failure.error)?;
+        if answer.truncated || sha256_hex(&answer.body) != file.sha256 {
+            return wrong("its bytes are not those of the file".to_owned());
+        }
+        Ok(answer.body)
     }
-}
-
-impl InternalClient {
-    /// As [`AgentClient::put_file`], for the user that [`InternalClient::on_behalf_of`] names.
-    pub async fn put_file(
-        &self,
-        name: &str,
-        media_type: &str,
-        bytes: Bytes,
-    ) -> Result<FileMeta, McError> {
-        put(&self.caller, name, media_type, bytes).await
-    }
-
-    /// As [`AgentClient::file_meta`].
-    pub async fn file_meta(&self, file_id: &str) -> Result<FileMeta, McError> {
-        meta(&self.caller, file_id).await
-    }
-
-    /// As [`AgentClient::file_bytes`].
-    pub async fn file_bytes(&self, file: &FileMeta, max_bytes: usize) -> Result<Bytes, McError> {
-        bytes_of(&self.caller, file, max_bytes).await
-    }
-
-    /// Deletes a file of that user.
-    pub async fn delete_file(&self, file_id: &str) -> Result<(), McError> {
-        self.caller.send(Call::new(Method::DELETE, &path(&["files", file_id]))).await
-    }
-}
-
-async fn put(
-    caller: &Caller,
-    name: &str,
-    media_type: &str,
-    bytes: Bytes,
-) -> Result<FileMeta, McError> {
-    let url = with_query(path(&["files"]), &[("name", Some(name.to_owned()))]);
-    let mut call = Call::new(Method::PUT, &url);
-    call.body = Some(bytes);
-    call.content_type = media_type.to_owned().into();
-    caller.fetch(call).await
-}
-
-async fn meta(caller: &Caller, file_id: &str) -> Result<FileMeta, McError> {
-    let url = with_query(path(&["files", file_id]), &[("meta", Some("true".to_owned()))]);
-    caller.fetch(Call::get(&url)).await
-}
-
-async fn bytes_of(caller: &Caller, file: &FileMeta, max_bytes: usize) -> Result<Bytes, McError> {
-    let wrong = |cause: String| Err(McError::BadAnswer { cause });
-    let most = u64::try_from(max_bytes).unwrap_or(u64::MAX);
-    if file.size > most {
-        return wrong(format!(
-            "the file has {} bytes, of which at most {most} are read",
-            file.size
-        ));
-    }
-    let mut call = Call::get(&path(&["files", &file.file_id])).accept("*/*");
-    // A file may be a page.
-    call.is_foreign = true;
-    call.max_bytes = max_bytes;
-    let answer = caller.answer(&call).await.map_err(|failure| failure.error)?;
-    if answer.truncated || sha256_hex(&answer.body) != file.sha256 {
-        return wrong("its bytes are not those of the file".to_owned());
-    }
-    Ok(answer.body)
 }
 
 #[cfg(test)]

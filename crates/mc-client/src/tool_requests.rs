@@ -207,11 +207,6 @@ impl ToolRequest {
         let is_question = self.kind == ToolRequestKind::Question;
         is_question.then(|| serde_json::from_value(arguments).ok()).flatten()
     }
-
-    /// The arguments of the call to make: the person's, where they have changed them.
-    pub fn final_arguments(&self) -> &Map<String, Value> {
-        self.edited.as_ref().map_or(&self.arguments, |edited| &edited.arguments)
-    }
 }
 
 /// A person's decision: `PATCH /tool-requests/{id}`.
@@ -280,16 +275,9 @@ impl AgentClient {
         key: &str,
     ) -> Result<ToolRequest, McError> {
         let decision = Decide { answer: Some(answer.clone()), ..Decide::default() };
-        self.caller.fetch(decide_call(id, &decision, Some(key))?).await
-    }
-}
-
-fn decide_call(id: &str, decision: &Decide, key: Option<&str>) -> Result<Call, McError> {
-    let path = path(&["tool-requests", id, "decision"]);
-    let call = Call::new(Method::POST, &path).json(decision)?;
-    match key {
-        Some(key) => Ok(call.header(IDEMPOTENCY_KEY, key)?.repeatable()),
-        None => Ok(call),
+        let path = path(&["tool-requests", id, "decision"]);
+        let call = Call::new(Method::POST, &path).json(&decision)?;
+        self.caller.fetch(call.header(IDEMPOTENCY_KEY, key)?.repeatable()).await
     }
 }
 
@@ -300,16 +288,6 @@ impl InternalClient {
         query: &ToolRequestQuery,
     ) -> Result<Page<ToolRequest>, McError> {
         self.caller.fetch(query.call()).await
-    }
-
-    /// Decides as that user (feature `decisions`). With a key the call is safe to repeat.
-    pub async fn decide(
-        &self,
-        id: &str,
-        decision: &Decide,
-        key: Option<&str>,
-    ) -> Result<ToolRequest, McError> {
-        self.caller.fetch(decide_call(id, decision, key)?).await
     }
 
     /// Decides as that user. With a key the call is safe to repeat; without one a second decision is

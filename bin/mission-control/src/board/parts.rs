@@ -1,6 +1,7 @@
 //! A form with files, as browsers send it (`multipart/form-data`, RFC 7578).
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,14 +10,16 @@ use std::task::{Poll, ready};
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest as _, Request};
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryFutureExt as _, stream};
 use http::{StatusCode, header};
 use mc_client::types::FileRef;
+use tokio::time::timeout;
 
 use super::forms::{MAX_FORM, Origin};
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::extract::{BODY_TIMEOUT, too_late};
 use crate::routes::files::{check_name, receive};
 
 /// How many files a person attaches at once.
@@ -46,7 +49,8 @@ pub(super) async fn own_form(
     let (mut form, mut files, mut size) = (HashMap::new(), Vec::new(), 0);
     for number in 0.. {
         room.make();
-        let field = multipart.next_field().await.map_err(|error| incomplete(&error))?;
+        let next = multipart.next_field().map_err(|error| incomplete(&error));
+        let field = in_time(next).await?;
         let Some(field) = field else { break };
         if number == MAX_PARTS {
             return Err(too_large(&format!("the form has more than {MAX_PARTS} parts")));
@@ -59,12 +63,14 @@ pub(super) async fn own_form(
         count(&mut size, name.len())?;
         match file {
             None => {
-                let text = text(field, &room, &mut size).await?;
+                let text = in_time(text(field, &room, &mut size)).await?;
                 form.insert(name, text);
                 origin.check(app, viewer, &form)?;
             }
             // What is left empty has no name.
-            Some(empty) if empty.is_empty() => drop(text(field, &room, &mut size).await?),
+            Some(empty) if empty.is_empty() => {
+                in_time(text(field, &room, &mut size)).await?;
+            }
             Some(file) => {
                 if files.len() == MAX_FILES {
                     return Err(ApiError::field("files", "are more than 16"));
@@ -144,6 +150,11 @@ async fn store(
     Ok(FileRef::from(&stored.meta))
 }
 
+/// Gives a part of a form so much time as another body has; a file has its own.
+async fn in_time<T>(part: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    timeout(BODY_TIMEOUT, part).await.unwrap_or_else(|_| Err(too_late("the form")))
+}
+
 /// The text of a field; all fields together have a bound.
 async fn text(mut field: Field<'_>, room: &Room, size: &mut usize) -> Result<String, ApiError> {
     let mut text = Vec::new();
@@ -183,4 +194,18 @@ fn malformed(error: &dyn std::fmt::Display) -> ApiError {
 
 fn incomplete(error: &MultipartError) -> ApiError {
     malformed(&error.body_text())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_does_not_come_ends_the_form() {
+        let never = std::future::pending::<Result<(), ApiError>>();
+        let late = in_time(never).await.unwrap_err().into_response();
+        assert_eq!(late.status(), StatusCode::REQUEST_TIMEOUT);
+    }
 }

@@ -151,6 +151,7 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
             }
             "from" | "to" => json!({ "type": "string", "format": "date-time" }),
             "role" if endpoint.path == "/profile" => json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$", "description": "The role." }),
+            "role" if endpoint.path == "/approval-rules" => json!({ "type": "string", "description": "Only the rules of this role; an agent may name its own only." }),
             "role" => json!({ "type": "string", "description": "The role whose run is meant, for people where several have one with this key, and for roles that lead others; an agent means its own." }),
             "unread" => json!({ "type": "boolean" }),
             "meta" => json!({ "type": "boolean", "default": false, "description": "`true` asks for what is known of the file instead of its bytes." }),

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::created;
 use super::question::check_until;
 use super::runs::check_key;
+use super::tool_requests::MAX_TOOL;
 use crate::app::App;
 use crate::auth::{Person, Tenant, Trace, Writer};
 use crate::error::ApiError;
@@ -21,9 +22,6 @@ use crate::mentions::is_role;
 use crate::store::approval_rules::NewRule;
 use crate::store::audit::Actor;
 use crate::store::{Misfit, Scope, StoreError, approval_rules};
-
-/// The most characters of a tool's name.
-const MAX_TOOL: usize = 1_000;
 
 /// For how many calls a rule holds at most, where it says for how many.
 const MAX_USES: u64 = 1_000_000_000;

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::tool_requests::MAX_WORDS;
 use super::{approval_rules, digits};
-use crate::answers::given;
+use crate::answers::{MAX_ERRORS, given};
 use crate::app::App;
 use crate::auth::{Agent, Tenant, Writer};
 use crate::error::ApiError;
@@ -24,9 +24,6 @@ use crate::headers::idempotency_key;
 use crate::store::approval_rules::NewRule;
 use crate::store::decisions::{NO_ANSWER, Word};
 use crate::store::{Misfit, Scope, StoreError, session_role};
-
-/// How many things that are wrong are told.
-const MAX_ERRORS: usize = 20;
 
 /// How many digits of a number are told.
 const MAX_DIGITS: usize = 60;

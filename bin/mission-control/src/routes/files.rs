@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::app::App;
 use crate::auth::{Person, Tenant, Trace, Writer};
 use crate::error::ApiError;
-use crate::extract::{Id, Params, refuse_coding};
+use crate::extract::{Id, Params, refuse_coding, too_late};
 use crate::store::audit::Actor;
 use crate::store::file_uploads::Upload;
 use crate::store::files::Found;
@@ -99,10 +99,7 @@ pub(crate) async fn receive<E>(
 ) -> Result<(), ApiError> {
     let mut bytes = std::pin::pin!(bytes);
     let end = Instant::now() + ALL;
-    let late = |_| {
-        let text = "timeout: the file did not arrive in time";
-        ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", text)
-    };
+    let late = |_| too_late("the file");
     loop {
         let next = timeout_at(end, timeout(NEXT, bytes.next()));
         match next.await.map_err(late)?.map_err(late)? {

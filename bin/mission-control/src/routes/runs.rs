@@ -21,9 +21,13 @@ const MAX_KEY: usize = 200;
 
 /// Refuses a text that cannot be a run's key.
 pub(super) fn check_key(run_key: &str) -> Result<(), ApiError> {
-    require_filled(&[("run_key", run_key)])?;
+    check_key_in("run_key", run_key)
+}
+
+fn check_key_in(field: &str, run_key: &str) -> Result<(), ApiError> {
+    require_filled(&[(field, run_key)])?;
     if run_key.len() > MAX_KEY {
-        return Err(ApiError::field("run_key", "is too long"));
+        return Err(ApiError::field(field, "is too long"));
     }
     Ok(())
 }
@@ -65,6 +69,9 @@ pub(super) async fn put(
     body: Body<PutRun, MAX_STEP>,
 ) -> Result<Json<RunNote>, ApiError> {
     check_key(&run_key)?;
+    if let Some(parent) = &body.value.parent_run_key {
+        check_key_in("parent_run_key", parent)?;
+    }
     let scope = of_role(writer.scope(), &params)?;
     if let Some(session_key) = &body.value.session_key {
         writer.tenant.check_session(session_key)?;

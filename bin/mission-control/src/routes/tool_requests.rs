@@ -25,7 +25,7 @@ use crate::store::tool_requests::ToolRequestFilter;
 use crate::store::{Scope, tool_requests};
 
 /// The most characters of a tool's name.
-const MAX_TOOL: usize = 1_000;
+pub(super) const MAX_TOOL: usize = 1_000;
 
 /// The most characters of a reason and of a note, which are kept in the audit log.
 pub(super) const MAX_WORDS: usize = 10_000;

@@ -3,12 +3,14 @@
 
 use std::collections::HashSet;
 
+use futures::TryStreamExt as _;
 use mc_client::runs::{Run, RunStatus};
 use mc_client::steps::{CALLING, CallingStep, ChildCall};
 use mc_client::tool_requests::{AskedBy, ToolRequestStatus};
 use serde::Deserialize as _;
 use serde_json::Value;
-use sqlx::{AnyConnection, Row};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::decisions::{self, Settled};
 use super::error::StoreError;
@@ -25,6 +27,11 @@ const MOST_ABOVE: usize = 64;
 
 /// How many of them its page shows.
 const SHOWN: usize = 500;
+
+/// What is read of a run here: nothing that may be large, since many are read at once.
+const COLUMNS: &str = "r.seq, r.role, r.lease_id, r.run_key, r.status, r.session_key, r.task_id, r.detached, \
+    r.parent_run_key, r.cancel_requested, r.created_at, r.updated_at, \
+    CAST(NULL AS TEXT) AS workspace_digest, CAST(NULL AS TEXT) AS extra";
 
 impl Store {
     /// Begins a write about a run. A child's may come under its parent's lease.
@@ -55,7 +62,7 @@ async fn is_named(
     parent: &str,
 ) -> Result<bool, StoreError> {
     let Some(role) = scope.own_role() else { return Ok(false) };
-    let rows = sqlx::query(
+    let mut steps = sqlx::query(
         "SELECT s.payload FROM runs r JOIN run_steps s ON s.run_seq = r.seq \
          WHERE r.user_id = $1 AND r.run_key = $2 AND r.lease_id = $3 AND s.kind = $4",
     )
@@ -63,9 +70,13 @@ async fn is_named(
     .bind(parent)
     .bind(&fence.lease_id)
     .bind(CALLING)
-    .fetch_all(tx)
-    .await?;
-    Ok(rows.iter().any(|row| names(row.get("payload"), run_key, role)))
+    .fetch(tx);
+    while let Some(step) = steps.try_next().await? {
+        if names(step.get("payload"), run_key, role) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a step names this run.
@@ -79,29 +90,36 @@ fn named(payload: &str) -> Vec<ChildCall> {
     CallingStep::deserialize(&payload).map(|step| step.children).unwrap_or_default()
 }
 
-/// A run whose journal names others, and those that one of its steps names.
+/// A run whose journal names others, and those of them that somebody asked about.
 struct Caller {
     run: Found,
     children: Vec<ChildCall>,
 }
 
-/// The runs of a user's roles with this key that name others, the oldest first.
+/// The runs of a user's roles with this key that name any of `children`, the oldest first.
 async fn callers(
     tx: &mut AnyConnection,
     user_id: &str,
     run_key: &str,
+    children: &[Found],
 ) -> Result<Vec<Caller>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT r.*, s.payload AS step_payload FROM runs r JOIN run_steps s ON s.run_seq = r.seq \
-         WHERE r.user_id = $1 AND r.run_key = $2 AND s.kind = $3 ORDER BY r.seq, s.step_index",
-    )
-    .bind(user_id)
-    .bind(run_key)
-    .bind(CALLING)
-    .fetch_all(tx)
-    .await?;
-    let caller = |row| Caller { run: found(row), children: named(row.get("step_payload")) };
-    Ok(rows.iter().map(caller).collect())
+    let text = format!(
+        "SELECT {COLUMNS}, s.payload AS step_payload FROM runs r JOIN run_steps s ON s.run_seq = r.seq \
+         WHERE r.user_id = $1 AND r.run_key = $2 AND s.kind = $3 ORDER BY r.seq, s.step_index"
+    );
+    let keys: HashSet<_> = children.iter().map(|child| &*child.run.run_key).collect();
+    let mut steps =
+        sqlx::query(AssertSqlSafe(text)).bind(user_id).bind(run_key).bind(CALLING).fetch(tx);
+    let mut callers = Vec::<Caller>::new();
+    while let Some(step) = steps.try_next().await? {
+        let mut children = named(step.get("step_payload"));
+        children.retain(|child| keys.contains(&*child.run_key));
+        match callers.last_mut().filter(|last| last.run.seq == step.get::<i64, _>("seq")) {
+            Some(last) => last.children.append(&mut children),
+            None => callers.push(Caller { run: found(&step), children }),
+        }
+    }
+    Ok(callers)
 }
 
 /// The one among the runs with its parent's key that has asked for a run. Several roles may have a run with
@@ -125,7 +143,7 @@ async fn above(
     child: &Found,
 ) -> Result<Option<Found>, StoreError> {
     let Some(parent) = child.run.parent_run_key.as_deref() else { return Ok(None) };
-    let callers = callers(tx, user_id, parent).await?;
+    let callers = callers(tx, user_id, parent, std::slice::from_ref(child)).await?;
     let Some(seq) = parent_of(&callers, child).map(|parent| parent.seq) else { return Ok(None) };
     Ok(callers.into_iter().map(|caller| caller.run).find(|run| run.seq == seq))
 }
@@ -158,6 +176,24 @@ pub(super) async fn is_below(
     Ok(false)
 }
 
+/// The newest runs that say that a run with this key has asked for them, the newest first.
+async fn children_of(
+    tx: &mut AnyConnection,
+    user_id: &str,
+    run_key: &str,
+) -> Result<Vec<Found>, StoreError> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM runs r WHERE r.user_id = $1 AND r.parent_run_key = $2 ORDER BY r.seq DESC LIMIT $3"
+    );
+    let rows: Vec<AnyRow> = sqlx::query(AssertSqlSafe(text))
+        .bind(user_id)
+        .bind(run_key)
+        .bind(i64::try_from(MOST).unwrap_or(i64::MAX))
+        .fetch_all(tx)
+        .await?;
+    Ok(rows.iter().map(found).collect())
+}
+
 /// The runs below a role's run, each after its parent, and how far below they are.
 pub(super) async fn below(
     tx: &mut AnyConnection,
@@ -171,19 +207,12 @@ pub(super) async fn below(
         if let Some(of) = of {
             all.push((depth, of));
         }
-        let rows = sqlx::query(
-            "SELECT * FROM runs WHERE user_id = $1 AND parent_run_key = $2 ORDER BY seq DESC",
-        )
-        .bind(user_id)
-        .bind(&key)
-        .fetch_all(&mut *tx)
-        .await?;
-        if rows.is_empty() {
+        let children = children_of(tx, user_id, &key).await?;
+        if children.is_empty() {
             continue;
         }
-        let callers = callers(tx, user_id, &key).await?;
-        for row in &rows {
-            let child = found(row);
+        let callers = callers(tx, user_id, &key, &children).await?;
+        for child in children {
             let is_of_role = parent_of(&callers, &child).is_some_and(|parent| parent.role == role);
             if is_of_role && known.len() < MOST && known.insert(child.seq) {
                 left.push((depth + 1, child.role.clone(), child.run.run_key.clone(), Some(child)));
@@ -290,8 +319,7 @@ pub(super) async fn follow(
             || (ends == Some(RunStatus::Interrupted) && known != RunStatus::Running);
         match ends {
             Some(status) if !is_over => {
-                let extra = child.run.extra;
-                run_ends::end(tx, user_id, &child.role, child.seq, status, extra).await?;
+                run_ends::end(tx, user_id, &child.role, child.seq, status, None).await?;
             }
             None if known == RunStatus::Running => {
                 let asked = sqlx::query(

@@ -6,10 +6,11 @@ use std::collections::HashSet;
 use chrono::{DateTime, Duration, Utc};
 use mc_client::types::{Attachment, FileMeta, FileRef};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::audit::{Act, Actor, By, record};
 use super::error::StoreError;
+use super::sql::places;
 use super::{Scope, Store, stamp};
 
 /// For how long a file is kept that no message names.
@@ -17,6 +18,9 @@ const UNREFERENCED: Duration = Duration::hours(24);
 
 /// For how long a file may be arriving.
 const ARRIVING: Duration = Duration::hours(1);
+
+/// How many files one query looks up.
+const LOOKED_UP_AT_A_TIME: usize = 500;
 
 /// How many files are deleted at a time, so that other writes do not wait long.
 const DELETED_AT_A_TIME: i64 = 20;
@@ -164,13 +168,20 @@ impl Store {
         user_id: &str,
         files: impl Iterator<Item = &FileMeta>,
     ) -> Result<HashSet<String>, StoreError> {
-        let mut connection = self.reader.acquire().await?;
-        let mut gone = HashSet::new();
-        for file in files {
-            match find(&mut connection, user_id, &file.file_id).await {
-                Ok(_) => {}
-                Err(StoreError::FileNotFound { file_id }) => drop(gone.insert(file_id)),
-                Err(error) => return Err(error),
+        let mut gone: HashSet<String> = files.map(|file| file.file_id.clone()).collect();
+        let named: Vec<String> = gone.iter().cloned().collect();
+        for ids in named.chunks(LOOKED_UP_AT_A_TIME) {
+            let text = format!(
+                "SELECT id FROM files WHERE user_id = $1 AND is_whole = 1 AND (is_attached = 1 OR put_at > $2) \
+                 AND id IN ({})",
+                places(3, ids.len())
+            );
+            let mut query = sqlx::query(AssertSqlSafe(text)).bind(user_id).bind(gone_before());
+            for id in ids {
+                query = query.bind(id);
+            }
+            for row in query.persistent(false).fetch_all(&self.reader).await? {
+                gone.remove(row.get::<&str, _>("id"));
             }
         }
         Ok(gone)

@@ -103,13 +103,12 @@ async fn held(
         "SELECT l.fence, l.session_key, l.task_id, l.freed_at IS NOT NULL AS freed, \
            (SELECT max(n.fence) FROM session_leases n WHERE n.session_key = l.session_key AND n.task_id = l.task_id) AS newest \
          FROM session_leases l WHERE l.id = $1 AND l.user_id = $2 AND ($3 IN ('', l.session_key) \
-           OR EXISTS (SELECT 1 FROM runs r WHERE r.user_id = l.user_id AND r.lease_id = l.id AND r.role = $4 \
-             AND r.parent_run_key IS NOT NULL AND r.status = 'running'))",
+           OR EXISTS (SELECT 1 FROM runs r WHERE r.session_key = $3 AND r.task_id = l.task_id AND r.status = 'running' \
+             AND r.user_id = l.user_id AND r.lease_id = l.id AND r.parent_run_key IS NOT NULL))",
     )
     .bind(&fence.lease_id)
     .bind(scope.user_id)
     .bind(session(scope))
-    .bind(scope.own_role().unwrap_or_default())
     .fetch_optional(tx)
     .await?
     .ok_or(Conflict::StaleFence)?;

@@ -176,6 +176,6 @@ async fn end(
         );
     }
     let (user_id, role): (&str, &str) = (row.get("user_id"), row.get("role"));
-    run_ends::end(tx, user_id, role, row.get("seq"), status, extra).await?;
+    run_ends::end(tx, user_id, role, row.get("seq"), status, Some(extra)).await?;
     children::follow(tx, user_id, (role, &known.run_key), status, false).await
 }

@@ -23,21 +23,22 @@ pub(super) async fn record_cancel(
     Ok(())
 }
 
-/// Ends a run that no instance works on.
+/// Ends a run that no instance works on. Its fields beside the contract's stay as they are, unless there are
+/// others.
 pub(super) async fn end(
     tx: &mut AnyConnection,
     user_id: &str,
     role: &str,
     seq: i64,
     status: RunStatus,
-    extra: Map<String, Value>,
+    extra: Option<Map<String, Value>>,
 ) -> Result<(), StoreError> {
     let row = sqlx::query(
-        "UPDATE runs SET status = $1, extra = $2, updated_at = $3, orphan_until = NULL, orphan_attempts = 0 \
+        "UPDATE runs SET status = $1, extra = coalesce($2, extra), updated_at = $3, orphan_until = NULL, orphan_attempts = 0 \
          WHERE seq = $4 RETURNING *",
     )
     .bind(status.as_str())
-    .bind(Value::Object(extra).to_string())
+    .bind(extra.map(|extra| Value::Object(extra).to_string()))
     .bind(now())
     .bind(seq)
     .fetch_one(&mut *tx)

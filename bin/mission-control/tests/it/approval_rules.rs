@@ -186,6 +186,19 @@ async fn a_user_has_only_so_many_rules_in_force() {
     write(&ann, rule()).await;
 }
 
+#[tokio::test]
+async fn the_client_sees_all_rules_however_many_pages_they_are() {
+    let options = Options { rules_per_user: 1_000, ..Options::default() };
+    let backend = Backend::start_in(Home::new(), options).await;
+    let ann = backend.person("ann");
+    for _ in 0..201 {
+        write(&ann, rule()).await;
+    }
+    let client = backend.client("ann", "scout");
+    assert_eq!(client.approval_rules("scout", "refund").await.unwrap().len(), 201);
+    assert!(client.approval_rules("scout", "other").await.unwrap().is_empty());
+}
+
 /// The run `r1` of a role hands on to a child of another role.
 async fn hand_on(lead: &Caller, helper: &Caller, task: &str, (child, role, of): (&str, &str, &str)) {
     let run = |role: &str, parent: Option<&str>| {

@@ -102,6 +102,27 @@ async fn all_runs_below_end_with_a_run_that_is_cancelled_or_interrupted() {
 }
 
 #[tokio::test]
+async fn a_run_that_ends_with_the_one_above_keeps_what_is_known_of_it() {
+    let backend = Backend::start().await;
+    let tree = tree(&backend, "top").await;
+    let writer = tree.role(&backend, "writer");
+    tree.names(&tree.scout, "top", "child", "writer").await;
+    let mut child = tree.child("writer", "top");
+    child["workspace_digest"] = json!("d1");
+    child["cost"] = json!({ "usd": 1 });
+    writer.put("/runs/child", child).await.ok();
+    tree.scout.put("/runs/top", json!({ "status": "cancelled" })).await.ok();
+    let ended = writer.get("/runs/child").await.ok().clone();
+    assert_eq!((&ended["status"], &ended["workspace_digest"]), (&json!("cancelled"), &json!("d1")));
+    assert_eq!(ended["cost"], json!({ "usd": 1 }));
+    for wrong in [" ".to_owned(), "x".repeat(201)] {
+        let refused = writer.put("/runs/other", tree.child("writer", &wrong)).await;
+        refused.fails(400, "invalid_payload");
+        assert!(refused.body["details"]["fields"]["parent_run_key"].is_string(), "{}", refused.text);
+    }
+}
+
+#[tokio::test]
 async fn a_request_to_cancel_reaches_the_runs_below_at_once() {
     let backend = Backend::start().await;
     let tree = tree(&backend, "top").await;

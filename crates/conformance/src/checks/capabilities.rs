@@ -6,7 +6,7 @@ use crate::suite::Suite;
 use crate::verdict::{ensure, failed};
 
 /// The optional features of the contract. A backend may announce others of its own.
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 28] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -26,10 +26,15 @@ const KNOWN: [&str; 23] = [
     "heartbeat_notes",
     "standup",
     "tool_requests",
+    "decisions",
+    "approval_rules",
     "run_journal",
+    "run_stream",
+    "orphans",
     "tools",
     "session_leases",
     "budgets",
+    "audit",
 ];
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {

@@ -13,7 +13,7 @@ use crate::world::World;
 type Endpoint = (Method, &'static str);
 
 /// The endpoints of each feature; those of the required part have an empty name.
-const ENDPOINTS: [(&str, &[(&str, &str)]); 21] = [
+const ENDPOINTS: [(&str, &[(&str, &str)]); 23] = [
     (
         "",
         &[
@@ -60,6 +60,16 @@ const ENDPOINTS: [(&str, &[(&str, &str)]); 21] = [
             ("POST", "/tool-requests"),
             ("GET", "/tool-requests/x"),
             ("PATCH", "/tool-requests/x"),
+        ],
+    ),
+    ("decisions", &[("POST", "/tool-requests/x/decision")]),
+    (
+        "approval_rules",
+        &[
+            ("GET", "/approval-rules"),
+            ("POST", "/approval-rules"),
+            ("DELETE", "/approval-rules/x"),
+            ("POST", "/approval-rules/x/uses"),
         ],
     ),
     (
@@ -135,7 +145,7 @@ fn whole_body(w: &World, path: &str, task: &str) -> Value {
         path if path.starts_with("/tool-requests") => "approved",
         _ => "pending",
     };
-    json!({
+    let mut body = json!({
         "title": w.title("nobody's"), "content": w.title("nobody's"), "status": status,
         "task_id": task, "user_id": w.one, "session_key": w.session(&w.one), "timezone": "UTC",
         "run_key": w.key(), "tool": "t", "arguments": {}, "idempotency_key": w.key(),
@@ -144,7 +154,11 @@ fn whole_body(w: &World, path: &str, task: &str) -> Value {
         "prompt_tokens": 1, "completion_tokens": 1, "cost_usd": 0.0, "estimated": false,
         "act": "daemon.conformance", "details": {}, "error": "e", "attempts": 1, "dead": false,
         "deliveries": [], "fence": 1, "seq": 1, "events": [], "lease_seconds": 1, "limit": 1
-    })
+    });
+    if path.starts_with("/approval-rules") {
+        body["expires_at"] = json!(chrono::Utc::now() + chrono::Duration::days(1));
+    }
+    body
 }
 
 fn endpoint((method, path): &(&'static str, &'static str)) -> Endpoint {

@@ -67,6 +67,8 @@ pub(super) async fn children(suite: &mut Suite<'_>) {
     let sentence =
         "When a run is cancelled, all runs below it that are not over are cancelled with it";
     suite.check("children-end", &features, sentence, ends_with_it).await;
+    let sentence = "when it is interrupted or fails, those at work become interrupted. A request to cancel a running one reaches those below it, too.";
+    suite.check("children-hear", &features, sentence, hears_of_it).await;
 }
 
 async fn under_the_lease(w: &World) -> Verdict {
@@ -98,6 +100,26 @@ async fn ends_with_it(w: &World) -> Verdict {
     ensure(status == "cancelled", || format!("expected the child cancelled, got {status}"))?;
     tree.free(w).await?;
     Ok("the child was cancelled with its parent".to_owned())
+}
+
+async fn hears_of_it(w: &World) -> Verdict {
+    let tree = Tree::begin(w).await?;
+    tree.hand_on(w).await?;
+    let (own, other) = (w.agent(&w.one), w.agent_as(&w.one, OTHER));
+    let (parent, child) = (format!("/runs/{}", tree.parent), format!("/runs/{}", tree.child));
+    own.post(&format!("{parent}/cancel"), json!({})).await?.ok()?;
+    let fenced = w.agent_as(&w.one, OTHER).with("x-session-fence", tree.fence.clone());
+    let told = fenced.put(&child, json!({ "status": "running" })).await?;
+    told.ok()?;
+    told.has_fields(&[("cancel_requested", json!(true))])?;
+    tree.free(w).await?;
+    let tree = Tree::begin(w).await?;
+    tree.hand_on(w).await?;
+    own.put(&format!("/runs/{}", tree.parent), json!({ "status": "interrupted" })).await?.ok()?;
+    let found = other.get(&format!("/runs/{}", tree.child)).await?;
+    found.has_fields(&[("status", json!("interrupted"))])?;
+    tree.free(w).await?;
+    Ok("the child was to be cancelled, and interrupted, with its parent".to_owned())
 }
 
 /// Whom an agent's message notifies.
