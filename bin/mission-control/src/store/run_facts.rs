@@ -54,14 +54,15 @@ pub(super) async fn keep(
     let took = run.created_at.map(|begun| (Utc::now() - begun).num_milliseconds().max(0));
     sqlx::query(
         "UPDATE runs SET model = coalesce($1, model), provider = coalesce($2, provider), \
-         message_id = coalesce($3, message_id), used = coalesce($4, used), cost_usd = coalesce($5, cost_usd), \
+         message_id = coalesce($3, message_id), used = coalesce($4, used), cost_usd = coalesce(CAST($5 AS DOUBLE PRECISION), cost_usd), \
          error_code = $6, ended_at = $7, duration_ms = $8 WHERE seq = $9",
     )
     .bind(&facts.model)
     .bind(&facts.provider)
     .bind(text("message_id"))
     .bind(sent.extra.get("usage").filter(|usage| usage.is_object()).map(ToString::to_string))
-    .bind(facts.cost_usd)
+    // As text: PostgreSQL knows a missing number by another type than one that is there.
+    .bind(facts.cost_usd.map(|usd| usd.to_string()))
     .bind(error.filter(|_| status == Some(RunStatus::Failed)))
     .bind(is_over.then(now))
     .bind(took.filter(|_| is_over))
