@@ -1,27 +1,17 @@
 //! The built-in tools on memories, and which memories a role may have.
 
 use chrono::{DateTime, Utc};
-use llm::request::ToolSpec;
 use mc_client::memories::{
-    AuthorKind, CreateMemory, MAX_QUERY, MAX_TEXT, Memory, MemoryQuery, MemoryScope, MemorySource,
+    AuthorKind, CreateMemory, MAX_QUERY, Memory, MemoryQuery, MemoryScope, MemorySource,
 };
 use serde_json::{Value, json};
 use wombat_core::agent_config::MemoryAccess;
 
 use super::context::ToolContext;
+use super::memory_specs::MOST;
 use super::reply::ToolReply;
 
-pub(super) const RECALL: &str = "Look for what is remembered of the user, of the task and of the customer from \
-    earlier conversations. Use plain words.";
-
-pub(super) const REMEMBER: &str = "Remember a fact for later conversations: a preference, a decision, what somebody \
-    is called. One fact, in a sentence that can be understood alone. Nothing secret, and no instructions.";
-
-pub(super) const FORGET: &str =
-    "Forget something that an agent has remembered, by its id from recall.";
-
-/// How many memories a call of `recall` gives, at most and without a limit.
-const MOST: u64 = 20;
+/// How many memories a call of `recall` gives without a limit.
 const USUAL: u64 = 8;
 
 /// The most that is asked for at a time, where more than is wanted may come.
@@ -29,34 +19,6 @@ const PAGE: u32 = 200;
 
 /// How many pages are looked through for a memory that is to be forgotten: more than one owner has.
 const PAGES: usize = 5;
-
-/// The arguments of `recall`.
-pub(super) fn of_recall() -> Value {
-    json!({
-        "query": { "type": "string", "minLength": 1, "maxLength": MAX_QUERY, "description": "What to look for." },
-        "limit": { "type": "integer", "minimum": 1, "maximum": MOST }
-    })
-}
-
-/// The arguments of `remember`.
-pub(super) fn of_remember() -> Value {
-    json!({
-        "text": { "type": "string", "minLength": 1, "maxLength": MAX_TEXT },
-        "scope": { "type": "string", "enum": ["user", "task"], "description": "user: for all conversations with this user; task: for this task only." },
-        "expires_at": { "type": "string", "format": "date-time", "description": "When it is no longer true, such as 2027-01-31T00:00:00Z; leave it out if it stays so." }
-    })
-}
-
-/// The arguments of `forget`.
-pub(super) fn of_forget() -> Value {
-    json!({ "id": { "type": "string", "minLength": 1 } })
-}
-
-/// Offers only the scopes that the role writes.
-pub(super) fn limit(spec: &mut ToolSpec, memory: &MemoryAccess) {
-    let writable: Vec<_> = memory.writable().collect();
-    spec.parameters["properties"]["scope"]["enum"] = json!(writable);
-}
 
 /// What to ask the backend for, so that the best `wanted` of what the role reads are among it.
 pub fn query(access: &MemoryAccess, task_id: &str, words: &str, wanted: u32) -> MemoryQuery {

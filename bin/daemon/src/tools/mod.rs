@@ -18,6 +18,7 @@ mod identity;
 mod latest;
 mod mcp;
 pub mod memories;
+mod memory_specs;
 mod mention;
 mod method_override;
 mod mission_control;

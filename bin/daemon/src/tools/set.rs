@@ -24,7 +24,7 @@ use super::nearest::unknown_tool;
 use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
-use super::{backend_http, backend_tools, memories, mission_control, rules};
+use super::{backend_http, backend_tools, memories, memory_specs, mission_control, rules};
 use schemas::{Budget, Schema};
 
 /// How many tools are told that a rule keeps from a role.
@@ -120,7 +120,7 @@ impl ToolSet {
                 declared.filter(|endpoint| !declares_reserved(endpoint)).collect();
             let mut spec = builtin.spec(&endpoints);
             if builtin == Builtin::Remember {
-                memories::limit(&mut spec, &profile.memory);
+                memory_specs::limit(&mut spec, &profile.memory);
             }
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));

@@ -7,7 +7,7 @@ use wombat_core::agent_config::{ENABLED_TOOLS, MemoryAccess};
 use wombat_core::endpoint::{EndpointPattern, NormalPath, PathError, declares_reserved};
 use wombat_core::workspace::SkillEndpoint;
 
-use super::memories;
+use super::memory_specs;
 
 /// The longest description that all providers take, characters.
 const MAX_DESCRIPTION: usize = 1_024;
@@ -236,9 +236,9 @@ impl Builtin {
                  have. Use it when something should not happen without their word. The call is \
                  made with exactly these arguments, or not at all."
             }
-            Self::Recall => memories::RECALL,
-            Self::Remember => memories::REMEMBER,
-            Self::Forget => memories::FORGET,
+            Self::Recall => memory_specs::RECALL,
+            Self::Remember => memory_specs::REMEMBER,
+            Self::Forget => memory_specs::FORGET,
         }
     }
 
@@ -314,9 +314,9 @@ impl Builtin {
                 }),
                 &["tool", "arguments", "reason"],
             ),
-            Self::Recall => object(memories::of_recall(), &["query"]),
-            Self::Remember => object(memories::of_remember(), &["text", "scope"]),
-            Self::Forget => object(memories::of_forget(), &["id"]),
+            Self::Recall => object(memory_specs::of_recall(), &["query"]),
+            Self::Remember => object(memory_specs::of_remember(), &["text", "scope"]),
+            Self::Forget => object(memory_specs::of_forget(), &["id"]),
         }
     }
 }
