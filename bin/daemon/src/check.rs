@@ -28,7 +28,7 @@ use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceSta
 pub use self::acting::{TriedAs, unknown_role};
 use self::running::OnDisk;
 use crate::backend::{Backend, told_of_original};
-use crate::init::shown_names;
+use crate::init::{SHARED_MEMORY, shown_names};
 use crate::settings::{Settings, lookup};
 use crate::tools::{self, Inspection, Tools};
 use crate::workspaces;
@@ -204,6 +204,7 @@ impl Report {
             counted(snapshot.skills().len(), "skill"),
             counted(snapshot.endpoints().len(), "endpoint")
         ));
+        self.note(format!("workspace: {SHARED_MEMORY}"));
         Some((options, snapshot))
     }
 

@@ -39,6 +39,10 @@ const CONFIG: &str = "agent-config.json";
 const TOOLS: &str = "\"tools\": {}";
 const CAREFUL_TOOLS: &str = "\"tools\": { \"approval\": [\"DELETE /**\"] }";
 
+/// What must be known before somebody's affairs are written into a workspace.
+pub const SHARED_MEMORY: &str = "MEMORY.md and memory/ are every user's: all of them get the same text. What belongs to \
+    one user is for the backend to remember (feature memories; docs/WORKSPACE.md, \"Memory\")";
+
 /// Why the workspace was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
@@ -235,6 +239,7 @@ fn next(shared: &shared::Shared) -> Vec<String> {
         }
     };
     vec![
+        SHARED_MEMORY.to_owned(),
         format!("Tasks, messages and journals: {}", shared.tables),
         "Next:".to_owned(),
         "  1. In the application, accept X-Agent-Token where it finds out who calls, and send messages to AGENT_DAEMON_URL (docs/BESIDE.md: fourteen lines)".to_owned(),

@@ -245,6 +245,7 @@ fn init(layers: &Layers, dir: Option<&Path>, force: bool) -> ExitCode {
             if let Some(line) = document_line(layers) {
                 exit::say(line);
             }
+            exit::say(wombat_daemon::init::SHARED_MEMORY);
             let is_set = std::path::absolute(dir).ok() == std::path::absolute(&set).ok();
             let first = match is_set {
                 true => String::new(),

@@ -4,6 +4,7 @@ mod ask;
 mod background;
 mod customers;
 mod files;
+mod memory;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -36,6 +37,7 @@ pub use background::Background;
 pub use customers::Customers;
 pub(crate) use customers::workspaces as read_workspaces;
 pub use files::Files;
+pub use memory::Memory;
 
 /// All settings, by the name of their variable.
 #[derive(Debug)]
@@ -94,6 +96,8 @@ pub struct Settings {
     pub background: Background,
     /// Files that come with messages.
     pub files: Files,
+    /// What a run is reminded of.
+    pub memory: Memory,
     /// How far and how often runs may hand on to other roles.
     pub ask: AskLimits,
     /// `WOMBAT_WEBHOOK_SECRET`: signs deliveries whose request brings no secret.
@@ -175,6 +179,7 @@ impl Settings {
         let run_timeout = r.seconds("WOMBAT_RUN_TIMEOUT_SECS", 120, 1..=86_400);
         let background = Background::read(&mut r);
         let files = Files::read(&mut r);
+        let memory = Memory::read(&mut r);
         let ask = ask::read(&mut r);
         let webhook_secret = r.secret("WOMBAT_WEBHOOK_SECRET");
         let max_steps = r.number("WOMBAT_MAX_STEPS", 16_u32, 0..=1_000);
@@ -235,6 +240,7 @@ impl Settings {
             run_timeout,
             background,
             files,
+            memory,
             ask,
             webhook_secret,
             max_steps,

@@ -16,6 +16,7 @@ mod forms;
 mod guard;
 mod login;
 mod markup;
+mod memories;
 mod notices;
 mod overview;
 mod panels;
@@ -77,6 +78,8 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/write", post(actions::write))
         .route("/decide", post(decide::decide))
         .route("/revoke", post(decide::revoke))
+        .route("/correct-memory", post(memories::correct))
+        .route("/forget-memory", post(memories::forget))
         .route("/requeue", post(actions::requeue))
         .route("/cancel", post(actions::cancel))
         .route("/delete-file", post(actions::delete_file))
@@ -134,6 +137,7 @@ async fn overview(
         waiting: &waiting,
         more_wait,
         rules: &app.store.approval_rules(viewer.scope(user), None, None, RULES, None).await?,
+        memories: &memories::newest(&app, user).await?,
         runs: &app.store.newest_runs(user, None).await?,
         budget: &app.store.budget(user, app.config.budget).await?,
         days: &app.store.spending(user).await?,

@@ -6,9 +6,8 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, deltas, leases, orphans, profiles, runs, schedules,
-    tool_requests, tools,
-    types,
+    approval_rules, audit, budgets, deltas, leases, memories, orphans, profiles, run_lists, runs,
+    schedules, tool_requests, tools, types,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -61,6 +60,14 @@ use self::operation::operation;
     schedules::Schedule,
     schedules::CreateSchedule,
     schedules::UpdateSchedule,
+    memories::Memory,
+    memories::CreateMemory,
+    memories::UpdateMemory,
+    run_lists::ListedRun,
+    run_lists::RunTotals,
+    run_lists::RunFacts,
+    run_lists::CreateFeedback,
+    run_lists::Feedback,
     leases::Lease,
     leases::LeaseRequest,
     leases::RenewLease,
@@ -77,7 +84,7 @@ use self::operation::operation;
 struct Components;
 
 /// Schemas and their text fields that must not be blank.
-const FILLED: [(&str, &str); 23] = [
+const FILLED: [(&str, &str); 24] = [
     ("CreateTask", "title"),
     ("UpdateTask", "title"),
     ("CreateMessage", "task_id"),
@@ -96,6 +103,7 @@ const FILLED: [(&str, &str); 23] = [
     ("UseRule", "idempotency_key"),
     ("CreateSchedule", "content"),
     ("UpdateSchedule", "content"),
+    ("CreateMemory", "text"),
     ("PutStep", "kind"),
     ("PutBudget", "user_id"),
     ("Reserve", "run_id"),
@@ -129,6 +137,9 @@ pub fn document() -> Value {
         schedule["max_runs"]["minimum"] = json!(1);
     }
     schemas["CreateMessage"]["properties"]["attachments"]["maxItems"] = json!(100);
+    for memory in ["CreateMemory", "UpdateMemory"] {
+        schemas[memory]["properties"]["text"]["maxLength"] = json!(mc_client::memories::MAX_TEXT);
+    }
     let mut paths = Map::new();
     for endpoint in endpoints() {
         let prefix = if endpoint.path.starts_with("/api/") { "" } else { "/api/mission-control" };

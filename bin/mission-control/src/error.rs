@@ -105,6 +105,7 @@ impl From<StoreError> for ApiError {
         let text = error.to_string();
         match error {
             StoreError::NotFound(what) => Self::not_found(what),
+            StoreError::NotAllowed(why) => Self::forbidden(why),
             StoreError::Invalid { field, why } => Self::field(field, why),
             StoreError::Unfit(unfit) => match unfit {
                 Unfit::Field { field, why } => Self::field(field, &why),
@@ -208,6 +209,12 @@ impl From<Conflict> for ApiError {
             Conflict::RuleVoid { reason } => {
                 answer("rule_void").with_details(json!({ "reason": reason }))
             }
+            Conflict::MemoryFull { scope, most } => {
+                answer("memory_full").with_details(json!({ "scope": scope, "most": most }))
+            }
+            Conflict::MemoryExists { id } => {
+                answer("memory_exists").with_details(json!({ "id": id }))
+            }
             Conflict::RunFinished { status, .. } => {
                 answer("run_finished").with_details(json!({ "status": status }))
             }
@@ -251,6 +258,7 @@ impl IntoResponse for ApiError {
 #[cfg(test)]
 mod tests {
     use mc_client::approval_rules::VoidReason;
+    use mc_client::memories::MemoryScope;
 
     use super::*;
 
@@ -281,6 +289,12 @@ mod tests {
             (Unfit::TooOften.into(), (400, "too_often", None)),
             (Unfit::Cron(status()).into(), (400, "invalid_cron", None)),
             (Conflict::RuleVoid { reason: VoidReason::UsedUp }.into(), (409, "rule_void", None)),
+            (StoreError::NotAllowed("no"), (403, "forbidden", None)),
+            (
+                Conflict::MemoryFull { scope: MemoryScope::User, most: 1 }.into(),
+                (409, "memory_full", None),
+            ),
+            (Conflict::MemoryExists { id: status() }.into(), (409, "memory_exists", None)),
             (
                 StoreError::Mismatch { what: Misfit::Answer, errors: Vec::new() },
                 (400, "answer_mismatch", None),

@@ -12,10 +12,12 @@ pub(crate) mod events;
 pub(crate) mod files;
 mod heartbeat_standup;
 mod leases;
+pub(crate) mod memories;
 pub(crate) mod metrics;
 mod objects;
 mod profiles;
 mod question;
+mod run_lists;
 mod runs;
 mod schedules;
 mod tool_requests;
@@ -24,7 +26,7 @@ use std::sync::PoisonError;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router, middleware};
 use http::{HeaderMap, HeaderValue};
 use mc_client::types::{CONTRACT_VERSION, Capabilities, Pages};
@@ -45,7 +47,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 27] = [
+const FEATURES: [&str; 30] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -70,6 +72,9 @@ const FEATURES: [&str; 27] = [
     "session_leases",
     "budgets",
     "events_sse",
+    "memories",
+    "runs_list",
+    "feedback",
     "audit",
     "profile",
     "tools",
@@ -96,6 +101,9 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/notifications/{id}/read", post(objects::read_notification))
         .route("/heartbeat", post(heartbeat_standup::heartbeat))
         .route("/standup", post(heartbeat_standup::standup))
+        .route("/runs", get(run_lists::list))
+        .route("/runs/summary", get(run_lists::summary))
+        .route("/feedback", get(run_lists::given).post(run_lists::give))
         .route("/runs/{run_key}", get(runs::get).put(runs::put))
         .route("/runs/{run_key}/steps/{index}", put(runs::put_step))
         .route("/runs/{run_key}/cancel", post(runs::cancel))
@@ -117,6 +125,8 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/budget", get(budgets::get).put(budgets::put))
         .route("/budget/reserve", post(budgets::reserve))
         .route("/usage", post(budgets::usage))
+        .route("/memories", get(memories::list).post(memories::create))
+        .route("/memories/{id}", patch(memories::update).delete(memories::delete))
         .route("/events", get(events::listen))
         .route("/dispatch/undelivered", get(dispatch::undelivered).post(dispatch::undelivered))
         .route("/dispatch/orphans", post(dispatch::orphans))

@@ -24,9 +24,8 @@ use shown::counted;
 
 use crate::checks::{
     audit, auth, capabilities, decisions, errors, events, files, heartbeat_standup, idempotency,
-    invariants, journal, limits, objects, orphans, paging, profiles, queue, roles, run_stream,
-    schedules,
-    tenancy,
+    invariants, journal, limits, memories, objects, orphans, paging, profiles, queue, roles,
+    run_lists, run_stream, schedules, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -111,6 +110,8 @@ chapters! {
     "decisions" => decisions,
     "schedules" => schedules,
     "limits" => limits,
+    "memories" => memories,
+    "run-lists" => run_lists,
     "profiles" => profiles,
     "audit" => audit,
     "everywhere" => invariants,

@@ -73,6 +73,9 @@ pub struct RunAnswer<'a> {
     /// Set when the prompt is close to the model's context window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_warning: Option<Cow<'a, str>>,
+    /// Set when the run went on without memories, because they could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_warning: Option<Cow<'a, str>>,
     /// The reply as JSON, where it had to fit a schema; `null` beside `output_errors`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Value>))]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 pub use crate::handing_on::{ChildCall, ChildReport, Parent, RefusedMention};
 pub use crate::journal_mac::{CALLING, TOOL};
+use crate::memories::MemoryScope;
 pub use crate::rules::{RefusedTool, Rule, RuleSource};
 
 /// The kind of step 0, the request.
@@ -37,6 +38,17 @@ pub struct KnownFile {
     pub size: u64,
     /// The SHA-256 of its bytes, 64 hexadecimal digits.
     pub sha256: String,
+}
+
+/// A memory that a run has read at its beginning, as it stands in the newest turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecalledMemory {
+    /// Its id in the backend.
+    pub id: String,
+    /// Whose it is.
+    pub scope: MemoryScope,
+    /// What it says.
+    pub text: String,
 }
 
 /// Step 0: the request, complete enough to resume the run on any instance. `M` is a message of a
@@ -76,6 +88,12 @@ pub struct RequestStep<M, O = Value> {
     /// Set for a run that another run asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// The memories in the newest turn, best first (feature `memories`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memories: Vec<RecalledMemory>,
+    /// Why there are none, where they could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_warning: Option<String>,
     /// The name of the workspace, which the run keeps to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,

@@ -1,5 +1,6 @@
 //! `agent-config.json`: roles, model tiers, and the tool permissions of each role.
 
+mod memory;
 mod output;
 pub(crate) mod shape;
 
@@ -14,6 +15,7 @@ use zones::Zone;
 use crate::json_lines::{Step, line_at, steps};
 use crate::session::Role;
 
+pub use self::memory::{MEMORY_SCOPES, MemoryAccess};
 pub use self::output::{MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, OutputSpec};
 use crate::permissions::SCHEDULE_TOOLS;
 use crate::permissions::is_pattern;
@@ -67,6 +69,8 @@ pub struct AgentProfile {
     pub tools: Arc<ToolPermissions>,
     /// The output that its replies have to have, but for those to heartbeats.
     pub output: Option<Arc<OutputSpec>>,
+    /// Which memories it reads and writes.
+    pub memory: MemoryAccess,
 }
 
 impl AgentProfile {
@@ -81,6 +85,7 @@ impl AgentProfile {
             schedules: false,
             tools: Arc::new(ToolPermissions::default()),
             output: None,
+            memory: MemoryAccess::default(),
         }
     }
 
@@ -178,6 +183,10 @@ impl AgentConfig {
                     let path = [place[0], place[1], Step::Key("output")];
                     line_at(text, &path).filter(|_| what.starts_with("output"))
                 });
+                let at = at.or_else(|| {
+                    let path = [place[0], place[1], Step::Key("memory")];
+                    line_at(text, &path).filter(|_| what.starts_with("memory"))
+                });
                 ConfigError { line: at.or(line), reason: format!("{name}: {what}") }
             }));
         }
@@ -193,7 +202,7 @@ impl AgentConfig {
             RuleList::Deny => tools.deny.iter().collect(),
             RuleList::Approval => tools.approval.iter().map(|entry| &entry.tool).collect(),
             RuleList::Enable => tools.enable.iter().collect(),
-            // No list of `tools`: the line of the role.
+            // No list: it stands beside `tools`.
             RuleList::Schedules => Vec::new(),
         };
         let entries = self.raw["agents"].as_array()?;
@@ -201,7 +210,11 @@ impl AgentConfig {
         let is_it = |entry: &Value| entry["role"].as_str() == Some(role.as_str());
         let at = entries.iter().position(is_it)?;
         let name = Step::Key(rule.list.as_str());
-        let mut path = vec![Step::Key("agents"), Step::Index(at), Step::Key("tools"), name];
+        let mut path = vec![Step::Key("agents"), Step::Index(at)];
+        if rule.list != RuleList::Schedules {
+            path.push(Step::Key("tools"));
+        }
+        path.push(name);
         if let Some(pattern) = &rule.pattern {
             path.push(Step::Index(list.iter().position(|text| is_pattern(text, pattern))?));
         }
@@ -264,6 +277,7 @@ fn read_entry(
         tools: ToolLists,
     }
     let output = entry.as_object().map_or(Ok(None), output::of_entry);
+    let memory = MemoryAccess::of_entry(entry);
     let entry: Entry = serde_path_to_error::deserialize(entry)
         .map_err(|error| (error.path().clone(), error.inner().to_string()))?;
     let role = match Role::parse(&entry.role) {
@@ -296,6 +310,10 @@ fn read_entry(
     }
     match output {
         Ok(output) => profile.output = output.map(Arc::new),
+        Err(why) => problems.extend(why),
+    }
+    match memory {
+        Ok(memory) => profile.memory = memory,
         Err(why) => problems.extend(why),
     }
     profile.schedules = entry.schedules;

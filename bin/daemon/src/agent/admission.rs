@@ -9,6 +9,7 @@ use super::detach::{Accepted, Admission, Entering, NEEDS, Place, accepted, clien
 use super::driver::RunDriver;
 use super::journal::{Detached, Journal, RecordedRequest, empty_chain};
 use super::lease::SessionLease;
+use super::memories::Recalled;
 use super::prepare::{busy, find_task, lane};
 use super::stands::Stands;
 use crate::run::error::{RunError, RunErrorKind};
@@ -58,8 +59,10 @@ impl RunDriver<'_> {
         drop(resolving);
         let journal = fenced(&journal, &client, &place);
         let digest = snapshot.digest();
+        let recalled = self.recall(&client, &capabilities, &profile, &task_id).await;
         let tools = tools.of_role(&snapshot, &profile, &capabilities).await;
-        let (run, first) = (self.row(&task_id, digest), self.first_step(&task_id, digest, &tools));
+        let run = PutRun { extra: self.begun(&model), ..self.row(&task_id, digest) };
+        let first = self.first_step(&task_id, digest, recalled, &tools);
         let started = journal.start(run, first).await;
         let checked = started.and_then(|theirs| self.check_fingerprint(&theirs).map(|()| theirs));
         let theirs = match checked {
@@ -229,14 +232,20 @@ impl RunDriver<'_> {
     }
 
     /// Step 0.
-    fn first_step(&self, task_id: &str, digest: &str, tools: &ToolSet) -> RecordedRequest {
+    fn first_step(
+        &self,
+        task_id: &str,
+        digest: &str,
+        recalled: Recalled,
+        tools: &ToolSet,
+    ) -> RecordedRequest {
         let request = self.request;
         RecordedRequest {
             message: request.message.clone(),
             history: request.history.clone().unwrap_or_default(),
             attachments: request.attachments.iter().map(|own| own.file.clone()).collect(),
             files: Vec::new(),
-            newest: self.newest_turn(),
+            newest: self.newest_turn(&recalled.memories),
             metadata: request.metadata.clone(),
             limits: request.limits.to_json(),
             workspace_digest: digest.to_owned(),
@@ -245,6 +254,8 @@ impl RunDriver<'_> {
             task_id: task_id.to_owned(),
             output: request.output.as_deref().cloned(),
             parent: None,
+            memories: recalled.memories,
+            memory_warning: recalled.warning,
             workspace: Some(request.customer.workspace.clone()),
             profile_digest: request.customer.digest.clone(),
             tools_offered: tools.offered(),

@@ -231,6 +231,7 @@ impl Judge {
             snapshot: &self.snapshot,
             profile: &self.profile,
             tools: &self.tools,
+            run_key: "",
             task_id: "",
             traceparent: None,
             approved: false,

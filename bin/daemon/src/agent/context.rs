@@ -1,6 +1,6 @@
 //! What a run works with once it is known.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use llm::model::ModelRef;
 use mc_client::client::AgentClient;
@@ -40,6 +40,8 @@ pub(super) struct RunContext<'a> {
     pub(super) journal: Journal,
     /// What it hands on to other roles.
     pub(super) handed_on: HandedOn,
+    /// Why it has no memories; see [`RunContext::memory_warning`].
+    pub(super) memory_warning: OnceLock<String>,
 }
 
 impl RunContext<'_> {

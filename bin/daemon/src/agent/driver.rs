@@ -140,6 +140,7 @@ impl RunDriver<'_> {
             task_id,
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
+            memory_warning: OnceLock::new(),
             journal,
         };
         Ok((context, known))
@@ -170,6 +171,7 @@ impl RunDriver<'_> {
             task_id,
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
+            memory_warning: OnceLock::new(),
             journal,
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::facts;
 use super::journal::Journal;
 use super::lease::SessionLease;
 use crate::run::answer::{Ending, RunAnswer};
@@ -72,6 +73,10 @@ impl RunFinalizer {
     pub(super) fn fields_of(&self, result: &Result<RunAnswer, RunError>) -> Map<String, Value> {
         let (_, mut extra) = Self::final_status(result);
         self.add_usage(&mut extra);
+        let facts = facts::at_end(result.as_ref(), &self.handle.meter.read_with_estimate().cost);
+        if let Value::Object(extra) = &mut extra {
+            extra.extend(facts);
+        }
         if self.is_detached {
             match result {
                 Ok(answer) => extra[written::ANSWER] = json!(answer),

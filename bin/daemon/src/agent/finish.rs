@@ -176,6 +176,7 @@ impl RunContext<'_> {
             steps: progress.steps,
             workspace_digest: self.snapshot.digest().to_owned(),
             context_warning: progress.context_warning,
+            memory_warning: self.memory_warning(),
             output: progress.output,
             attachments: self.attachments(),
             files: self.files.saved().iter().filter_map(saved).collect(),

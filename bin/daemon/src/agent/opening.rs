@@ -1,16 +1,21 @@
 //! The messages that a conversation opens with: system prompt, history, the newest turn.
 
 use chrono::Utc;
+use llm::model::ModelRef;
 use llm::request::Message;
 use mc_client::runs::{PutRun, RunStatus};
+use mc_client::steps::RecalledMemory;
+use serde_json::{Map, Value};
 use wombat_core::workspace::{PromptRequest, time_context};
 
 use super::budget;
 use super::child::asked_by;
 use super::context::RunContext;
 use super::driver::RunDriver;
+use super::facts;
 use super::file_load::shown;
 use super::journal::{RecordedRequest, ThreadStep};
+use super::memories::{Recalled, listed};
 use super::prepare::{Earlier, LookupResult};
 use super::store;
 use super::typed::Typed;
@@ -30,7 +35,7 @@ impl RunContext<'_> {
     ) -> Result<(Vec<Message>, Option<Typed>), RunError> {
         let journal = &self.journal;
         if !journal.is_enabled() {
-            let recorded = self.new_request(earlier, String::new());
+            let recorded = self.new_request(earlier, String::new()).await;
             let typed = self.typed(recorded.output.as_ref()).await?;
             return Ok((Box::pin(self.messages(recorded, None)).await?, typed));
         }
@@ -38,7 +43,7 @@ impl RunContext<'_> {
             Some(recorded) => recorded,
             None => {
                 self.run.check_model(&self.model)?;
-                self.new_request(earlier, self.run.fingerprint().to_owned())
+                self.new_request(earlier, self.run.fingerprint().to_owned()).await
             }
         };
         let typed = self.typed(recorded.output.as_ref()).await?;
@@ -63,7 +68,7 @@ impl RunContext<'_> {
             workspace: Some(self.run.request.customer.workspace.clone()),
             profile_digest: self.run.request.customer.digest.clone(),
             parent_run_key: parent.map(|parent| parent.run_key.clone()),
-            extra: written::executed_as(&self.run.handle.run_id),
+            extra: self.run.begun(&self.model),
             ..PutRun::default()
         };
         let recorded = journal.start(run, recorded).await?;
@@ -113,7 +118,10 @@ impl RunContext<'_> {
     }
 
     /// Step 0 of a new journal.
-    fn new_request(&self, earlier: Earlier, fingerprint: String) -> RecordedRequest {
+    async fn new_request(&self, earlier: Earlier, fingerprint: String) -> RecordedRequest {
+        let run = self.run;
+        let recalled = run.recall(&self.client, &self.capabilities, &self.profile, &self.task_id);
+        let Recalled { memories, warning } = recalled.await;
         let Earlier { turns, files, mut attachments } = earlier;
         attachments.extend(self.run.request.attachments.iter().map(|own| own.file.clone()));
         RecordedRequest {
@@ -121,7 +129,7 @@ impl RunContext<'_> {
             history: turns,
             attachments,
             files,
-            newest: self.run.newest_turn(),
+            newest: self.run.newest_turn(&memories),
             metadata: self.run.request.metadata.clone(),
             limits: self.run.request.limits.to_json(),
             workspace_digest: self.snapshot.digest().to_owned(),
@@ -131,6 +139,8 @@ impl RunContext<'_> {
             output: self.run.request.output.as_deref().cloned(),
             detached: None,
             parent: self.run.request.child.as_deref().cloned(),
+            memories,
+            memory_warning: warning,
             workspace: Some(self.run.request.customer.workspace.clone()),
             profile_digest: self.run.request.customer.digest.clone(),
             tools_offered: self.tools.offered(),
@@ -147,6 +157,9 @@ impl RunContext<'_> {
     ) -> Result<Vec<Message>, RunError> {
         let RecordedRequest { mut history, mut files, mut attachments, newest, output, .. } =
             recorded;
+        if let Some(warning) = recorded.memory_warning {
+            self.memory_warning.get_or_init(|| warning);
+        }
         if let Some(thread) = thread {
             (history, files) = (thread.history, thread.files);
             attachments.extend(thread.attachments);
@@ -196,8 +209,16 @@ impl RunContext<'_> {
 }
 
 impl RunDriver<'_> {
-    /// The newest turn: the current time, the message (fenced where it is data), a kickoff's note.
-    pub(super) fn newest_turn(&self) -> String {
+    /// What the backend is told of a run that begins, beside its status.
+    pub(super) fn begun(&self, model: &ModelRef) -> Map<String, Value> {
+        let mut extra = facts::at_begin(&self.request.message, model);
+        extra.extend(written::executed_as(&self.handle.run_id));
+        extra
+    }
+
+    /// The newest turn: the current time, what is remembered, the message (fenced where it is data), a kickoff's
+    /// note. What comes before it keeps its bytes, which the provider may have in its cache.
+    pub(super) fn newest_turn(&self, memories: &[RecalledMemory]) -> String {
         let options = &self.request.options;
         let mut newest = String::new();
         if self.app.settings.include_time {
@@ -205,6 +226,10 @@ impl RunDriver<'_> {
             if let Some(locale) = &self.request.customer.locale {
                 newest += &format!("\nLocale: {locale}");
             }
+            newest += "\n\n";
+        }
+        if !memories.is_empty() {
+            newest += &self.fence().fence("memory", &listed(memories));
             newest += "\n\n";
         }
         newest += &match options.kind {

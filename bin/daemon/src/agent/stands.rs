@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::detach::pending;
 use super::ends::Ends;
+use super::facts;
 use super::file_report::{attachments_of, saved_of};
 use super::refusals::is_same_task;
 use super::requests::told;
@@ -181,6 +182,7 @@ impl Stands<'_> {
             steps: recap.steps,
             workspace_digest: run.and_then(|run| run.workspace_digest.clone()).unwrap_or_default(),
             context_warning: None,
+            memory_warning: memory_warning_of(steps),
             output: None,
             attachments: attachments_of(steps),
             files: saved_of(steps),
@@ -239,11 +241,18 @@ impl Stands<'_> {
         let extra = json!({ (written::MESSAGE_ID): answer.message_id(), (written::RUN_ID): self.run_id,
             (written::USAGE): answer.to_wire().usage, (written::COST): answer.to_wire().cost,
             (written::ANSWER): *answer });
-        let extra = extra.as_object().cloned().unwrap_or_default();
+        let mut extra = extra.as_object().cloned().unwrap_or_default();
+        extra.extend(facts::at_end(Ok(&answer), &answer.cost));
         let put = PutRun { status: Some(RunStatus::Completed), extra, ..PutRun::default() };
         match client.put_run(self.key.as_str(), &put).await {
             Err(error) if !error.is_run_finished() => Err(RunError::backend(&error)),
             _ => Ok(true),
         }
     }
+}
+
+/// Why the run had no memories, as its step 0 says.
+fn memory_warning_of(steps: &[RunStep]) -> Option<String> {
+    let first = steps.iter().find(|step| step.index == 0)?;
+    first.payload["memory_warning"].as_str().map(str::to_owned)
 }

@@ -332,6 +332,7 @@ impl RunContext<'_> {
             tools: &self.tools,
             task_id: &self.task_id,
             zone: self.run.request.options.timezone,
+            run_key: self.run.run_key.as_str(),
             traceparent: Some(&traceparent),
             approved,
             approval_required: false,

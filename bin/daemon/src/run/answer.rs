@@ -39,6 +39,8 @@ pub struct RunAnswer {
     pub workspace_digest: String,
     /// Set when the prompt is close to the model's context window.
     pub context_warning: Option<String>,
+    /// Set when the run went on without memories.
+    pub memory_warning: Option<String>,
     /// What became of the reply where it had to fit a schema.
     pub output: Option<Output>,
     /// The files that came with the message, and how the model got them.

@@ -34,6 +34,7 @@ impl RunAnswer {
             workspace_digest: Cow::Borrowed(&self.workspace_digest),
             plan_document_id: plan.and_then(text),
             context_warning: self.context_warning.as_deref().and_then(text),
+            memory_warning: self.memory_warning.as_deref().and_then(text),
             output: self.output.as_ref().map(|output| match output {
                 Output::Fits(value) => Cow::Borrowed(value),
                 Output::Misfits(_) => Cow::Owned(Value::Null),
@@ -145,6 +146,7 @@ mod tests {
             steps: Vec::new(),
             workspace_digest: "d".to_owned(),
             context_warning: None,
+            memory_warning: None,
             output: None,
             attachments: Vec::new(),
             files: Vec::new(),
@@ -258,6 +260,7 @@ mod tests {
             steps: vec![step],
             workspace_digest: "d".to_owned(),
             context_warning: Some("near".to_owned()),
+            memory_warning: Some("timeout".to_owned()),
             output: Some(Output::Misfits(vec!["a: is no number".to_owned()])),
             attachments: vec![AttachmentReport {
                 file_id: Some("f".to_owned()),
@@ -293,7 +296,7 @@ mod tests {
         };
         let text = serde_json::to_string(&answer).unwrap();
         let expected = format!(
-            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","output":null,"output_errors":["a: is no number"],"attachments":[{{"file_id":"f","name":"a.png","media_type":"image/png","size":7,"sha256":"s","used":"image"}}],"files":[{{"file_id":"g","name":"b.csv","media_type":"text/csv","size":8,"sha256":"t"}}],"run_key":"k","mentions_refused":[{{"role":"r","code":"agent_cycle"}}],"workspace":"eu","profile_digest":"p","refused":[{{"tool":"n","arguments":{{}},"rule":{{"source":"profile","list":"deny","pattern":"n"}}}}]}}"#
+            r#"{{"status":"ok","run_id":"r","task_id":"t","trace_id":"x","message_id":"m1","response":"hi","usage":{usage_text},"cost":{cost_text},"model":null,"provider":null,"finish_reason":"stop","steps":[{{"kind":"tool","name":"n","arguments":{{"a":1}},"ok":true,"duration_ms":4}}],"workspace_digest":"d","plan_document_id":"p","context_warning":"near","memory_warning":"timeout","output":null,"output_errors":["a: is no number"],"attachments":[{{"file_id":"f","name":"a.png","media_type":"image/png","size":7,"sha256":"s","used":"image"}}],"files":[{{"file_id":"g","name":"b.csv","media_type":"text/csv","size":8,"sha256":"t"}}],"run_key":"k","mentions_refused":[{{"role":"r","code":"agent_cycle"}}],"workspace":"eu","profile_digest":"p","refused":[{{"tool":"n","arguments":{{}},"rule":{{"source":"profile","list":"deny","pattern":"n"}}}}]}}"#
         );
         assert_eq!(text, expected);
         let read: daemon_api::RunAnswer<'_> = serde_json::from_str(&text).unwrap();

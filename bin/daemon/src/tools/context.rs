@@ -34,6 +34,8 @@ pub struct ToolContext<'a> {
     pub task_id: &'a str,
     /// The run's time zone.
     pub zone: Zone,
+    /// The key of the run.
+    pub run_key: &'a str,
     /// The trace context of the call.
     pub traceparent: Option<&'a str>,
     /// Whether a person has approved this very call.

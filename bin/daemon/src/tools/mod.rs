@@ -17,6 +17,8 @@ mod hub;
 mod identity;
 mod latest;
 mod mcp;
+pub mod memories;
+mod memory_specs;
 mod mention;
 mod method_override;
 mod mission_control;

@@ -9,8 +9,8 @@ use mc_client::steps::RefusedTool;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{
-    AgentProfile, ENABLED_TOOLS, NamedTool, Permission, RuleOrigin, RuleRef, ToolPermissions,
-    enabling_list,
+    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleOrigin, RuleRef,
+    ToolPermissions, enabling_list,
 };
 use wombat_core::endpoint::{EndpointPattern, declares_reserved};
 use wombat_core::operations::{Operation, Operations};
@@ -24,7 +24,7 @@ use super::nearest::unknown_tool;
 use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
-use super::{backend_http, backend_tools, mission_control, rules};
+use super::{backend_http, backend_tools, memories, memory_specs, mission_control, rules};
 use schemas::{Budget, Schema};
 
 /// How many tools are told that a rule keeps from a role.
@@ -39,6 +39,7 @@ pub struct ToolSet {
     specs: ToolList,
     operations: Arc<BackendOperations>,
     rules: Arc<ToolPermissions>,
+    memory: MemoryAccess,
     tools: HashMap<String, Tool>,
     /// Names by the ids that operations have in their document: a skill, or an earlier turn, may call them so.
     ids: HashMap<String, String>,
@@ -102,7 +103,9 @@ impl ToolSet {
         let mut specs = Vec::new();
         let mut tools = HashMap::new();
         for builtin in Builtin::ALL {
-            if !builtin.available(capabilities, has_skills, snapshot.endpoints()) {
+            if !builtin.available(capabilities, has_skills, snapshot.endpoints())
+                || !builtin.is_for(&profile.memory)
+            {
                 continue;
             }
             if !could_allow(builtin) {
@@ -115,7 +118,10 @@ impl ToolSet {
             let declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
             let endpoints: Vec<_> =
                 declared.filter(|endpoint| !declares_reserved(endpoint)).collect();
-            let spec = builtin.spec(&endpoints);
+            let mut spec = builtin.spec(&endpoints);
+            if builtin == Builtin::Remember {
+                memory_specs::limit(&mut spec, &profile.memory);
+            }
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));
                 specs.push(spec);
@@ -144,13 +150,14 @@ impl ToolSet {
             specs.push(tool.spec.clone());
         }
         let (operations, of_role) = (operations.clone(), profile.tools.clone());
+        let memory = profile.memory.clone();
         let ids =
             operations.known.iter().filter_map(|known| Some((known.id.clone()?, &known.tool)));
         let is_operation =
             |tool: &str| matches!(tools.get(tool), Some(Tool::External(tool)) if tool.is_openapi());
         let ids = ids.filter(|(id, tool)| is_operation(tool) && !tools.contains_key(id));
         let ids = ids.map(|(id, tool)| (id, tool.clone())).collect();
-        Self { specs: specs.into(), operations, rules: of_role, tools, ids, refused }
+        Self { specs: specs.into(), operations, rules: of_role, memory, tools, ids, refused }
     }
 
     /// The names of the tools as the model sees them.
@@ -268,6 +275,14 @@ impl ToolSet {
 
     /// The rule by which a tool that there is, is not one of this role.
     pub(super) fn why_withheld(&self, name: &str) -> Option<String> {
+        let is_named = |builtin: &Builtin| builtin.name() == name;
+        if Builtin::ALL
+            .iter()
+            .find(|one| is_named(one))
+            .is_some_and(|one| !one.is_for(&self.memory))
+        {
+            return Some("\"memory\" in agent-config.json gives it no scope for that".to_owned());
+        }
         Some(self.rules.why(&self.withheld_by(name)?))
     }
 
@@ -412,6 +427,9 @@ async fn perform(
         Builtin::CreateDocument => mission_control::create_document(context, arguments, key).await,
         Builtin::ListNotifications => mission_control::list_notifications(context).await,
         Builtin::ReadSkill => read_skill(context, arguments),
+        Builtin::Recall => memories::recall(context, arguments).await,
+        Builtin::Remember => memories::remember(context, arguments, key).await,
+        Builtin::Forget => memories::forget(context, arguments, &key).await,
         // Both are handled above.
         Builtin::CallBackend | Builtin::RequestTool => {
             ToolReply::NotMade(format!("{name:?} cannot be called like this"))

@@ -3,9 +3,11 @@
 use llm::request::{TOOL_ARGUMENTS, TOOL_NAME, ToolCall, ToolSpec};
 use mc_client::types::{Capabilities, TaskStatus};
 use serde_json::{Value, json};
-use wombat_core::agent_config::ENABLED_TOOLS;
+use wombat_core::agent_config::{ENABLED_TOOLS, MemoryAccess};
 use wombat_core::endpoint::{EndpointPattern, NormalPath, PathError, declares_reserved};
 use wombat_core::workspace::SkillEndpoint;
+
+use super::memory_specs;
 
 /// The longest description that all providers take, characters.
 const MAX_DESCRIPTION: usize = 1_024;
@@ -18,6 +20,9 @@ pub(super) const MISSION_CONTROL: &str = "/api/mission-control";
 
 /// The parameter of a path that a tool has.
 const TASK_ID: &str = "{task_id}";
+
+/// The same, of what a tool names by its `id`.
+const ID: &str = "{id}";
 
 /// The tool that requests a person's approval.
 const REQUEST_TOOL: &str = "request_tool";
@@ -68,6 +73,9 @@ pub(super) enum Builtin {
     ReadSkill,
     CallBackend,
     RequestTool,
+    Recall,
+    Remember,
+    Forget,
 }
 
 /// The names of the built-in tools, also of those that a role has to enable.
@@ -80,7 +88,7 @@ pub fn builtin_names() -> [&'static str; 16] {
 
 impl Builtin {
     /// All of them, in the order in which the model sees them.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::CreateTask,
         Self::ListTasks,
         Self::UpdateTask,
@@ -90,6 +98,9 @@ impl Builtin {
         Self::ReadSkill,
         Self::CallBackend,
         Self::RequestTool,
+        Self::Recall,
+        Self::Remember,
+        Self::Forget,
     ];
 
     /// The tool's name.
@@ -104,6 +115,9 @@ impl Builtin {
             Self::ReadSkill => "read_skill",
             Self::CallBackend => "call_backend",
             Self::RequestTool => REQUEST_TOOL,
+            Self::Recall => "recall",
+            Self::Remember => "remember",
+            Self::Forget => "forget",
         }
     }
 
@@ -119,8 +133,9 @@ impl Builtin {
         arguments: &Value,
     ) -> Option<Result<(&'static str, NormalPath), PathError>> {
         let (method, path) = self.template()?;
-        let id = encoded(arguments["task_id"].as_str().unwrap_or_default());
-        let path = format!("{MISSION_CONTROL}{}", path.replace(TASK_ID, &id));
+        let id = |name: &str| encoded(arguments[name].as_str().unwrap_or_default());
+        let path = path.replace(TASK_ID, &id("task_id")).replace(ID, &id("id"));
+        let path = format!("{MISSION_CONTROL}{path}");
         Some(NormalPath::parse(&path).map(|path| (method, path)))
     }
 
@@ -133,6 +148,9 @@ impl Builtin {
             Self::CreateDocument => ("POST", "/documents"),
             Self::ListNotifications => ("GET", "/notifications"),
             Self::RequestTool => ("POST", "/tool-requests"),
+            Self::Recall => ("GET", "/memories"),
+            Self::Remember => ("POST", "/memories"),
+            Self::Forget => ("DELETE", "/memories/{id}"),
             Self::ReadSkill | Self::CallBackend => return None,
         })
     }
@@ -157,6 +175,24 @@ impl Builtin {
             Self::RequestTool => {
                 capabilities.has("tool_requests") && capabilities.has("run_journal")
             }
+            Self::Recall | Self::Remember | Self::Forget => capabilities.has("memories"),
+        }
+    }
+
+    /// Whether a role with this access to memories has the tool.
+    pub(super) fn is_for(self, memory: &MemoryAccess) -> bool {
+        match self {
+            Self::Recall => memory.reads(),
+            Self::Remember | Self::Forget => memory.writes(),
+            Self::CreateTask
+            | Self::ListTasks
+            | Self::UpdateTask
+            | Self::PostMessage
+            | Self::CreateDocument
+            | Self::ListNotifications
+            | Self::ReadSkill
+            | Self::CallBackend
+            | Self::RequestTool => true,
         }
     }
 
@@ -200,6 +236,9 @@ impl Builtin {
                  have. Use it when something should not happen without their word. The call is \
                  made with exactly these arguments, or not at all."
             }
+            Self::Recall => memory_specs::RECALL,
+            Self::Remember => memory_specs::REMEMBER,
+            Self::Forget => memory_specs::FORGET,
         }
     }
 
@@ -275,6 +314,9 @@ impl Builtin {
                 }),
                 &["tool", "arguments", "reason"],
             ),
+            Self::Recall => object(memory_specs::of_recall(), &["query"]),
+            Self::Remember => object(memory_specs::of_remember(), &["text", "scope"]),
+            Self::Forget => object(memory_specs::of_forget(), &["id"]),
         }
     }
 }

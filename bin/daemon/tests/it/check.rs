@@ -50,6 +50,8 @@ async fn a_starter_workspace_has_nothing_to_mend_and_is_never_overwritten() {
     let (dir, backend) = (TempDir::new().unwrap(), backend().await);
     let output = daemon(dir.path(), &["init"], &[]).await;
     assert!(output.status.success(), "{output:?}");
+    let shared = "MEMORY.md and memory/ are every user's";
+    assert!(String::from_utf8(output.stdout).unwrap().contains(shared));
     let agents = dir.path().join("workspace/AGENTS.md");
     fs::write(&agents, "mine").unwrap();
     let output = daemon(dir.path(), &["init"], &[]).await;
@@ -65,10 +67,14 @@ async fn a_starter_workspace_has_nothing_to_mend_and_is_never_overwritten() {
     let output = daemon(dir.path(), &["check"], &settings).await;
     let lines = said(&output);
     assert_eq!(output.status.code(), Some(0), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains(shared)), "{lines:?}");
     assert!(
         lines.iter().all(|line| {
             // No daemon runs, or that of another project.
-            let is_good = line.starts_with("ok  ") || line.starts_with("note  daemon: ");
+            let is_note = ["daemon", "workspace", "policy"]
+                .iter()
+                .any(|what| line.starts_with(&format!("note  {what}: ")));
+            let is_good = line.starts_with("ok  ") || is_note;
             is_good || line == "Runs can work."
         }),
         "{lines:?}"

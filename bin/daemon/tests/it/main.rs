@@ -19,6 +19,7 @@ mod limits;
 mod listed_tools;
 mod long_runs;
 mod mcp_servers;
+mod memories;
 mod metrics;
 mod models;
 mod operations;

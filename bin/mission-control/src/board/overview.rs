@@ -5,11 +5,12 @@ use std::fmt::{self, Write as _};
 use chrono::{DateTime, Utc};
 use mc_client::approval_rules::ApprovalRule;
 use mc_client::budgets::Budget;
+use mc_client::memories::Memory;
 use mc_client::types::{Document, Page};
 
 use super::markup::place::at;
 use super::markup::{Esc, Short, Time, link, list, live, page, post, section};
-use super::{approvals, columns, compose, documents, panels, rules};
+use super::{approvals, columns, compose, documents, memories, panels, rules};
 use crate::store::board::{AgentRow, DayRow, NotificationRow, RunRow, TaskColumn, TaskRow};
 use crate::store::waiting::Waiting;
 
@@ -45,6 +46,8 @@ pub(super) struct Overview<'a> {
     pub(super) more_wait: bool,
     /// The approval rules in force.
     pub(super) rules: &'a Page<ApprovalRule>,
+    /// What agents remember.
+    pub(super) memories: &'a Page<Memory>,
     pub(super) runs: &'a [RunRow],
     pub(super) budget: &'a Budget,
     pub(super) days: &'a [DayRow],
@@ -105,6 +108,7 @@ impl Overview<'_> {
         columns::tasks(out, self.user, self.columns)?;
         columns::today(out, self.user, self.done, self.columns)?;
         documents::list_of(out, self.user, self.documents)?;
+        memories::memories(out, self.user, self.token, self.memories)?;
         panels::runs(out, self.user, self.runs)?;
         panels::notifications(out, self.user, self.token, self.notifications, self.asked_at)?;
         panels::spending(out, self.budget, self.days)?;
@@ -180,6 +184,7 @@ mod tests {
             waiting: &[],
             more_wait: false,
             rules: &Page { items: Vec::new(), next_cursor: None },
+            memories: &Page { items: Vec::new(), next_cursor: None },
             runs: &[],
             budget: &Budget::default(),
             days: &[],

@@ -3,9 +3,11 @@
 mod control;
 mod decisions;
 mod files;
+mod memories;
 mod notifications;
 mod objects;
 mod profiles;
+mod run_lists;
 mod runs;
 mod schedules;
 
@@ -104,6 +106,8 @@ impl Endpoint {
             "CreateNotification",
             "CreateToolRequest",
             "CreateSchedule",
+            "CreateMemory",
+            "CreateFeedback",
         ];
         self.path.contains('{')
             || self.body.is_some_and(|body| named.contains(&body))
@@ -117,6 +121,10 @@ impl Endpoint {
                     | "standup"
                     | "put_run"
                     | "put_step"
+                    | "list_feedback"
+                    | "list_runs"
+                    | "total_runs"
+                    | "list_memories"
                     | "get_profile"
             )
     }
@@ -138,14 +146,20 @@ impl Endpoint {
         self.body.is_some_and(|body| {
             !matches!(
                 body,
-                "" | "UpdateTask" | "UpdateSchedule" | "PutRun" | "RenewLease" | "Profile"
+                "" | "UpdateTask"
+                    | "UpdateSchedule"
+                    | "UpdateMemory"
+                    | "PutRun"
+                    | "RenewLease"
+                    | "Profile"
             )
         })
     }
 
     /// Whether it is a write that may name a session lease.
     pub(super) fn is_fenced(&self) -> bool {
-        let is_write = matches!(self.who, Who::Tenant | Who::Anybody) && self.method != "get";
+        let is_write =
+            (self.who == Who::Tenant || self.feature == "memories") && self.method != "get";
         (is_write && !self.path.starts_with("/sessions")) || self.needs_fence()
     }
 
@@ -166,6 +180,8 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         &profiles::ENDPOINTS,
         &decisions::ENDPOINTS,
         &schedules::ENDPOINTS,
+        &memories::ENDPOINTS,
+        &run_lists::ENDPOINTS,
     ]
     .into_iter()
     .flatten()
@@ -173,7 +189,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
 
 /// Links of OpenAPI, for what one endpoint creates and another takes: from, to, the parameter there,
 /// where the value is found.
-pub(super) const LINKS: [(&str, &str, &str, &str); 21] = [
+pub(super) const LINKS: [(&str, &str, &str, &str); 23] = [
     ("create_task", "get_task", "id", "$response.body#/id"),
     ("create_task", "update_task", "id", "$response.body#/id"),
     ("create_document", "get_document", "id", "$response.body#/id"),
@@ -193,6 +209,8 @@ pub(super) const LINKS: [(&str, &str, &str, &str); 21] = [
     ("create_schedule", "get_schedule", "id", "$response.body#/id"),
     ("create_schedule", "update_schedule", "id", "$response.body#/id"),
     ("create_schedule", "delete_schedule", "id", "$response.body#/id"),
+    ("create_memory", "update_memory", "id", "$response.body#/id"),
+    ("create_memory", "delete_memory", "id", "$response.body#/id"),
     ("put_run", "get_run", "run_key", "$response.body#/run_key"),
     ("put_run", "cancel_run", "run_key", "$response.body#/run_key"),
 ];

@@ -159,8 +159,14 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
             "name" if endpoint.id == "put_file" => json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^/\\\x00-\x1f\x7f-\x9f]*\S[^/\\\x00-\x1f\x7f-\x9f]*$", "description": "At most 255 bytes of UTF-8." }),
             "status" if endpoint.path == "/tasks" => reference("TaskStatus"),
             "status" if endpoint.path == "/schedules" => reference("ScheduleStatus"),
+            "status" if endpoint.path.starts_with("/runs") => reference("RunStatus"),
             "status" => reference("ToolRequestStatus"),
             "slots" => json!({ "type": "integer", "minimum": 0, "maximum": 100 }),
+            "scope" => reference("MemoryScope"),
+            "rating" => json!({ "type": "string", "enum": ["up", "down", "none"] }),
+            "by" => json!({ "type": "string", "enum": ["model", "role", "workspace", "digest"] }),
+            "q" => json!({ "type": "string", "maxLength": 500 }),
+            "label" => json!({ "type": "string", "maxLength": 100 }),
             _ => json!({ "type": "string" }),
         };
         json!({ "name": name, "in": "query", "required": required, "schema": schema })

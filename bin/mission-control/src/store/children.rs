@@ -31,7 +31,8 @@ const SHOWN: usize = 500;
 /// What is read of a run here: nothing that may be large, since many are read at once.
 const COLUMNS: &str = "r.seq, r.role, r.lease_id, r.run_key, r.status, r.session_key, r.task_id, r.detached, \
     r.parent_run_key, r.cancel_requested, r.created_at, r.updated_at, \
-    CAST(NULL AS TEXT) AS workspace_digest, CAST(NULL AS TEXT) AS extra";
+    CAST(NULL AS TEXT) AS workspace_digest, CAST(NULL AS TEXT) AS workspace, CAST(NULL AS TEXT) AS profile_digest, \
+    CAST(NULL AS TEXT) AS extra";
 
 impl Store {
     /// Begins a write about a run. A child's may come under its parent's lease.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mc_client::approval_rules::VoidReason;
 use mc_client::budgets::Budget;
+use mc_client::memories::MemoryScope;
 use mc_client::runs::RunStep;
 use serde_json::Value;
 
@@ -21,6 +22,9 @@ pub enum StoreError {
     /// There is no such object, or it is another user's: which of both is not said.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// The object is there, and the caller may not do this with it.
+    #[error("{0}")]
+    NotAllowed(&'static str),
     /// A field cannot have this value beside what is stored already.
     #[error("{field} {why}")]
     Invalid {
@@ -191,6 +195,20 @@ pub enum Conflict {
     RuleVoid {
         /// Why.
         reason: VoidReason,
+    },
+    /// A user, a task or a tenant has as many memories as one may have.
+    #[error("this {} has {most} memories already, the most that it may have: delete some first", .scope.as_str())]
+    MemoryFull {
+        /// Whose they are.
+        scope: MemoryScope,
+        /// How many there may be.
+        most: u32,
+    },
+    /// Another memory of the same owner says the same.
+    #[error("another memory says the same already")]
+    MemoryExists {
+        /// That memory.
+        id: String,
     },
     /// A completed run stays completed.
     #[error("{why}")]

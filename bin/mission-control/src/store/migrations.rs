@@ -33,7 +33,7 @@ macro_rules! step {
 }
 
 /// All migrations. A file that has been released is never changed: databases keep its checksum.
-const STEPS: [Step; 21] = [
+const STEPS: [Step; 23] = [
     step!(1, "0001", "start"),
     step!(2, "0002", "wakes"),
     step!(3, "0003", "leased"),
@@ -54,7 +54,9 @@ const STEPS: [Step; 21] = [
     step!(18, "0018", "decisions"),
     step!(19, "0019", "children"),
     step!(20, "0020", "profiles"),
+    step!(21, "0021", "memories"),
     step!(22, "0022", "schedules"),
+    step!(24, "0024", "run_lists"),
 ];
 
 /// The migrations of a SQLite file.

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row};
 use super::error::{Conflict, StoreError};
 use super::run_ends as ends;
 use super::run_rows::{Found, find, find_of, is_known, note, run, step};
-use super::{Scope, Store, children, events, now, session_role, tasks, tool_requests};
+use super::{Scope, Store, children, events, now, run_facts, session_role, tasks, tool_requests};
 
 /// The most bytes that the steps of a run have, which are read in one answer.
 const MAX_JOURNAL: usize = 64 * 1024 * 1024;
@@ -159,7 +159,9 @@ impl Store {
         let status = next_status(&known, put.status, is_answered)?;
         let mut extra: Map<String, Value> = known.extra.clone();
         extra.extend(put.extra.clone());
-        extra.retain(|name, _| !OWN_FIELDS.contains(&name.as_str()));
+        extra.retain(|name, _| {
+            !OWN_FIELDS.contains(&name.as_str()) && !run_facts::TEXTS.contains(&name.as_str())
+        });
         // Whoever was to take it up has done so once it is written under another lease.
         let lease = scope.fence.map(|fence| &*fence.lease_id);
         let is_taken_up = lease.is_some() && lease != lease_id.as_deref();
@@ -187,7 +189,9 @@ impl Store {
         .bind(&put.profile_digest)
         .fetch_one(&mut *tx)
         .await?;
+        let sent = put;
         let put = run(&row, Vec::new());
+        run_facts::keep(&mut tx, seq, user_id, sent, &put).await?;
         if is_new || put.status != known.status {
             record(&mut tx, user_id, role, &put.status, &put).await?;
         }
@@ -267,7 +271,7 @@ impl Store {
         .bind(&at)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE runs SET updated_at = $1, lease_id = coalesce($2, lease_id), \
+        sqlx::query("UPDATE runs SET updated_at = $1, step_count = step_count + 1, lease_id = coalesce($2, lease_id), \
                orphan_until = CASE WHEN $2 <> coalesce(lease_id, '') THEN NULL ELSE orphan_until END WHERE seq = $3")
             .bind(&at)
             .bind(scope.fence.map(|fence| &*fence.lease_id))

@@ -129,6 +129,8 @@ fn no_request() -> RequestStep<Value> {
         files: Vec::new(),
         detached: None,
         parent: None,
+        memories: Vec::new(),
+        memory_warning: None,
         workspace: None,
         profile_digest: None,
         tools_offered: Vec::new(),

@@ -19,7 +19,7 @@ use crate::planted::alter;
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 101] = [
+const FAULTS: [(&str, &str); 110] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -121,6 +121,15 @@ const FAULTS: [(&str, &str); 101] = [
     ("stops before its end", "schedules.until"),
     ("never pauses", "schedules.changed"),
     ("schedules for everybody", "schedules.whose"),
+    ("the oldest first", "memories.memory"),
+    ("remembers twice", "memories.memory-again"),
+    ("ranks nothing", "memories.memory-search"),
+    ("never forgets", "memories.memory-expired"),
+    ("lets agents correct people", "memories.memory-of-a-person"),
+    ("remembers for everybody", "memories.memory-bounds"),
+    ("whole replies", "run-lists.listed"),
+    ("counts no failures", "run-lists.totalled"),
+    ("lets agents praise", "run-lists.feedback"),
 ];
 
 struct Proxy {

@@ -192,6 +192,41 @@ pub(crate) fn alter(
             let name = fault.trim_start_matches("forgets ");
             body.as_object_mut().map(|fields| fields.remove(name));
         }
+        "the oldest first" | "ranks nothing" if path.ends_with("/memories") => {
+            if let Some(items) = body["items"].as_array_mut() {
+                items.reverse();
+            }
+        }
+        "remembers twice" if body["deduplicated"] == true => {
+            body["id"] = json!(uuid::Uuid::new_v4());
+        }
+        "never forgets" if *status == own && path.contains("/memories/") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "lets agents correct people" if *status == 403 && path.contains("/memories/") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "remembers for everybody" if *status == 403 && path.ends_with("/memories") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "whole replies" if path.ends_with("/runs") => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            items.into_iter().flatten().for_each(|item| item["reply"] = json!("x".repeat(300)));
+        }
+        "counts no failures" if path.ends_with("/summary") => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            items.into_iter().flatten().for_each(|item| item["failed"] = json!(0));
+        }
+        "lets agents praise" if *status == 403 && path.ends_with("/feedback") => {
+            (*status, *body) = (StatusCode::OK, json!({ "run_key": "x" }));
+        }
+        "profiles without a tag" => drop(headers.remove("etag")),
+        "profiles for everybody" if *status == own && path.ends_with("/profile") => {
+            (*status, *body) = (StatusCode::OK, json!({}));
+        }
+        "profiles without end" if *status == 400 && path.ends_with("/profile") => {
+            (*status, *body) = (StatusCode::OK, json!({}));
+        }
         _ => {}
     }
 }

@@ -19,6 +19,9 @@ const AGENTS: &str = "agents";
 /// The rules of an agent.
 const TOOLS: &str = "tools";
 
+/// What an agent remembers.
+const MEMORY: &str = "memory";
+
 /// The schema of an agent's replies.
 const OUTPUT: &str = "output";
 
@@ -81,6 +84,7 @@ impl Shape<'_> {
         self.from = line_at(self.text, &place).unwrap_or(0);
         self.look_alikes(entry, TOOLS, &of);
         self.look_alikes(entry, OUTPUT, &of);
+        self.look_alikes(entry, MEMORY, &of);
         for key in entry.keys().filter(|key| is_rule(key)) {
             self.misplaced(key, &of);
         }

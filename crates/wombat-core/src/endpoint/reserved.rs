@@ -9,8 +9,17 @@ use super::pattern::{EndpointPattern, FoldedPattern};
 const CONTRACT: &str = "mission-control";
 
 /// What follows on it.
-const RESERVED: [&str; 7] =
-    ["tool-requests", "approval-rules", "runs", "sessions", "profile", "audit", "schedules"];
+const RESERVED: [&str; 9] = [
+    "tool-requests",
+    "approval-rules",
+    "runs",
+    "sessions",
+    "profile",
+    "audit",
+    "schedules",
+    "memories",
+    "feedback",
+];
 
 /// Whether a server may take a path for one of these endpoints. `base` is the path of the backend's URL, which
 /// comes before it.

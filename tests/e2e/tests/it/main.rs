@@ -27,6 +27,7 @@ mod journal;
 mod kills;
 mod listeners;
 mod mcp;
+mod memories;
 mod mistakes;
 mod neighbours;
 mod original;

@@ -1,0 +1,43 @@
+//! What the backend is told of a run for its lists (feature `runs_list`), beside the run's status.
+
+use llm::Cost;
+use llm::model::ModelRef;
+use mc_client::run_lists::{MAX_TEXT, RunFacts};
+use serde_json::{Map, Value};
+
+use crate::run::answer::RunAnswer;
+use crate::run::error::RunError;
+
+/// The beginning of a text.
+fn beginning(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
+}
+
+/// When it begins: what is asked, and of which model.
+pub(super) fn at_begin(message: &str, model: &ModelRef) -> Map<String, Value> {
+    let facts = RunFacts {
+        model: Some(model.name.clone()),
+        provider: Some(model.provider.as_str().to_owned()),
+        asked: Some(beginning(message)),
+        ..RunFacts::default()
+    };
+    facts.fields()
+}
+
+/// When it ends: what was answered, by which model, for how much; or why not.
+pub(super) fn at_end(result: Result<&RunAnswer, &RunError>, cost: &Cost) -> Map<String, Value> {
+    let cost_usd = cost.known.then(|| llm::round_usd(cost.total_cost));
+    let facts = match result {
+        Ok(answer) => RunFacts {
+            model: answer.model.as_ref().map(|model| model.name.clone()),
+            provider: answer.model.as_ref().map(|model| model.provider.as_str().to_owned()),
+            cost_usd,
+            reply: Some(beginning(&answer.response)).filter(|reply| !reply.is_empty()),
+            ..RunFacts::default()
+        },
+        Err(error) => {
+            RunFacts { cost_usd, error_code: Some(error.code().to_owned()), ..RunFacts::default() }
+        }
+    };
+    facts.fields()
+}
