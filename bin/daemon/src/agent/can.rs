@@ -14,6 +14,7 @@ use wombat_core::agent_config::{AgentProfile, NamedTool, Permission, RuleRef};
 use wombat_core::endpoint::{METHODS, NormalPath};
 use wombat_core::session::{Role, SessionKey, UserId};
 use wombat_core::workspace::Snapshot;
+use zones::Zone;
 
 use super::customers::{self, Asked};
 use super::journal;
@@ -102,7 +103,8 @@ pub(crate) async fn can(app: &App, trace: &TraceId, asked: &Can) -> Result<CanAn
     let tools = tools.of_role(&snapshot, &profile, &capabilities).await;
     let client = app.backend.agent(session.user().as_str(), role).map_err(backend)?;
     let client = client.with_trace(&traceparent);
-    let judge = Judge { client, snapshot, profile, tools };
+    let zone = customer.timezone.unwrap_or(app.settings.timezone);
+    let judge = Judge { client, snapshot, profile, tools, zone };
     let arguments = asked.arguments.clone();
     Ok(match call {
         Asks::Tool(name) => judge.tool(name, arguments).await,
@@ -116,6 +118,7 @@ struct Judge {
     snapshot: Arc<Snapshot>,
     profile: AgentProfile,
     tools: Arc<ToolSet>,
+    zone: Zone,
 }
 
 impl Judge {
@@ -233,6 +236,7 @@ impl Judge {
             tools: &self.tools,
             run_key: "",
             task_id: "",
+            zone: self.zone,
             traceparent: None,
             approved: false,
             approval_required: false,

@@ -220,13 +220,6 @@ pub(crate) fn alter(
         "lets agents praise" if *status == 403 && path.ends_with("/feedback") => {
             (*status, *body) = (StatusCode::OK, json!({ "run_key": "x" }));
         }
-        "profiles without a tag" => drop(headers.remove("etag")),
-        "profiles for everybody" if *status == own && path.ends_with("/profile") => {
-            (*status, *body) = (StatusCode::OK, json!({}));
-        }
-        "profiles without end" if *status == 400 && path.ends_with("/profile") => {
-            (*status, *body) = (StatusCode::OK, json!({}));
-        }
         _ => {}
     }
 }
