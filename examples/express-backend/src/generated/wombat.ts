@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agents/can": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Whether a role of a user may make a call, and by which rule. */
+        post: operations["can"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agents/runs": {
         parameters: {
             query?: never;
@@ -413,6 +430,37 @@ export interface components {
              */
             used: string;
         };
+        /**
+         * @description Whether a call may be made.
+         * @enum {string}
+         */
+        CallDecision: "allowed" | "approval" | "denied";
+        /** @description `POST /api/agents/can`: whether a role may make a call. Nothing is called. */
+        Can: {
+            /** @description The arguments; without them the rules are asked as far as they do not depend on any. */
+            arguments?: Record<string, never> | null;
+            /** @description A tool, or `METHOD /path`. */
+            call: string;
+            /** @description The role. */
+            role: string;
+            /** @description The user whose agent it is. */
+            user_id: string;
+            /** @description The workspace, by its name; the one that the user has when absent. */
+            workspace?: string | null;
+        };
+        /** @description The answer to [`Can`]. */
+        CanAnswer: {
+            /** @description Whether the call may be made. */
+            decision: components["schemas"]["CallDecision"];
+            /** @description The endpoint that it reaches, `METHOD /path`. */
+            endpoint?: string | null;
+            /** @description Why it is refused, in words: what is wrong with the arguments, say. Empty where it is not. */
+            errors?: string[];
+            /** @description The rule that decides. */
+            rule: components["schemas"]["Rule"];
+            /** @description The tool that makes it. */
+            tool: string;
+        };
         /** @description What is said of a cancelled run. */
         Cancelled: {
             /** @description Whether that is an estimate. */
@@ -577,6 +625,15 @@ export interface components {
              */
             strict: boolean | null;
         };
+        /** @description A call of a run that a rule refused. */
+        RefusedCall: {
+            /** @description What it was called with. */
+            arguments?: unknown;
+            /** @description The rule. */
+            rule: components["schemas"]["Rule"];
+            /** @description The tool. */
+            tool: string;
+        };
         /** @description A role that the agent mentioned and that was not notified. */
         RefusedMention: {
             /** @description Why: `unknown_role`, `agent_cycle`, `ask_depth`, `ask_fanout` or `needs_approval`. */
@@ -596,6 +653,22 @@ export interface components {
              * @default []
              */
             tools: components["schemas"]["ToolInfo"][];
+        };
+        /** @description The rule by which a call is allowed, waits for a person, or is refused. */
+        Rule: {
+            /** @description The file. */
+            file?: string | null;
+            /**
+             * Format: int32
+             * @description The line in it, from 1.
+             */
+            line?: number | null;
+            /** @description The list: `allow`, `deny`, `approval` or `enable`. */
+            list?: string | null;
+            /** @description The pattern, as it is written there; absent where a list does not name the call. */
+            pattern?: string | null;
+            /** @description `agent-config`, `profile`, `skill`, `undeclared` or `schema`. */
+            source: string;
         };
         /** @description The body of 202, the answer of `POST /api/agents/runs`. */
         RunAccepted: {
@@ -625,6 +698,8 @@ export interface components {
             files?: components["schemas"]["FileReport"][] | null;
             /** @description Why the model stopped. */
             finish_reason?: string | null;
+            /** @description Set when the run went on without memories, because they could not be read. */
+            memory_warning?: string | null;
             /** @description The roles that the agent mentioned and that were not notified; absent when there are none. */
             mentions_refused?: components["schemas"]["RefusedMention"][] | null;
             /** @description The stored reply; `null` when nothing was stored (`silent`). */
@@ -637,8 +712,12 @@ export interface components {
             output_errors?: string[] | null;
             /** @description The plan document of a kickoff. */
             plan_document_id?: string | null;
+            /** @description The digest of the customer's profile that narrowed it; absent where the backend has none. */
+            profile_digest?: string | null;
             /** @description Its provider. */
             provider?: string | null;
+            /** @description The calls that a rule refused; absent when there are none. */
+            refused?: components["schemas"]["RefusedCall"][] | null;
             /** @description The reply had been stored by an earlier run with the same key. */
             replayed?: boolean | null;
             /** @description The reply. */
@@ -667,6 +746,8 @@ export interface components {
             trace_id: string;
             /** @description Tokens of all model calls of the run. */
             usage: components["schemas"]["UsageShape"];
+            /** @description The name of the workspace that the run worked with. */
+            workspace?: string | null;
             /** @description The digest of the workspace. */
             workspace_digest: string;
         };
@@ -808,6 +889,7 @@ export interface components {
             refused?: string | null;
             /** @description The arguments that the model asked for, where a person gave it others. */
             requested_arguments?: unknown;
+            rule?: components["schemas"]["Rule"] | null;
             /** @description The standing rule by which it was made without asking. */
             rule_id?: string | null;
             /** @description The request that a person decided, or the question that one answered. */
@@ -968,6 +1050,45 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    can: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Can"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CanAnswer"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1377,6 +1498,10 @@ export interface operations {
                 role?: string;
                 /** @description Include the system prompt. */
                 full?: boolean;
+                /** @description The user whose profile narrows it. */
+                user_id?: string;
+                /** @description The workspace, by its name. */
+                workspace?: string;
             };
             header?: never;
             path?: never;
