@@ -17,6 +17,7 @@ use mc_client::types::Capabilities;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use service::otel::{Side, Span};
 use service::trace::TraceId;
 use wombat_core::agent_config::{ApprovalEntry, CustomerRules};
 use wombat_core::session::SessionKey;
@@ -49,15 +50,29 @@ pub(crate) async fn customer(
     trace: &TraceId,
     asked: Asked<'_>,
 ) -> Result<Arc<Customer>, RunError> {
+    let mut span = Span::of_request(trace, Side::Internal, || "read profile".to_owned());
+    let customer = narrowing(app, &span.traceparent(), asked).await;
+    match &customer {
+        Ok(_) => span.succeed(),
+        Err(error) => span.fail(error.code()),
+    }
+    customer
+}
+
+async fn narrowing(
+    app: &App,
+    traceparent: &str,
+    asked: Asked<'_>,
+) -> Result<Arc<Customer>, RunError> {
     let unread = || Customer { is_unread: true, ..with_workspace(asked.kept) };
-    let Ok(capabilities) = app.backend.capabilities(&trace.traceparent()).await else {
+    let Ok(capabilities) = app.backend.capabilities(traceparent).await else {
         // The run says so itself; it asks no model without the capabilities.
         return Ok(Arc::new(unread()));
     };
     let session = asked.session;
     let client = app.backend.agent(session.user().as_str(), session.role().as_str());
     let client = client.map_err(|error| RunError::backend(&error))?;
-    let client = client.with_trace(&trace.traceparent());
+    let client = client.with_trace(traceparent);
     let has_profiles = capabilities.has("profile");
     let missing = missing_feature(app, &capabilities);
     if (has_profiles || missing.is_some()) && is_answered(&client, &capabilities, &asked).await? {

@@ -50,7 +50,8 @@ fn failures(endpoint: &Endpoint) -> Map<String, Value> {
     if endpoint.may_fail() {
         add("400", "Something in the request is wrong; `details.fields` says what.");
     }
-    if endpoint.who != Who::Anybody || endpoint.is_fenced() {
+    let is_narrow = endpoint.who != Who::Anybody || endpoint.feature == "profile";
+    if is_narrow || endpoint.is_fenced() {
         add("403", "The caller may not do this.");
     }
     if endpoint.may_be_missing() {
