@@ -32,9 +32,7 @@ pub fn arguments(text: &str) -> Result<Map<String, Value>, String> {
 pub fn is_name(layers: &Layers, workspace: &str) -> bool {
     let text = Reader::new(layers).optional("WOMBAT_WORKSPACES").unwrap_or_default();
     let named = read_workspaces(&text).unwrap_or_default();
-    let is_known =
-        workspace == DEFAULT_WORKSPACE || named.iter().any(|(name, _)| name == workspace);
-    is_known
+    workspace == DEFAULT_WORKSPACE || named.iter().any(|(name, _)| name == workspace)
 }
 
 /// Answers, and says so by its exit code.

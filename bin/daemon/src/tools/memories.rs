@@ -22,9 +22,9 @@ const PAGES: usize = 5;
 
 /// What to ask the backend for, so that the best `wanted` of what the role reads are among it.
 pub fn query(access: &MemoryAccess, task_id: &str, words: &str, wanted: u32) -> MemoryQuery {
-    let of = |scope: &&str| scope.parse::<MemoryScope>().ok();
+    let of = |scope: &str| scope.parse::<MemoryScope>().ok();
     let (scope, limit) = match access.read.as_slice() {
-        [one] => (of(&one), wanted),
+        [one] => (of(one), wanted),
         read if read.len() == MemoryScope::ALL.len() => (None, wanted),
         // One question is enough: what the role does not read is passed over.
         _ => (None, PAGE),

@@ -121,8 +121,11 @@ async fn handle(tx: &mut AnyConnection, id: &str, at: DateTime<Utc>) -> Result<(
     put(tx, &stored).await
 }
 
-/// The next slot of an active schedule by the rules of now, where it is another one.
-fn moved(stored: &Stored) -> Option<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)> {
+/// An instant, where there is one.
+type Instant = Option<DateTime<Utc>>;
+
+/// The next slot of an active schedule by the rules of now, and what its `at` is by them, where they are others.
+fn moved(stored: &Stored) -> Option<(Instant, Instant)> {
     let times = stored.times.as_ref().ok()?;
     let next = times.next_unhandled(stored.handled_to).filter(|_| stored.left() != Some(0));
     let at = match times.when {

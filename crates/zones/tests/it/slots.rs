@@ -97,10 +97,10 @@ fn a_line_that_follows_the_clock_is_due_whenever_the_clock_shows_its_time() {
             let clock = watched(zone, from, to);
             for (line, cron) in &lines {
                 let due = |time: NaiveDateTime| match *line {
-                    "*/15 * * * *" => time.minute() % 15 == 0,
+                    "*/15 * * * *" => time.minute().is_multiple_of(15),
                     "7 * * * *" => time.minute() == 7,
                     "* 2 * * *" => time.hour() == 2,
-                    "*/30 0-3 * * *" => time.minute() % 30 == 0 && time.hour() < 4,
+                    "*/30 0-3 * * *" => time.minute().is_multiple_of(30) && time.hour() < 4,
                     _ => time.minute() == 0,
                 };
                 let expected = following(&clock, &due);
