@@ -4,7 +4,7 @@
 //! turns, each seeing all that was written before: on a file by its one writing connection, on a
 //! server by a lock that ends with the transaction. So a rule that looks before it writes is the
 //! same on both, and events have their numbers in the order in which they can be seen. A write is on
-//! disk before it is acknowledged; those that queue get there together ([`turns`]).
+//! disk before it is acknowledged; those that queue get there together (`turns.rs`).
 
 pub mod answering;
 pub mod approval_rules;
