@@ -13,8 +13,10 @@ ALTER TABLE runs ADD COLUMN down_count BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN labels TEXT COLLATE "C";
 UPDATE runs SET step_count = (SELECT count(*) FROM run_steps s WHERE s.run_seq = runs.seq);
 UPDATE runs SET message_id = extra::json->>'message_id', error_code = extra::json->>'error',
-  used = CAST(extra::json->'usage' AS TEXT), cost_usd = CAST(extra::json->'cost'->>'totalCost' AS DOUBLE PRECISION)
-  WHERE extra LIKE '{%';
+  used = CAST(extra::json->'usage' AS TEXT),
+  cost_usd = CASE WHEN json_typeof(extra::json->'cost'->'totalCost') = 'number'
+    THEN CAST(extra::json->'cost'->>'totalCost' AS DOUBLE PRECISION) END
+  WHERE extra LIKE '{%' AND position('\u0000' in extra) = 0;
 UPDATE runs SET ended_at = updated_at WHERE status IN ('completed', 'failed', 'cancelled', 'interrupted');
 CREATE INDEX runs_of_role ON runs (user_id, role, seq);
 CREATE INDEX runs_of_status ON runs (user_id, status, seq);

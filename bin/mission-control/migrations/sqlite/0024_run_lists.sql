@@ -13,7 +13,10 @@ ALTER TABLE runs ADD COLUMN down_count INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN labels TEXT;
 UPDATE runs SET step_count = (SELECT count(*) FROM run_steps s WHERE s.run_seq = runs.seq);
 UPDATE runs SET message_id = json_extract(extra, '$.message_id'), error_code = json_extract(extra, '$.error'),
-  used = json_extract(extra, '$.usage'), cost_usd = json_extract(extra, '$.cost.totalCost') WHERE json_valid(extra);
+  used = json_extract(extra, '$.usage'),
+  cost_usd = CASE WHEN json_type(extra, '$.cost.totalCost') IN ('integer', 'real')
+    THEN json_extract(extra, '$.cost.totalCost') END
+  WHERE json_valid(extra);
 UPDATE runs SET ended_at = updated_at WHERE status IN ('completed', 'failed', 'cancelled', 'interrupted');
 CREATE INDEX runs_of_role ON runs (user_id, role, seq);
 CREATE INDEX runs_of_status ON runs (user_id, status, seq);

@@ -19,6 +19,7 @@ use crate::auth::is_user_id;
 use crate::error::ApiError;
 use crate::extract::{Body, Id, Params, paging, require_filled, require_key, require_short};
 use crate::store::memories::{MemoryFilter, NewMemory, Owner, Reach, insert};
+use crate::store::schedule_times::is_in_order;
 
 /// The most characters of an id that a memory names.
 const MAX_ID: usize = 200;
@@ -37,11 +38,14 @@ pub(crate) fn check_text(text: &str) -> Result<(), ApiError> {
     require_short(&[("text", Some(text), MAX_TEXT)])
 }
 
-/// Refuses a time that is over.
+/// Refuses a time that is over, or that is not in order with others as it is stored.
 fn check_expiry(expires_at: Option<DateTime<Utc>>) -> Result<(), ApiError> {
     match expires_at {
         Some(at) if at <= Utc::now() => {
             Err(ApiError::field("expires_at", "must be in the future, or absent for never"))
+        }
+        Some(at) if !is_in_order(at) => {
+            Err(ApiError::field("expires_at", "must be before the year 10000, or absent for never"))
         }
         Some(_) | None => Ok(()),
     }

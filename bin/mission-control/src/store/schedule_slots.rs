@@ -94,9 +94,12 @@ async fn handle(tx: &mut AnyConnection, id: &str, at: DateTime<Utc>) -> Result<(
     .await?;
     let Some(row) = row else { return Ok(()) };
     let mut stored = Stored::read(&row);
-    let first = stored.schedule.next_at.unwrap_or(at);
     let due = match &stored.times {
-        Ok(times) => times.due(first, at, stored.schedule.catch_up, stored.left()),
+        // Not from the stored one on: an instance that cannot read the schedule puts that off.
+        Ok(times) => {
+            let first = times.next_unhandled(stored.handled_to).unwrap_or(at);
+            times.due(first, at, stored.schedule.catch_up, stored.left())
+        }
         Err(why) => {
             tracing::warn!(
                 schedule = id,

@@ -1,7 +1,7 @@
 //! When a schedule is due: what its fields say, which slots are to be made at a moment, and which comes
 //! next. Knows no database.
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, TimeDelta, Utc};
 use mc_client::schedules::{CLOSEST_SECS, CatchUp, ON_TIME_SECS};
 use zones::cron::Cron;
 use zones::{Zone, parse_zone};
@@ -103,9 +103,22 @@ fn read_at(text: &str, zone: Option<Zone>) -> Result<When, Unfit> {
         )
     };
     let local = local_time(text).ok_or_else(wrong)?;
+    check_year("at", local.and_utc())?;
     let missing = || Unfit::field("timezone", "is required with an at that has no offset");
     let at = zone.ok_or_else(missing)?.instant_of(local);
     Ok(When::At { at, local: Some(local) })
+}
+
+/// Whether a time is stored as a text that is in order with others: its year has four digits.
+pub(crate) fn is_in_order(moment: DateTime<Utc>) -> bool {
+    (0..=9999).contains(&moment.year())
+}
+
+fn check_year(field: &'static str, moment: DateTime<Utc>) -> Result<(), Unfit> {
+    match is_in_order(moment) {
+        true => Ok(()),
+        false => Err(Unfit::field(field, "must be in the years 0 to 9999 (UTC)")),
+    }
 }
 
 impl Times {
@@ -131,6 +144,12 @@ impl Times {
             }
             (None, None) => return Err(Unfit::field("at", "is required where there is no cron")),
         };
+        if let When::At { at, .. } = &when {
+            check_year("at", *at)?;
+        }
+        if let Some(until) = until {
+            check_year("until", until)?;
+        }
         Ok(Self { when, zone, until })
     }
 
@@ -348,6 +367,20 @@ mod tests {
         ] {
             assert!(error.starts_with(begins), "{error}");
         }
+    }
+
+    #[test]
+    fn times_whose_year_has_more_than_four_digits_are_refused() {
+        for at in ["+10000-01-01T00:00", "-0001-01-01T00:00", "9999-12-31T23:59:59-01:00"] {
+            let error = Times::read(Some(at), None, Some("UTC"), None).unwrap_err().to_string();
+            assert!(error.starts_with("at must be in the years"), "{at}: {error}");
+        }
+        let until = moment("9999-12-31T23:59:59Z");
+        let read = |until| Times::read(None, Some("0 9 * * *"), Some("UTC"), Some(until));
+        read(until).unwrap();
+        let error = read(until + TimeDelta::seconds(1)).unwrap_err().to_string();
+        assert!(error.starts_with("until must be in the years"), "{error}");
+        Times::read(Some("9999-12-31T23:59"), None, Some("UTC"), None).unwrap();
     }
 
     #[test]

@@ -152,6 +152,7 @@ async fn what_is_out_of_bounds_is_refused_by_its_name() {
         (json!({ "scope": "user", "task_id": "t", "text": "x" }), "task_id"),
         (json!({ "scope": "user", "tenant_id": "t", "text": "x" }), "tenant_id"),
         (json!({ "scope": "user", "text": "x", "expires_at": "2020-01-01T00:00:00Z" }), "expires_at"),
+        (json!({ "scope": "user", "text": "x", "expires_at": "9999-12-31T23:59:59-01:00" }), "expires_at"),
         (json!({ "scope": "user", "text": "x", "source": { "run_key": "r".repeat(201) } }), "source.run_key"),
         (json!({ "scope": "user", "text": "x", "idempotency_key": " " }), "idempotency_key"),
     ] {

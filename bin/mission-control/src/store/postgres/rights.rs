@@ -6,7 +6,7 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. Those of the audit log are only added to.
-const TABLES: [(&str, &str); 29] = [
+const TABLES: [(&str, &str); 34] = [
     ("_sqlx_migrations", "SELECT"),
     ("approval_rule_uses", ALL),
     ("approval_rules", ALL),
@@ -16,15 +16,20 @@ const TABLES: [(&str, &str); 29] = [
     ("budgets", ALL),
     ("documents", ALL),
     ("events", ALL),
+    ("feedback", ALL),
     ("file_parts", ALL),
     ("files", ALL),
     ("heartbeats", ALL),
     ("idempotency", ALL),
+    ("memories", ALL),
     ("messages", ALL),
     ("notifications", ALL),
+    ("profiles", ALL),
     ("reservations", ALL),
     ("run_deltas", ALL),
+    ("run_labels", ALL),
     ("run_steps", ALL),
+    ("run_texts", ALL),
     ("run_told", ALL),
     ("runs", ALL),
     ("schedule_slots", ALL),
