@@ -211,7 +211,8 @@ impl Report {
     /// The workspaces that profiles may choose besides, each with its own problems.
     fn named_workspaces(&mut self, settings: &Settings) {
         for (name, path) in &settings.customers.workspaces {
-            let options = workspaces::options(settings, path.clone(), None);
+            let options =
+                workspaces::options(settings, path.clone(), workspaces::rules_of(settings, path));
             let snapshot = Workspace::open(options).snapshot();
             let roles = snapshot.agents();
             let roles: Vec<_> = roles.iter().map(|agent| agent.role.as_str()).collect();

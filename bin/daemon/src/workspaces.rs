@@ -2,7 +2,7 @@
 //! (`WOMBAT_WORKSPACES`). Each has tools of its own: its MCP servers, and its skills' endpoints.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use llm::LlmClient;
@@ -40,7 +40,7 @@ pub struct Workspaces(Vec<(String, Served)>);
 /// The folders by their names, the default one first. They are read, and nothing else is done.
 pub fn open(settings: &Settings) -> Vec<(String, PathBuf, Workspace)> {
     let named = settings.customers.workspaces.iter();
-    let named = named.map(|(name, path)| (name.as_str(), path, None));
+    let named = named.map(|(name, path)| (name.as_str(), path, rules_of(settings, path)));
     let config = settings.agent_config.clone();
     let all = std::iter::once((DEFAULT_WORKSPACE, &settings.workspace, config)).chain(named);
     let opened = all.map(|(name, path, agent_config)| {
@@ -50,7 +50,22 @@ pub fn open(settings: &Settings) -> Vec<(String, PathBuf, Workspace)> {
     opened.collect()
 }
 
-/// How a folder is read. `WOMBAT_AGENT_CONFIG` is the default workspace's.
+/// Where `agent-config.json` is looked for beside a folder's files.
+fn own_rules(folder: &Path) -> Option<PathBuf> {
+    let places = [folder.join("agent-config.json"), folder.join("../config/agent-config.json")];
+    places.into_iter().find(|place| place.is_file())
+}
+
+/// The rules of a further workspace that has none of its own: those of the default one, so that a profile
+/// which chooses it takes no rule away. `None` where it has its own, or there are none at all.
+pub fn rules_of(settings: &Settings, folder: &Path) -> Option<PathBuf> {
+    match own_rules(folder) {
+        Some(_) => None,
+        None => settings.agent_config.clone().or_else(|| own_rules(&settings.workspace)),
+    }
+}
+
+/// How a folder is read.
 pub fn options(
     settings: &Settings,
     path: PathBuf,

@@ -10,6 +10,7 @@ use service::trace::TraceId;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::customers::{self, Asked};
 use super::detach::{client, detach};
 use super::follow::{Follower, Item};
 use super::launch::{execute, wait_for};
@@ -115,7 +116,13 @@ async fn of_end(app: &App, request: RunRequest, trace: TraceId, key: RunKey, run
                 return Ok(Arc::new(answer));
             }
             // The backend cannot look the reply up, or a person has decided just now.
-            let request = RunRequest { key: Some(key), detached: false, ..request };
+            // It obeys the profile of now, not that of when the caller began to listen.
+            let kept = Some(&*request.customer.workspace);
+            let asked = Asked { session: &request.session, key: Some(&key), detached: false, kept };
+            let customer = Box::pin(customers::customer(app, &trace, asked)).await?;
+            let limits = customer.narrow(request.limits);
+            let request =
+                RunRequest { key: Some(key), detached: false, customer, limits, ..request };
             execute(app, request, trace, EventSink::disabled()).await
         }
     }

@@ -235,6 +235,7 @@ impl Judge {
             profile: &self.profile,
             tools: &self.tools,
             run_key: "",
+            user: "",
             task_id: "",
             zone: self.zone,
             traceparent: None,

@@ -64,10 +64,9 @@ async fn narrowing(
     traceparent: &str,
     asked: Asked<'_>,
 ) -> Result<Arc<Customer>, RunError> {
-    let unread = || Customer { is_unread: true, ..with_workspace(asked.kept) };
     let Ok(capabilities) = app.backend.capabilities(traceparent).await else {
         // The run says so itself; it asks no model without the capabilities.
-        return Ok(Arc::new(unread()));
+        return Ok(Arc::new(unread(asked.kept)));
     };
     let session = asked.session;
     let client = app.backend.agent(session.user().as_str(), session.role().as_str());
@@ -76,7 +75,7 @@ async fn narrowing(
     let has_profiles = capabilities.has("profile");
     let missing = missing_feature(app, &capabilities);
     if (has_profiles || missing.is_some()) && is_answered(&client, &capabilities, &asked).await? {
-        return Ok(Arc::new(unread()));
+        return Ok(Arc::new(unread(asked.kept)));
     }
     if let Some(missing) = missing {
         return Err(missing);
@@ -128,6 +127,11 @@ fn missing_feature(app: &App, capabilities: &Capabilities) -> Option<RunError> {
         "the backend does not announce the feature {missing}, which WOMBAT_REQUIRED_FEATURES names; no run \
          starts without it"
     ))))
+}
+
+/// What a run has whose profile is not read: it is not gone on with.
+pub(crate) fn unread(kept: Option<&str>) -> Customer {
+    Customer { is_unread: true, ..with_workspace(kept) }
 }
 
 fn with_workspace(kept: Option<&str>) -> Customer {

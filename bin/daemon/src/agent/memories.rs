@@ -56,7 +56,8 @@ impl RunDriver<'_> {
         let why = match found {
             Ok(Ok(page)) => {
                 let mut found = page.items;
-                found.retain(|memory| is_readable(memory, access, task_id));
+                let user = request.session.user().as_str();
+                found.retain(|memory| is_readable(memory, access, (user, task_id)));
                 return Recalled { memories: fitting(found, limits), warning: None };
             }
             Ok(Err(error)) => told(&error),
@@ -98,7 +99,8 @@ fn fitting(found: Vec<Memory>, limits: Limits) -> Vec<RecalledMemory> {
 
 /// Memories as a list, one after the other.
 pub(super) fn listed(memories: &[RecalledMemory]) -> String {
-    let line = |memory: &RecalledMemory| format!("- {}", memory.text);
+    // Further lines are indented: none of them is another memory.
+    let line = |memory: &RecalledMemory| format!("- {}", memory.text.replace(['\n', '\r'], "\n  "));
     memories.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 

@@ -330,6 +330,7 @@ impl RunContext<'_> {
             snapshot: &self.snapshot,
             profile: &self.profile,
             tools: &self.tools,
+            user: self.run.request.session.user().as_str(),
             task_id: &self.task_id,
             zone: self.run.request.options.timezone,
             run_key: self.run.run_key.as_str(),

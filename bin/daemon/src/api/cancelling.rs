@@ -12,7 +12,7 @@ use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
 use mc_client::runs::RunStatus;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use service::trace::TraceId;
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
@@ -202,7 +202,8 @@ impl Of<'_> {
         };
         let (app, trace, session) = (self.app, self.trace, self.session.clone());
         let request =
-            resume::request(app, trace, session, run_key.as_str(), None, true, &Map::new()).await?;
+            resume::request(app, trace, session, run_key.as_str(), None, true, resume::Wanted::End)
+                .await?;
         let stands = Stands { app, request: &request, key: run_key, trace, run_id: &run_id };
         Ok(stands.complete(self.client).await?)
     }

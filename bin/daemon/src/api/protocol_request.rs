@@ -111,7 +111,16 @@ impl ProtocolRequest {
         let session = SessionKey::new(user, role);
         if let Some(run_key) = self.resume {
             let (detached, answers) = (self.detached, &self.answers);
-            return resume::request(app, trace, session, &run_key, None, detached, answers).await;
+            return resume::request(
+                app,
+                trace,
+                session,
+                &run_key,
+                None,
+                detached,
+                resume::Wanted::Run(answers),
+            )
+            .await;
         }
         let key = self.key.map(|key| self.key_space.run_key(&session, &key));
         let detached = self.detached;

@@ -26,6 +26,15 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::request::{RunRequest, TaskTarget, Webhook};
 use crate::state::App;
 
+/// What a run's request is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    /// To go on with it, as far as the customer's profile lets it, with these answers to what it asked.
+    Run(&'a Map<String, Value>),
+    /// To write down, or to tell, how it ended. That asks no model and calls no tool, so no profile is read.
+    End,
+}
+
 /// The request of a run as its journal has it. A run of another user or another role is reported like
 /// an unknown one: `run_not_found`.
 pub(super) async fn request(
@@ -35,7 +44,7 @@ pub(super) async fn request(
     run_key: &str,
     webhook: Option<Webhook>,
     detached: bool,
-    answers: &Map<String, Value>,
+    wanted: Wanted<'_>,
 ) -> Result<RunRequest, ApiError> {
     let none = || ApiError::from(RunError::new(RunErrorKind::RunNotFound));
     let backend = |error| ApiError::from(RunError::backend(&error));
@@ -80,11 +89,18 @@ pub(super) async fn request(
     // A resumed run obeys the newest profile, in the workspace that it began in.
     // Older journals name none.
     let kept = Some(recorded.workspace.as_deref().unwrap_or(DEFAULT_WORKSPACE));
-    let asked = Asked { session: &session, key: Some(&key), detached, kept };
-    let customer = Box::pin(customers::customer(app, trace, asked)).await?;
+    let customer = match wanted {
+        Wanted::Run(_) => {
+            let asked = Asked { session: &session, key: Some(&key), detached, kept };
+            Box::pin(customers::customer(app, trace, asked)).await?
+        }
+        Wanted::End => Arc::new(customers::unread(kept)),
+    };
     let (options, limits) = narrow(&customer, &recorded.metadata, options, limits);
     // What is cancelled stays so, and says so.
-    if run.known_status() != Some(RunStatus::Cancelled) {
+    if let Wanted::Run(answers) = wanted
+        && run.known_status() != Some(RunStatus::Cancelled)
+    {
         answers::give(&client, &capabilities, &key, answers).await?;
     }
     let reads_thread = recorded.detached.as_ref().is_some_and(|detached| detached.reads_thread);

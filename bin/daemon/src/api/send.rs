@@ -191,7 +191,15 @@ pub(super) async fn read(
     known_role(app, session.role().as_str())?;
     if let Some(run_key) = resume {
         let webhook = checked(hook, app).await?;
-        let resumed = resume::request(app, trace, session, &run_key, webhook, detached, &answers);
+        let resumed = resume::request(
+            app,
+            trace,
+            session,
+            &run_key,
+            webhook,
+            detached,
+            resume::Wanted::Run(&answers),
+        );
         let request = Box::pin(resumed).await?;
         return Ok((request, wants_stream));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mc_client::client::AgentClient;
 use mc_client::orphans::RUN_ABANDONED;
 use mc_client::runs::{PutRun, Run, RunStatus};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use service::trace::TraceId;
 use wombat_core::session::SessionKey;
 
@@ -55,7 +55,8 @@ pub(super) async fn tell(
         return false;
     }
     let session = session.clone();
-    let request = resume::request(app, trace, session, &run.run_key, None, true, &Map::new()).await;
+    let request =
+        resume::request(app, trace, session, &run.run_key, None, true, resume::Wanted::End).await;
     let Ok(request) = request else { return false };
     let run_id = written::run_id(run);
     let outcome: Outcome = Err(error).map(Arc::new);

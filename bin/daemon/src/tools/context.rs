@@ -30,6 +30,8 @@ pub struct ToolContext<'a> {
     pub profile: &'a AgentProfile,
     /// The role's tools, with what is known of the backend's operations.
     pub tools: &'a ToolSet,
+    /// The run's user.
+    pub user: &'a str,
     /// The run's task.
     pub task_id: &'a str,
     /// The run's time zone.

@@ -39,9 +39,10 @@ pub fn query(access: &MemoryAccess, task_id: &str, words: &str, wanted: u32) -> 
 }
 
 /// Whether a role may have a memory in its run. A backend may give more than it was asked for.
-pub fn is_readable(memory: &Memory, access: &MemoryAccess, task_id: &str) -> bool {
-    let is_of_task = memory.task_id.as_deref().is_none_or(|of| of == task_id);
+pub fn is_readable(memory: &Memory, access: &MemoryAccess, (user, task_id): (&str, &str)) -> bool {
+    let is_of_task = memory.task_id.as_deref() == Some(task_id);
     access.read.contains(&memory.scope.as_str())
+        && memory.user_id.as_deref().is_none_or(|of| of == user)
         && (memory.scope != MemoryScope::Task || is_of_task)
         && memory.expires_at.is_none_or(|at| at > Utc::now())
 }
@@ -56,7 +57,8 @@ pub(super) async fn recall(context: &ToolContext<'_>, arguments: &Value) -> Tool
         Ok(page) => page,
         Err(error) => return ToolReply::failed(&error),
     };
-    let found = page.items.iter().filter(|memory| is_readable(memory, access, task_id));
+    let found =
+        page.items.iter().filter(|memory| is_readable(memory, access, (context.user, task_id)));
     let found: Vec<_> =
         found.take(usize::try_from(wanted).unwrap_or(usize::MAX)).map(told).collect();
     ToolReply::data(&json!({ "memories": found }))
@@ -193,11 +195,17 @@ mod tests {
             .unwrap()
         };
         let reads =
-            |memory: &Memory, read: &[&'static str]| is_readable(memory, &access(read), "t");
+            |memory: &Memory, read: &[&'static str]| is_readable(memory, &access(read), ("u", "t"));
         assert!(reads(&memory("user", None, None), &["user"]));
         assert!(!reads(&memory("tenant", None, None), &["user", "task"]));
         assert!(reads(&memory("task", Some("t"), None), &["task"]));
         assert!(!reads(&memory("task", Some("other"), None), &["task"]));
+        assert!(!reads(&memory("task", None, None), &["task"]));
+        let of = |user: &str| {
+            let memory = memory("user", None, None);
+            Memory { user_id: Some(user.to_owned()), ..memory }
+        };
+        assert!(reads(&of("u"), &["user"]) && !reads(&of("another"), &["user"]));
         assert!(!reads(&memory("user", None, Some("2020-01-01T00:00:00Z")), &["user"]));
     }
 }

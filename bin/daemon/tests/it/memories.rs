@@ -35,7 +35,8 @@ async fn a_run_is_reminded_between_the_time_and_the_message() {
     remembers(&world, json!([memory("m1", "user", "likes tea"), memory("m2", "tenant", "VIP")]))
         .await;
     world.model(vec![says("done")]).await;
-    let history = json!([{ "role": "user", "content": "earlier" }]);
+    let history = json!([{ "role": "user", "content": "earlier" },
+        { "role": "assistant", "content": "Yes." }]);
     let (status, answer) = world.daemon.send(&message(json!({ "messages": history }))).await;
     assert_eq!((status, &answer["memory_warning"]), (200, &Value::Null), "{answer}");
     let asked = world.backend_got("GET", "/memories").await;

@@ -254,6 +254,26 @@ async fn no_model_is_asked_but_those_of_the_profile() {
 }
 
 #[tokio::test]
+async fn a_workspace_without_rules_has_those_of_the_default_one() {
+    let (rules, next) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let rules = rules.path().join("rules.json");
+    let denied = r#"{"agents": [{"role": "scout", "tools": {"deny": ["create_task"]}}]}"#;
+    std::fs::write(&rules, denied).unwrap();
+    std::fs::write(next.path().join("SOUL.md"), "You are the next one.").unwrap();
+    let named = format!("next={}", next.path().display());
+    let rules = rules.display().to_string();
+    let settings = [("WOMBAT_WORKSPACES", &*named), ("WOMBAT_AGENT_CONFIG", &*rules)];
+    for workspace in ["default", "next"] {
+        let world = with_profile(&settings, json!({ "workspace": workspace })).await;
+        world.model(vec![says("hi")]).await;
+        let (status, answer) = world.daemon.send(&message(json!({}))).await;
+        assert_eq!((status, &answer["workspace"]), (200, &json!(workspace)), "{answer}");
+        let offered = world.model_got().await[0]["tools"].to_string();
+        assert!(offered.contains("list_tasks") && !offered.contains("create_task"), "{offered}");
+    }
+}
+
+#[tokio::test]
 async fn a_profile_chooses_a_workspace_by_name_or_by_the_users_number() {
     let next = tempfile::tempdir().unwrap();
     std::fs::write(

@@ -11,7 +11,7 @@ use crate::nearest::{nearest, nearest_within};
 use zones::cron::Cron;
 
 /// The keys of an agent in `agent-config.json`.
-const AGENT_KEYS: [&str; 8] = [
+const AGENT_KEYS: [&str; 9] = [
     "role",
     "session_key_template",
     "heartbeat_cron",
@@ -20,6 +20,7 @@ const AGENT_KEYS: [&str; 8] = [
     "tools",
     "output",
     "schedules",
+    "memory",
 ];
 
 impl Advisor<'_> {
