@@ -63,3 +63,5 @@ CREATE TABLE run_labels (
 );
 CREATE INDEX run_labels_of_run ON run_labels (run_seq);
 CREATE INDEX run_texts_words ON run_texts USING gin (to_tsvector('simple', words));
+-- A run by its key alone, for services.
+CREATE INDEX runs_by_key ON runs (run_key, seq);

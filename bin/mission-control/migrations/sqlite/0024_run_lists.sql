@@ -64,7 +64,7 @@ CREATE TABLE run_labels (
 CREATE INDEX run_labels_of_run ON run_labels (run_seq);
 
 CREATE VIRTUAL TABLE run_texts_fts USING fts5(
-  holder, words, content='run_texts', content_rowid='run_seq', tokenize='unicode61', detail='column'
+  holder, words, content='run_texts', content_rowid='run_seq', tokenize='unicode61'
 );
 -- What is deleted leaves no word in the index.
 INSERT INTO run_texts_fts (run_texts_fts, rank) VALUES ('secure-delete', 1);
@@ -78,3 +78,5 @@ CREATE TRIGGER run_texts_fts_update AFTER UPDATE OF holder, words ON run_texts B
   INSERT INTO run_texts_fts (run_texts_fts, rowid, holder, words) VALUES ('delete', old.run_seq, old.holder, old.words);
   INSERT INTO run_texts_fts (rowid, holder, words) VALUES (new.run_seq, new.holder, new.words);
 END;
+-- A run by its key alone, for services.
+CREATE INDEX runs_by_key ON runs (run_key, seq);

@@ -148,6 +148,13 @@ pub enum StoreError {
     Encode(#[from] serde_json::Error),
 }
 
+impl StoreError {
+    /// Whether the database cannot be used now, by whatever call.
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::ReadOnly { .. } | Self::Unwritable { .. })
+    }
+}
+
 /// What does not fit what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misfit {

@@ -5,6 +5,10 @@ use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
+/// The most bytes of a word; what follows does not count. Databases leave out longer ones, each by a
+/// limit of its own.
+const MAX_WORD: usize = 200;
+
 /// English words that say nothing about what is looked for. They count only where there are no others.
 const COMMON: [&str; 71] = [
     "a", "about", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can",
@@ -46,7 +50,9 @@ pub(super) fn words(text: &str) -> Vec<String> {
         if is_sign(letter) {
             words.extend([letter.to_string(), String::new()]);
         } else if letter.is_alphanumeric() {
-            if let Some(word) = words.last_mut() {
+            if let Some(word) = words.last_mut()
+                && word.len() + letter.len_utf8() <= MAX_WORD
+            {
                 word.push(letter);
             }
         } else {
@@ -99,5 +105,9 @@ mod tests {
         assert_eq!(words("…!"), Vec::<String>::new());
         assert_eq!(searched("What is the colour of the car?"), ["car", "colour"]);
         assert_eq!(searched("who is it"), ["is", "it", "who"]);
+        assert_eq!(
+            words(&format!("{} z", "x".repeat(5_000))),
+            ["x".repeat(MAX_WORD), "z".to_owned()]
+        );
     }
 }

@@ -55,7 +55,10 @@ pub(super) async fn keep(
     sqlx::query(
         "UPDATE runs SET model = coalesce($1, model), provider = coalesce($2, provider), \
          message_id = coalesce($3, message_id), used = coalesce($4, used), cost_usd = coalesce(CAST($5 AS DOUBLE PRECISION), cost_usd), \
-         error_code = $6, ended_at = $7, duration_ms = $8 WHERE seq = $9",
+         error_code = CASE WHEN CAST($10 AS BIGINT) = 1 THEN coalesce($6, error_code) END, \
+         ended_at = CASE WHEN CAST($7 AS TEXT) IS NULL THEN NULL ELSE coalesce(ended_at, $7) END, \
+         duration_ms = CASE WHEN CAST($8 AS BIGINT) IS NULL THEN NULL ELSE coalesce(duration_ms, $8) END \
+         WHERE seq = $9",
     )
     .bind(&facts.model)
     .bind(&facts.provider)
@@ -67,6 +70,7 @@ pub(super) async fn keep(
     .bind(is_over.then(now))
     .bind(took.filter(|_| is_over))
     .bind(seq)
+    .bind(i64::from(status == Some(RunStatus::Failed)))
     .execute(&mut *tx)
     .await?;
     keep_texts(tx, seq, user_id, facts).await

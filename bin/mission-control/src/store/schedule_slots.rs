@@ -17,6 +17,9 @@ use super::{Store, now, session_of, stamp};
 /// How many schedules are handled in one transaction: others must not wait long.
 const AT_A_TIME: i64 = 50;
 
+/// After how many slots a transaction ends.
+const SLOTS_AT_A_TIME: usize = 100;
+
 /// When a schedule whose zone is not known here is looked at again.
 const UNKNOWN_ZONE: TimeDelta = TimeDelta::hours(1);
 
@@ -83,8 +86,8 @@ async fn make(
     Ok(true)
 }
 
-/// Makes what is due of a schedule, unless another instance has.
-async fn handle(tx: &mut AnyConnection, id: &str, at: DateTime<Utc>) -> Result<(), StoreError> {
+/// Makes what is due of a schedule, unless another instance has. How many slots that were.
+async fn handle(tx: &mut AnyConnection, id: &str, at: DateTime<Utc>) -> Result<usize, StoreError> {
     let row = sqlx::query(
         "SELECT * FROM schedules WHERE id = $1 AND status = 'active' AND next_at <= $2",
     )
@@ -92,7 +95,7 @@ async fn handle(tx: &mut AnyConnection, id: &str, at: DateTime<Utc>) -> Result<(
     .bind(stamp(at))
     .fetch_optional(&mut *tx)
     .await?;
-    let Some(row) = row else { return Ok(()) };
+    let Some(row) = row else { return Ok(0) };
     let mut stored = Stored::read(&row);
     let due = match &stored.times {
         // Not from the stored one on: an instance that cannot read the schedule puts that off.
@@ -106,9 +109,10 @@ async fn handle(tx: &mut AnyConnection, id: &str, at: DateTime<Utc>) -> Result<(
                 "a schedule cannot be read here, and is left for an hour: {why}"
             );
             stored.schedule.next_at = Some(at + UNKNOWN_ZONE);
-            return put(tx, &stored).await;
+            return put(tx, &stored).await.map(|()| 0);
         }
     };
+    let count = due.made.len();
     for made in due.made {
         if make(tx, &stored, made).await? {
             stored.schedule.runs += 1;
@@ -121,7 +125,7 @@ async fn handle(tx: &mut AnyConnection, id: &str, at: DateTime<Utc>) -> Result<(
         stored.schedule.status = ScheduleStatus::Ended;
         stored.schedule.updated_at = Some(at);
     }
-    put(tx, &stored).await
+    put(tx, &stored).await.map(|()| count)
 }
 
 /// An instant, where there is one.
@@ -149,6 +153,9 @@ impl Store {
                 return Ok(());
             }
             if let Err(error) = self.handle_all(&ids, at).await {
+                if error.is_of_the_store() {
+                    return Err(error);
+                }
                 // One that cannot be handled keeps no other one waiting.
                 tracing::warn!(%error, "schedules could not be handled together; each alone now");
                 for id in &ids {
@@ -158,16 +165,18 @@ impl Store {
                 }
                 return Ok(());
             }
-            if ids.len() < usize::try_from(AT_A_TIME).unwrap_or_default() {
-                return Ok(());
-            }
         }
     }
 
     async fn handle_all(&self, ids: &[String], at: DateTime<Utc>) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        let mut made = 0;
         for id in ids {
-            handle(&mut tx, id, at).await?;
+            made += handle(&mut tx, id, at).await?;
+            // What is left comes in the next transaction: other writes wait for this one.
+            if made >= SLOTS_AT_A_TIME {
+                break;
+            }
         }
         tx.commit().await?;
         Ok(())
@@ -189,7 +198,13 @@ impl Store {
             after = last.get("seq");
             let others = rows.iter().map(Stored::read).filter(|stored| moved(stored).is_some());
             for stored in others {
-                self.recompute(&stored.schedule.id).await?;
+                let id = &stored.schedule.id;
+                match self.recompute(id).await {
+                    Err(error) if !error.is_of_the_store() => {
+                        tracing::warn!(schedule = id, %error, "its next slot stays as it was");
+                    }
+                    done => done?,
+                }
             }
         }
     }
