@@ -16,7 +16,7 @@ UPDATE runs SET message_id = extra::json->>'message_id', error_code = extra::jso
   used = CAST(extra::json->'usage' AS TEXT),
   cost_usd = CASE WHEN json_typeof(extra::json->'cost'->'totalCost') = 'number'
     THEN CAST(extra::json->'cost'->>'totalCost' AS DOUBLE PRECISION) END
-  WHERE extra LIKE '{%' AND position('\u0000' in extra) = 0;
+  WHERE extra LIKE '{%' AND position(chr(92) || 'u0000' in extra) = 0;
 UPDATE runs SET ended_at = updated_at WHERE status IN ('completed', 'failed', 'cancelled', 'interrupted');
 CREATE INDEX runs_of_role ON runs (user_id, role, seq);
 CREATE INDEX runs_of_status ON runs (user_id, status, seq);
