@@ -152,8 +152,9 @@ impl Turns {
     /// by the connection itself.
     async fn turn(self: &Arc<Self>, mut lane: Lane) -> Result<Turn, Error> {
         if lane.is_none() {
-            *lane = Some(self.begin().await?);
-            tokio::spawn(Arc::clone(self).end_soon());
+            let group = self.begin().await?;
+            tokio::spawn(Arc::clone(self).end_soon(group.begun));
+            *lane = Some(group);
         }
         let group = OwnedMutexGuard::try_map(lane, Option::as_mut).map_err(|_| unknown())?;
         Ok(Turn { group, is_kept: false })
@@ -176,12 +177,12 @@ impl Turns {
         })
     }
 
-    /// Ends the transaction once nobody waits for a turn in it.
-    async fn end_soon(self: Arc<Self>) {
+    /// Ends the transaction that began then once nobody waits for a turn in it.
+    async fn end_soon(self: Arc<Self>, begun: Instant) {
         loop {
             // Those who wait by now come first.
             let mut lane = Arc::clone(&self.lane).lock_owned().await;
-            let Some(group) = &*lane else { return };
+            let Some(group) = lane.as_ref().filter(|group| group.begun == begun) else { return };
             if group.is_full() || self.waiting.load(Ordering::SeqCst) == 0 {
                 return self.end(lane.take()).await;
             }
@@ -257,19 +258,29 @@ impl Group {
     /// Lets the next write begin.
     async fn go_on(&mut self) -> Result<(), Error> {
         self.writes += 1;
-        let statement = if self.is_kept { KEEP_AND_SAVE } else { UNDO };
-        self.is_kept = false;
-        sqlx::raw_sql(statement).execute(&mut *self.tx).await.map(drop)
+        if !std::mem::take(&mut self.is_kept) {
+            return self.undo().await;
+        }
+        sqlx::raw_sql(KEEP_AND_SAVE).execute(&mut *self.tx).await.map(drop)
+    }
+
+    /// Undoes what the last write did. Where its caller went away in the middle of a statement that the database
+    /// refused, that error is still unread, and comes first.
+    async fn undo(&mut self) -> Result<(), Error> {
+        let done = match sqlx::raw_sql(UNDO).execute(&mut *self.tx).await {
+            Err(Error::Database(_)) => sqlx::raw_sql(UNDO).execute(&mut *self.tx).await,
+            done => done,
+        };
+        done.map(drop)
     }
 
     /// Ends the last write. SQLite itself tells with the commit that a transaction is no more.
     async fn settle(&mut self, is_file: bool) -> Result<(), Error> {
-        let statement = match (self.is_kept, is_file) {
-            (true, true) => return Ok(()),
-            (true, false) => KEEP,
-            (false, _) => UNDO,
-        };
-        sqlx::raw_sql(statement).execute(&mut *self.tx).await.map(drop)
+        match (self.is_kept, is_file) {
+            (true, true) => Ok(()),
+            (true, false) => sqlx::raw_sql(KEEP).execute(&mut *self.tx).await.map(drop),
+            (false, _) => self.undo().await,
+        }
     }
 }
 
