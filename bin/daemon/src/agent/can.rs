@@ -142,10 +142,11 @@ impl Judge {
     ) -> CanAnswer {
         let endpoint = Some(format!("{method} {}", path.as_str()));
         let is_declared = tools::declaring(&self.snapshot, method, path);
-        let typed = self.typed(method, path);
-        let answer = match (&is_declared, typed) {
-            (None, Some(tool)) => self.by_rules(&tool, method, path, arguments.as_ref()),
-            _ => {
+        // A declared endpoint is called by `call_backend`, where the role has it.
+        let is_typed = is_declared.is_none() || !self.tools.has(CALL_BACKEND);
+        let answer = match self.typed(method, path).filter(|_| is_typed) {
+            Some(tool) => self.by_rules(&tool, method, path, arguments.as_ref()),
+            None => {
                 let mut call = json!({ "method": method, "path": path.as_str() });
                 let named = |name: &str| arguments.as_ref().is_some_and(|a| a.contains_key(name));
                 if let (Value::Object(call), true) = (&mut call, named("body") || named("query")) {
@@ -206,7 +207,9 @@ impl Judge {
             return self.answer(name, CallDecision::Denied, rule, vec![why]);
         }
         let endpoint = self.tools.endpoint(name);
-        let tool = NamedTool { name, id: None, endpoint };
+        let mut known = self.tools.known_operations().iter();
+        let operation = known.find(|operation| operation.tool == name);
+        let tool = operation.map_or(NamedTool { name, id: None, endpoint }, NamedTool::from);
         let waiting = match name {
             CALL_BACKEND => {
                 let declared = self.snapshot.endpoints().iter();
@@ -236,6 +239,7 @@ impl Judge {
             tools: &self.tools,
             run_key: "",
             user: "",
+            tenant: None,
             task_id: "",
             zone: self.zone,
             traceparent: None,

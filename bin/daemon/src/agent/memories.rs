@@ -15,7 +15,7 @@ use wombat_core::workspace::PromptMode;
 use super::context::RunContext;
 use super::driver::RunDriver;
 use crate::settings::Memory as Limits;
-use crate::tools::memories::{is_readable, query};
+use crate::tools::memories::{Reader, is_readable, query};
 
 /// How long a run waits for its memories.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,8 +56,12 @@ impl RunDriver<'_> {
         let why = match found {
             Ok(Ok(page)) => {
                 let mut found = page.items;
-                let user = request.session.user().as_str();
-                found.retain(|memory| is_readable(memory, access, (user, task_id)));
+                let reader = Reader {
+                    user: request.session.user().as_str(),
+                    tenant: request.customer.tenant_id.as_deref(),
+                    task_id,
+                };
+                found.retain(|memory| is_readable(memory, access, reader));
                 return Recalled { memories: fitting(found, limits), warning: None };
             }
             Ok(Err(error)) => told(&error),

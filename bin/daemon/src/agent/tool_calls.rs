@@ -331,6 +331,7 @@ impl RunContext<'_> {
             profile: &self.profile,
             tools: &self.tools,
             user: self.run.request.session.user().as_str(),
+            tenant: self.run.request.customer.tenant_id.as_deref(),
             task_id: &self.task_id,
             zone: self.run.request.options.timezone,
             run_key: self.run.run_key.as_str(),

@@ -32,6 +32,8 @@ pub struct ToolContext<'a> {
     pub tools: &'a ToolSet,
     /// The run's user.
     pub user: &'a str,
+    /// The user's tenant, where the customer's profile names one.
+    pub tenant: Option<&'a str>,
     /// The run's task.
     pub task_id: &'a str,
     /// The run's time zone.

@@ -38,12 +38,32 @@ pub fn query(access: &MemoryAccess, task_id: &str, words: &str, wanted: u32) -> 
     }
 }
 
+/// Whose run it is that may have a memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    /// The user.
+    pub user: &'a str,
+    /// The user's tenant, where it is known.
+    pub tenant: Option<&'a str>,
+    /// The run's task.
+    pub task_id: &'a str,
+}
+
 /// Whether a role may have a memory in its run. A backend may give more than it was asked for.
-pub fn is_readable(memory: &Memory, access: &MemoryAccess, (user, task_id): (&str, &str)) -> bool {
-    let is_of_task = memory.task_id.as_deref() == Some(task_id);
+pub fn is_readable(memory: &Memory, access: &MemoryAccess, reader: Reader<'_>) -> bool {
+    let is_of = |own: Option<&str>, reader: &str| own.is_none_or(|of| of == reader);
+    let is_of_owner = match memory.scope {
+        MemoryScope::User => is_of(memory.user_id.as_deref(), reader.user),
+        MemoryScope::Task => {
+            is_of(memory.user_id.as_deref(), reader.user)
+                && memory.task_id.as_deref() == Some(reader.task_id)
+        }
+        MemoryScope::Tenant => {
+            reader.tenant.is_none_or(|tenant| is_of(memory.tenant_id.as_deref(), tenant))
+        }
+    };
     access.read.contains(&memory.scope.as_str())
-        && memory.user_id.as_deref().is_none_or(|of| of == user)
-        && (memory.scope != MemoryScope::Task || is_of_task)
+        && is_of_owner
         && memory.expires_at.is_none_or(|at| at > Utc::now())
 }
 
@@ -57,8 +77,8 @@ pub(super) async fn recall(context: &ToolContext<'_>, arguments: &Value) -> Tool
         Ok(page) => page,
         Err(error) => return ToolReply::failed(&error),
     };
-    let found =
-        page.items.iter().filter(|memory| is_readable(memory, access, (context.user, task_id)));
+    let reader = Reader { user: context.user, tenant: context.tenant, task_id };
+    let found = page.items.iter().filter(|memory| is_readable(memory, access, reader));
     let found: Vec<_> =
         found.take(usize::try_from(wanted).unwrap_or(usize::MAX)).map(told).collect();
     ToolReply::data(&json!({ "memories": found }))
@@ -194,8 +214,9 @@ mod tests {
             }))
             .unwrap()
         };
+        let reader = Reader { user: "u", tenant: Some("acme"), task_id: "t" };
         let reads =
-            |memory: &Memory, read: &[&'static str]| is_readable(memory, &access(read), ("u", "t"));
+            |memory: &Memory, read: &[&'static str]| is_readable(memory, &access(read), reader);
         assert!(reads(&memory("user", None, None), &["user"]));
         assert!(!reads(&memory("tenant", None, None), &["user", "task"]));
         assert!(reads(&memory("task", Some("t"), None), &["task"]));
@@ -206,6 +227,11 @@ mod tests {
             Memory { user_id: Some(user.to_owned()), ..memory }
         };
         assert!(reads(&of("u"), &["user"]) && !reads(&of("another"), &["user"]));
+        let of = |tenant: &str| {
+            let memory = memory("tenant", None, None);
+            Memory { tenant_id: Some(tenant.to_owned()), ..memory }
+        };
+        assert!(reads(&of("acme"), &["tenant"]) && !reads(&of("another"), &["tenant"]));
         assert!(!reads(&memory("user", None, Some("2020-01-01T00:00:00Z")), &["user"]));
     }
 }

@@ -5,6 +5,7 @@ mod asking;
 mod attachments;
 mod backends;
 mod booking;
+mod can;
 mod check;
 mod costs;
 mod doors;
