@@ -130,7 +130,8 @@ impl RunDriver<'_> {
             let run = PutRun {
                 status: Some(RunStatus::Running),
                 detached: Some(true),
-                workspace: Some(self.request.customer.workspace.clone()),
+                workspace: Some(self.request.customer.workspace.clone())
+                    .filter(|_| !self.request.customer.is_unread),
                 profile_digest: self.request.customer.digest.clone(),
                 extra: written::executed_as(&self.handle.run_id),
                 ..PutRun::default()
@@ -247,7 +248,7 @@ impl RunDriver<'_> {
             files: Vec::new(),
             newest: self.newest_turn(&recalled.memories),
             metadata: request.metadata.clone(),
-            limits: request.limits.to_json(),
+            limits: request.asked_limits.to_json(),
             workspace_digest: digest.to_owned(),
             fingerprint: self.fingerprint().to_owned(),
             task: request.task.to_json(),

@@ -120,7 +120,7 @@ async fn of_end(app: &App, request: RunRequest, trace: TraceId, key: RunKey, run
             let kept = Some(&*request.customer.workspace);
             let asked = Asked { session: &request.session, key: Some(&key), detached: false, kept };
             let customer = Box::pin(customers::customer(app, &trace, asked)).await?;
-            let limits = customer.narrow(request.limits);
+            let limits = customer.narrow(request.asked_limits);
             let request =
                 RunRequest { key: Some(key), detached: false, customer, limits, ..request };
             execute(app, request, trace, EventSink::disabled()).await

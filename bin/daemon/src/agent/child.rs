@@ -216,6 +216,10 @@ impl RunContext<'_> {
         let asked = Asked { session: &session, key: None, detached: false, kept };
         let customer = customers::customer(self.run.app, self.run.trace, asked).await?;
         let output = profile.output.as_deref().map(|spec| Arc::new(OutputFormat::new(spec, true)));
+        let asked_limits = RunLimits {
+            timeout: self.run.deadline.saturating_duration_since(Instant::now()),
+            ..own.limits
+        };
         Ok(RunRequest {
             session,
             message: message.to_owned(),
@@ -237,10 +241,8 @@ impl RunContext<'_> {
             resumed: false,
             detached: false,
             child: Some(Arc::new(parent)),
-            limits: customer.narrow(RunLimits {
-                timeout: self.run.deadline.saturating_duration_since(Instant::now()),
-                ..own.limits
-            }),
+            limits: customer.narrow(asked_limits),
+            asked_limits,
             customer,
         })
     }

@@ -111,7 +111,7 @@ impl RunDriver<'_> {
         if let Some(missing) = missing_feature(self.app, capabilities) {
             return Err(missing);
         }
-        if !capabilities.has("profile") {
+        if !capabilities.has("profile") && !self.app.workspaces.are_several() {
             return Ok(());
         }
         let why = "the customer's profile was not read; retry the request".to_owned();
@@ -246,8 +246,11 @@ fn read(app: &App, body: &Value, user_id: &str, kept: Option<&str>) -> Result<Cu
 
 /// The name of the user's workspace. Each that is named has to be there, whoever's it is.
 fn choose<'a>(app: &App, chosen: &'a ProfileWorkspace, user_id: &str) -> Result<&'a str, String> {
-    if let ProfileWorkspace::Shares(shares) = chosen {
-        shares.keys().try_for_each(|name| known_workspace(app, name))?;
+    match chosen {
+        ProfileWorkspace::Name(name) => known_workspace(app, name)?,
+        ProfileWorkspace::Shares(shares) => {
+            shares.keys().try_for_each(|name| known_workspace(app, name))?;
+        }
     }
     let name = chosen.of_user(user_id);
     name.ok_or_else(|| "workspace: the percentages are not 100 together".to_owned())

@@ -5,7 +5,7 @@ use llm::model::ModelRef;
 use mc_client::run_lists::{MAX_TEXT, RunFacts};
 use serde_json::{Map, Value};
 
-use crate::run::answer::RunAnswer;
+use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::RunError;
 
 /// The beginning of a text.
@@ -24,14 +24,24 @@ pub(super) fn at_begin(message: &str, model: &ModelRef) -> Map<String, Value> {
     facts.fields()
 }
 
+fn known(cost: &Cost) -> Option<f64> {
+    cost.known.then(|| llm::round_usd(cost.total_cost))
+}
+
+/// When its caller leaves: for how much.
+pub(super) fn at_leaving(cost: &Cost) -> Map<String, Value> {
+    RunFacts { cost_usd: known(cost), ..RunFacts::default() }.fields()
+}
+
 /// When it ends: what was answered, by which model, for how much; or why not.
 pub(super) fn at_end(result: Result<&RunAnswer, &RunError>, cost: &Cost) -> Map<String, Value> {
-    let cost_usd = cost.known.then(|| llm::round_usd(cost.total_cost));
+    let cost_usd = known(cost);
     let facts = match result {
         Ok(answer) => RunFacts {
             model: answer.model.as_ref().map(|model| model.name.clone()),
             provider: answer.model.as_ref().map(|model| model.provider.as_str().to_owned()),
-            cost_usd,
+            // A reply that stood already was paid for by whoever made it.
+            cost_usd: cost_usd.filter(|_| !matches!(answer.ending, Ending::Replayed(_))),
             reply: Some(beginning(&answer.response)).filter(|reply| !reply.is_empty()),
             ..RunFacts::default()
         },

@@ -170,12 +170,14 @@ impl Drop for RunFinalizer {
         }
         let mut extra = json!({ (written::ESTIMATED): true });
         self.add_usage(&mut extra);
+        let mut extra = fields(extra);
+        extra.extend(facts::at_leaving(&self.handle.meter.read_with_estimate().cost));
         // A run below another one is dropped with that.
         let is_cancelled = self.handle.is_cancelled();
         let status = if is_cancelled { RunStatus::Cancelled } else { RunStatus::Interrupted };
         let words = async move {
             if let Some(journal) = journal {
-                journal.end(status, fields(extra)).await;
+                journal.end(status, extra).await;
             }
             if let Some(held) = held {
                 held.release().await;

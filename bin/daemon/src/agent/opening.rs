@@ -131,7 +131,7 @@ impl RunContext<'_> {
             files,
             newest: self.run.newest_turn(&memories),
             metadata: self.run.request.metadata.clone(),
-            limits: self.run.request.limits.to_json(),
+            limits: self.run.request.asked_limits.to_json(),
             workspace_digest: self.snapshot.digest().to_owned(),
             fingerprint,
             task: self.run.request.task.to_json(),

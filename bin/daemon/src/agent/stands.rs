@@ -252,7 +252,7 @@ impl Stands<'_> {
 }
 
 /// Why the run had no memories, as its step 0 says.
-fn memory_warning_of(steps: &[RunStep]) -> Option<String> {
+pub(crate) fn memory_warning_of(steps: &[RunStep]) -> Option<String> {
     let first = steps.iter().find(|step| step.index == 0)?;
     first.payload["memory_warning"].as_str().map(str::to_owned)
 }

@@ -18,6 +18,7 @@ use super::error::ApiError;
 use crate::agent::detach::pending;
 use crate::agent::file_report::{attachments_of, saved_of};
 use crate::agent::requests::told;
+use crate::agent::stands::memory_warning_of;
 use crate::agent::typed::output_of_stored;
 use crate::run::answer_json::{cost_to_wire, usage_to_wire};
 use crate::run::error::{RunError, RunErrorKind};
@@ -263,6 +264,7 @@ async fn made_answer(client: &AgentClient, key: &RunKey, run: &Run) -> Value {
         attachments: listed(attachments_of(&run.steps)),
         files: listed(saved_of(&run.steps)),
         mentions_refused: listed(recap.mentions_refused),
+        memory_warning: memory_warning_of(&run.steps).map(Cow::Owned),
         ..RunAnswer::default()
     };
     serde_json::to_value(answer).unwrap_or_default()

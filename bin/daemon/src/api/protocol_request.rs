@@ -127,6 +127,7 @@ impl ProtocolRequest {
         let asked = Asked { session: &session, key: key.as_ref(), detached, kept: None };
         let customer = Box::pin(customers::customer(app, trace, asked)).await?;
         let profile = admitted(app, &customer, &self.role)?;
+        let asked_limits = limits;
         let (options, limits) = narrow(&customer, &self.metadata, options, limits);
         let output = output::of_run(&profile, &options, given).await?;
         let files = files?;
@@ -159,6 +160,7 @@ impl ProtocolRequest {
             detached: self.detached,
             child: None,
             customer,
+            asked_limits,
             limits,
         })
     }

@@ -96,6 +96,7 @@ pub(super) async fn request(
         }
         Wanted::End => Arc::new(customers::unread(kept)),
     };
+    let asked_limits = limits;
     let (options, limits) = narrow(&customer, &recorded.metadata, options, limits);
     // What is cancelled stays so, and says so.
     if let Wanted::Run(answers) = wanted
@@ -124,6 +125,7 @@ pub(super) async fn request(
         detached,
         child: None,
         customer,
+        asked_limits,
         limits,
     })
 }

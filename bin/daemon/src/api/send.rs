@@ -222,6 +222,7 @@ pub(super) async fn read(
     let asked = Asked { session: &session, key: key.as_ref(), detached, kept: None };
     let customer = Box::pin(customers::customer(app, trace, asked)).await?;
     let profile = admitted(app, &customer, session.role().as_str())?;
+    let asked_limits = limits;
     let (options, limits) = narrow(&customer, &metadata, options, limits);
     let output = output::of_run(&profile, &options, given).await?;
     let files = files?;
@@ -243,6 +244,7 @@ pub(super) async fn read(
         detached,
         child: None,
         customer,
+        asked_limits,
         limits,
     };
     Ok((request, wants_stream))

@@ -101,7 +101,6 @@ pub(super) async fn context(
         "workspace": customer.workspace,
     });
     if query.user_id.is_some() {
-        body["profileDigest"] = json!(customer.digest);
         body["profile_digest"] = json!(customer.digest);
         body["tenantId"] = json!(customer.tenant_id);
         body["locale"] = json!(customer.locale);

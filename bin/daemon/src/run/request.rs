@@ -50,7 +50,10 @@ pub struct RunRequest {
     pub child: Option<Arc<Parent>>,
     /// What the customer's profile makes of it.
     pub customer: Arc<Customer>,
-    /// The run's limits, never above the daemon's own settings and the customer's.
+    /// What the caller asked for, never above the daemon's own settings: what step 0 holds, so that a resume
+    /// obeys the customer's limits of then.
+    pub asked_limits: RunLimits,
+    /// The run's limits: these, and never above the customer's.
     pub limits: RunLimits,
 }
 

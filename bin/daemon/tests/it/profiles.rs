@@ -5,8 +5,9 @@ use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, ResponseTemplate};
 
 use crate::harness::{MC, World, calls, message, says};
+use crate::journaled::Journal;
 
-const SKILL: &str = "---\nname: shop\ndescription: A shop.\n---\n```http\nPOST /api/refunds\nGET /api/orders\n```\n";
+pub(crate) const SKILL: &str = "---\nname: shop\ndescription: A shop.\n---\n```http\nPOST /api/refunds\nGET /api/orders\n```\n";
 
 fn features(more: Value) -> Value {
     let mut features = json!({ "profile": true });
@@ -15,14 +16,14 @@ fn features(more: Value) -> Value {
 }
 
 /// A daemon whose backend answers with this profile.
-async fn with_profile(settings: &[(&str, &str)], profile: Value) -> World {
+pub(crate) async fn with_profile(settings: &[(&str, &str)], profile: Value) -> World {
     let world = World::with(settings, features(json!({}))).await;
     world.backend_says("GET", "/profile", 200, profile).await;
     world
 }
 
 /// What the backend was asked to make.
-async fn writes(world: &World) -> usize {
+pub(crate) async fn writes(world: &World) -> usize {
     let got = world.backend.received_requests().await.unwrap();
     got.iter().filter(|request| request.method.as_str() != "GET").count()
 }
@@ -65,6 +66,25 @@ async fn a_profile_narrows_tools_prompt_zone_and_limits() {
     assert!(asked[1]["tools"].is_null() || asked[1]["tool_choice"] == "none", "{}", asked[1]);
     let got = world.backend_got("GET", "/profile").await;
     assert_eq!(got[0].url.query(), Some("user_id=u1&role=scout"));
+}
+
+/// A resume obeys the customer's limits of then, so it has to know what the caller asked for.
+#[tokio::test]
+async fn a_journal_holds_the_limits_that_were_asked_for() {
+    let profile = json!({ "limits": { "max_output_tokens": 77, "max_cost_usd": 0.5 } });
+    let (world, journal) = Journal::world_that_has(&["profile"], &[], Vec::new()).await;
+    world.backend_says("GET", "/profile", 200, profile).await;
+    world.model(vec![says("done")]).await;
+    let limits = json!({ "idempotency_key": "k",
+        "limits": { "max_output_tokens": 500, "max_cost_usd": 2.0 } });
+    let (status, answer) = world.daemon.send(&message(limits)).await;
+    assert_eq!(status, 200, "{answer}");
+    let asked = &world.model_got().await[0];
+    let most = asked["max_completion_tokens"].as_u64().or(asked["max_tokens"].as_u64());
+    assert_eq!(most, Some(77), "{asked}");
+    let held = journal.held();
+    let limits = &held.steps[&0]["payload"]["limits"];
+    assert_eq!((&limits["max_output_tokens"], &limits["max_cost_usd"]), (&json!(500), &json!(2.0)));
 }
 
 #[tokio::test]
@@ -316,99 +336,4 @@ async fn a_profile_chooses_a_workspace_by_name_or_by_the_users_number() {
     assert_eq!(context["workspace"], "next");
     let wrong = world.daemon.get("/context?role=scout&workspace=nowhere").await;
     assert_eq!(wrong.status(), 400);
-}
-
-#[tokio::test]
-async fn one_can_ask_what_a_role_may_do_and_nothing_is_called() {
-    let profile = json!({ "tools": { "deny": ["list_tasks"], "approval": ["create_document"] } });
-    let world = with_profile(&[], profile).await;
-    world.write("skills/shop/SKILL.md", SKILL);
-    world.write(
-        "agent-config.json",
-        "{\"agents\": [{\"role\": \"scout\", \"tools\": {\n  \"deny\": [\n   \"GET /api/orders\"],\n  \"approval\": [\"post_message\"]}}]}",
-    );
-    world.daemon.until("/skills", |skills| skills["total"] == 1).await;
-    let denies = |agents: &Value| agents["agents"][0]["tools"]["deny"][0] == "GET /api/orders";
-    world.daemon.until("/api/agents", denies).await;
-    let can = async |call: &str, arguments: Value| -> Value {
-        let mut body = json!({ "user_id": "u1", "role": "scout", "call": call });
-        if !arguments.is_null() {
-            body["arguments"] = arguments;
-        }
-        let answer = world.daemon.post("/api/agents/can", &body).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        answer.json().await.unwrap()
-    };
-    for (call, arguments, decision, rule) in [
-        ("create_task", json!({ "title": "x" }), "allowed", json!({ "source": "agent-config" })),
-        ("create_task", Value::Null, "allowed", json!({ "source": "agent-config" })),
-        ("create_task", json!({ "titel": "x" }), "denied", json!({ "source": "schema" })),
-        (
-            "list_tasks",
-            json!({}),
-            "denied",
-            json!({ "source": "profile", "list": "deny", "pattern": "list_tasks" }),
-        ),
-        (
-            "list_tasks",
-            Value::Null,
-            "denied",
-            json!({ "source": "profile", "list": "deny", "pattern": "list_tasks" }),
-        ),
-        (
-            "create_document",
-            Value::Null,
-            "approval",
-            json!({ "source": "profile", "list": "approval", "pattern": "create_document" }),
-        ),
-        (
-            "post_message",
-            json!({ "content": "x" }),
-            "approval",
-            json!({ "source": "agent-config", "list": "approval", "pattern": "post_message", "file": "agent-config.json", "line": 4 }),
-        ),
-        (
-            "post /api/refunds",
-            Value::Null,
-            "allowed",
-            json!({ "source": "skill", "pattern": "POST /api/refunds", "file": "skills/shop/SKILL.md", "line": 6 }),
-        ),
-        (
-            "GET /api/orders",
-            Value::Null,
-            "denied",
-            json!({ "source": "agent-config", "list": "deny", "pattern": "GET /api/orders", "file": "agent-config.json", "line": 3 }),
-        ),
-        ("DELETE /api/refunds", Value::Null, "denied", json!({ "source": "undeclared" })),
-        ("fly", Value::Null, "denied", json!({ "source": "undeclared" })),
-    ] {
-        let answer = can(call, arguments.clone()).await;
-        assert_eq!(
-            (&answer["decision"], &answer["rule"]),
-            (&json!(decision), &rule),
-            "{call} {arguments}: {answer}"
-        );
-        let has_reason = !answer["errors"].as_array().unwrap().is_empty();
-        assert_eq!(has_reason, decision == "denied", "{answer}");
-    }
-    let endpoint = can("POST /api/refunds", json!({ "amount": 5 })).await;
-    assert_eq!(
-        (&endpoint["tool"], &endpoint["endpoint"]),
-        (&json!("call_backend"), &json!("POST /api/refunds"))
-    );
-    assert_eq!((writes(&world).await, world.model_got().await.len()), (0, 0));
-    let got = world.backend.received_requests().await.unwrap();
-    assert!(got.iter().all(|request| request.url.path().starts_with(MC)), "nothing is called");
-    for (body, field) in [
-        (json!({ "role": "scout", "call": "x" }), "user_id"),
-        (json!({ "user_id": "u1", "role": "scout", "call": "FLY /x" }), "call"),
-        (json!({ "user_id": "u1", "role": "scout", "call": "x", "workspace": "y" }), "workspace"),
-    ] {
-        let answer = world.daemon.post("/api/agents/can", &body).send().await.unwrap();
-        assert_eq!(answer.status(), 400);
-        let answer: Value = answer.json().await.unwrap();
-        assert!(answer["details"]["fields"][field].is_string(), "{answer}");
-    }
-    let unknown = json!({ "user_id": "u1", "role": "nobody", "call": "x" });
-    assert_eq!(world.daemon.post("/api/agents/can", &unknown).send().await.unwrap().status(), 404);
 }
