@@ -77,7 +77,7 @@ use self::values::session_of;
 pub use self::values::{json_of, new_id, now, session_role, stamp, time};
 pub use self::write::{Created, Scope};
 
-use self::database::{Database, Opened, Peers};
+use self::database::{Database, Opened, Peers, merge_log};
 
 /// How long idempotency keys are kept: longer than the contract's 24 hours.
 const KEPT: chrono::Duration = chrono::Duration::hours(48);
@@ -144,10 +144,16 @@ impl Store {
         Self { writer, reader, changed, written, turns, peers, file, told, server, instance }
     }
 
-    /// Closes all connections.
+    /// Closes all connections, and leaves a file without its log.
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
+        // One that was put in its place is nobody's to touch.
+        if let Some(file) = &self.file
+            && file.check().is_ok()
+        {
+            merge_log(file.path()).await;
+        }
     }
 
     /// Connections for reading, for the tables of applications beside the contract's.

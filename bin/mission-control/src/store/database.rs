@@ -8,7 +8,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
 
 use super::open::OpenError;
 use super::postgres::health::Health;
@@ -31,6 +31,12 @@ const PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'
 /// readers never wait for a writer.
 const FILE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+
+/// The timeout of merging the log at the end: another program may have the file open, and then keeps it.
+const MERGE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often the log is looked for meanwhile.
+const MERGE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Which database to use.
 #[derive(Debug, Clone)]
@@ -195,6 +201,33 @@ fn file_options(file: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
     let file = file.to_string_lossy();
     let path = utf8_percent_encode(&file, PATH);
     AnyConnectOptions::from_str(&format!("sqlite:{path}?mode=rwc"))
+}
+
+/// Leaves the file whole, without its log, after all pools are closed, so that who copies or gives away the
+/// file of a stopped backend has everything. SQLite does that with the last connection that is closed; one
+/// that was given up while it was being opened is closed by a thread that no pool waits for, maybe later
+/// than all others, maybe only half when the program ends.
+pub(super) async fn merge_log(file: &Path) {
+    let Ok(options) = file_options(file) else { return };
+    let log = file::log_of(file);
+    let merged = async {
+        while log.exists() {
+            // A lock is waited for; all else is told at the next start.
+            if let Ok(mut connection) = AnyConnection::connect_with(&options).await {
+                // Opens the log, which a mere connection does not.
+                let _read = connection.execute("SELECT 1 FROM sqlite_master").await;
+                let _closed = connection.close().await;
+            }
+            tokio::time::sleep(MERGE_INTERVAL).await;
+        }
+    };
+    if tokio::time::timeout(MERGE_TIMEOUT, merged).await.is_err() {
+        tracing::info!(
+            "another program has {} open: what was written last stays in {} beside it until that program ends",
+            file.display(),
+            log.display()
+        );
+    }
 }
 
 fn pool(size: u32) -> AnyPoolOptions {

@@ -69,12 +69,11 @@ fn problem(file: &Path) -> Option<String> {
         Err(error) => return Some(format!("its folder cannot be read: {error}")),
     }
     for suffix in BESIDE {
-        let mut name = file.file_name().unwrap_or_default().to_owned();
-        name.push(suffix);
-        let beside = &file.with_file_name(&name);
-        let problem = std::fs::metadata(beside).ok().and_then(|found| {
-            access(beside, &found, &format!("{} beside it", name.to_string_lossy()))
-        });
+        let beside = &beside(file, suffix);
+        let name = beside.file_name().unwrap_or_default().to_string_lossy();
+        let problem = std::fs::metadata(beside)
+            .ok()
+            .and_then(|found| access(beside, &found, &format!("{name} beside it")));
         if problem.is_some() {
             return problem;
         }
@@ -85,6 +84,17 @@ fn problem(file: &Path) -> Option<String> {
         disk.f_blocks > 0 && free == 0
     });
     is_full.then(|| "its disk is full; make room there".to_owned())
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    file.with_file_name(&name)
+}
+
+/// Where SQLite keeps what was written last.
+pub(super) fn log_of(file: &Path) -> PathBuf {
+    beside(file, BESIDE[0])
 }
 
 /// What keeps this user from reading and writing a file or a folder.
@@ -238,6 +248,11 @@ impl OpenFile {
             asking: tokio::sync::Mutex::default(),
             look: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Where it is, as an absolute path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Why it could not be written, by SQLite's error.

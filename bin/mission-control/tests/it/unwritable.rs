@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use futures::StreamExt as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection as _};
@@ -352,4 +353,20 @@ async fn probes_do_not_tell_where_the_database_is() {
     let path = file.to_str().unwrap();
     assert!(!ready.text.contains(path) && !alive.text.contains(path), "{} {}", ready.text, alive.text);
     assert!(program.log().contains(path), "{}", program.log());
+}
+
+/// A stop in the first moments meets connections that are just being opened.
+#[tokio::test]
+async fn a_stopped_backend_leaves_its_file_whole_without_a_log() {
+    if on_postgres() {
+        return;
+    }
+    let stops = (0..24).map(|_| async {
+        let dir = tempfile::tempdir().unwrap();
+        let file = database(&dir).await;
+        for beside in ["mc.db-wal", "mc.db-shm"] {
+            assert!(!file.with_file_name(beside).exists(), "{beside} is left");
+        }
+    });
+    futures::stream::iter(stops).buffer_unordered(6).collect::<Vec<()>>().await;
 }
