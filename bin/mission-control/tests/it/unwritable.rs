@@ -75,7 +75,7 @@ async fn database(dir: &TempDir) -> PathBuf {
 }
 
 async fn open(file: &Path) -> AnyConnection {
-    sqlx::any::install_default_drivers();
+    wombat_mission_control::store::database::install_drivers_once();
     AnyConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap()
 }
 

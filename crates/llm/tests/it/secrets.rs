@@ -1,7 +1,7 @@
 //! Keys stay where they are: in no error, no log, no recording, whoever repeats them.
 
+use std::cell::RefCell;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
 
 use llm::model::Provider;
 use llm::{CallContext, LlmSettings};
@@ -13,12 +13,18 @@ use crate::server::{Reply, Server, client, drain, hello, settings};
 /// The key that [`settings`] sets.
 const CANARY: &str = "canary";
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What was logged on this thread, once somebody listens. The subscriber is the whole process's, for one
+    /// that a thread has for itself misses what another thread's test has met first.
+    static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+#[derive(Clone)]
+struct Log;
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOG.with_borrow_mut(|log| log.iter_mut().for_each(|log| log.extend_from_slice(bytes)));
         Ok(bytes.len())
     }
 
@@ -55,12 +61,10 @@ fn repeating() -> Vec<Reply> {
 
 #[tokio::test]
 async fn no_key_shows_in_errors_logs_or_recordings() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    LOG.set(Some(Vec::new()));
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(Log).finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let recordings = tempfile::tempdir().unwrap();
     for provider in Provider::ALL {
         if provider == Provider::Offline {
@@ -107,7 +111,7 @@ async fn no_key_shows_in_errors_logs_or_recordings() {
         files += 1;
     }
     assert_eq!(files, 1);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = String::from_utf8(LOG.take().unwrap_or_default()).unwrap();
     assert!(log.contains("retrying after a delay"), "{log}");
     assert!(!log.contains(CANARY), "{log}");
     // A missing price is logged once.

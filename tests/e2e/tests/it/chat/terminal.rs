@@ -28,8 +28,10 @@ impl Terminal {
     fn start(world: &World, arguments: &str) -> Option<Self> {
         let script = installed("script")?;
         let daemon = Program::path("wombat-daemon").unwrap();
-        // In place of the shell, which Ctrl-C would end.
-        let command = format!("exec '{}' chat {arguments}", daemon.display());
+        // In place of the shell, which Ctrl-C would end; and it hears of a closed terminal, also where the
+        // tests were started with nohup.
+        let chat = format!("'{}' chat {arguments}", daemon.display());
+        let command = format!("exec env --default-signal=HUP {chat}");
         let mut child = Command::new(script)
             .args(["-qefc", &command, "/dev/null"])
             .current_dir(world.home.path())
