@@ -335,7 +335,8 @@ fn serve(settings: Settings) -> ExitCode {
             Ok(listener) => listener,
             Err(error) => {
                 let problem = format!(
-                    "cannot listen on {}:{}: {error}; set WOMBAT_PORT to a free port",
+                    "cannot listen on {}:{}: {error}; stop what listens there, or set WOMBAT_PORT to a free port, \
+                     and AGENT_DAEMON_URL of the other programs to it",
                     settings.host, settings.port
                 );
                 return exit::fail(exit::FAILURE, NAME, &problem);

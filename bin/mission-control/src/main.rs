@@ -226,8 +226,10 @@ fn serve(settings: Settings) -> ExitCode {
             Ok(listener) => listener,
             Err(error) => {
                 let (host, port) = (settings.host, settings.port);
-                let problem =
-                    format!("cannot listen on {host}:{port}: {error}; set MC_PORT to a free port");
+                let problem = format!(
+                    "cannot listen on {host}:{port}: {error}; stop what listens there, or set MC_PORT to a free \
+                     port, and BACKEND_URL of the other programs to it"
+                );
                 return exit::fail(exit::FAILURE, NAME, &problem);
             }
         };

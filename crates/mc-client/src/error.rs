@@ -226,9 +226,14 @@ impl McError {
                  (docs/TOKENS.md); else check AGENT_JWT_SECRET on both sides, and that the backend \
                  knows this user"
             }
-            // It has said so itself.
-            false if message.contains("AGENT_JWT_") => "",
-            false => "check AGENT_JWT_SECRET on both sides, and that the backend knows this user",
+            // It has said what to check itself.
+            false if message.contains("AGENT_JWT_") => {
+                "is it your backend that answers there (BACKEND_URL)?"
+            }
+            false => {
+                "check AGENT_JWT_SECRET on both sides, that the backend knows this user, and that it is \
+                 your backend which answers there (BACKEND_URL)"
+            }
         };
         let advice = clock_ahead.map_or_else(|| check.to_owned(), apart);
         let advice = if advice.is_empty() { advice } else { format!("; {advice}") };

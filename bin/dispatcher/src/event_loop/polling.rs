@@ -111,7 +111,9 @@ impl Dispatcher {
         if self.log_dedup.should_log("poll", &self.last_error, now) {
             let address = self.backend.variable;
             let hint = if error.is_auth() {
-                "check INTERNAL_API_TOKEN on both sides".to_owned()
+                format!(
+                    "check INTERNAL_API_TOKEN on both sides, and that it is your backend which answers at {address}"
+                )
             } else if error.is_in_between() {
                 format!("check what stands before {address}")
             } else {

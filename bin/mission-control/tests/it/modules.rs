@@ -16,6 +16,7 @@ mod approval_rules;
 mod decisions;
 mod deltas;
 mod deltas_heard;
+mod deleting;
 mod demo;
 mod errors;
 mod events;
