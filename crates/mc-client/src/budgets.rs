@@ -59,9 +59,18 @@ impl fmt::Display for BudgetScope {
 /// `PUT /budget` (internal token).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PutBudget {
-    /// What it is of: at least one of them.
-    #[serde(flatten)]
-    pub scope: BudgetScope,
+    /// The user, where it is of one; one of user, tenant and role is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"\S")]
+    pub user_id: Option<String>,
+    /// The customer that users belong to, as their profile says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"\S", max_length = 128)]
+    pub tenant_id: Option<String>,
+    /// The role of agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = r"\S")]
+    pub role: Option<String>,
     /// The limit of a period, in US dollars.
     pub limit_usd: f64,
     /// The period.
@@ -70,6 +79,15 @@ pub struct PutBudget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.0, maximum = 1.0)]
     pub warn_at: Option<f64>,
+}
+
+impl PutBudget {
+    /// What it is of.
+    pub fn scope(&self) -> BudgetScope {
+        let (user_id, tenant_id, role) =
+            (self.user_id.clone(), self.tenant_id.clone(), self.role.clone());
+        BudgetScope { user_id, tenant_id, role }
+    }
 }
 
 /// A limit with its current figures. It counts all calls that fit its scope, whoever looks at it.

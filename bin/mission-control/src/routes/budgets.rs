@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use mc_client::budgets::{Budget, BudgetScope, PutBudget, Reserve, ScopedBudget, Usage};
+use mc_client::budgets::{Budget, PutBudget, Reserve, ScopedBudget, Usage};
 use mc_client::profiles::MAX_PROFILE_TEXT;
 
 use super::created;
@@ -29,8 +29,8 @@ pub(super) async fn get(State(app): State<App>, tenant: Tenant) -> Result<Json<B
 }
 
 /// Refuses a scope that no call can fit.
-fn check(scope: &BudgetScope) -> Result<(), ApiError> {
-    let BudgetScope { user_id, tenant_id, role } = scope;
+fn check(put: &PutBudget) -> Result<(), ApiError> {
+    let PutBudget { user_id, tenant_id, role, .. } = put;
     if user_id.is_none() && tenant_id.is_none() && role.is_none() {
         return Err(ApiError::field("user_id", "is required, or tenant_id, or role"));
     }
@@ -53,10 +53,10 @@ pub(super) async fn put(
     body: Body<PutBudget>,
 ) -> Result<Json<ScopedBudget>, ApiError> {
     let put = body.value;
-    check(&put.scope)?;
+    check(&put)?;
     // On behalf of a person a service sets that person's budgets only.
     if let Some(person) = &service.on_behalf_of {
-        match &put.scope.user_id {
+        match &put.user_id {
             Some(user_id) if user_id == person => {}
             Some(_) => return Err(ApiError::not_found("user")),
             None => {

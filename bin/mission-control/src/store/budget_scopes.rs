@@ -304,17 +304,18 @@ async fn warn(
 pub(super) async fn put(
     tx: &mut AnyConnection,
     put: &PutBudget,
+    scope: &BudgetScope,
     limit: Nanos,
 ) -> Result<Figures, StoreError> {
     let at = Utc::now();
-    let (start, end) = bounds(put.period, at);
+    let start = bounds(put.period, at).0;
     let spent = Sql::new(
         "SELECT coalesce(CAST(sum(cost_nanos / 1000000000) AS BIGINT), 0) AS spent, \
            coalesce(CAST(sum(cost_nanos % 1000000000) AS BIGINT), 0) AS spent_nanos \
          FROM usage WHERE created_at >= ?",
         stamp(start),
     );
-    let spent = within(spent, &put.scope).fetch_all(&mut *tx).await?;
+    let spent = within(spent, scope).fetch_all(&mut *tx).await?;
     let spent = spent.first().map_or(0, |row| sum(row, "spent", "spent_nanos"));
     let name = |named: &Option<String>| named.clone().unwrap_or_default();
     let row = sqlx::query(
@@ -324,9 +325,9 @@ pub(super) async fn put(
            counted_from = excluded.counted_from, spent_nanos = excluded.spent_nanos, updated_at = excluded.updated_at \
          RETURNING *",
     )
-    .bind(name(&put.scope.tenant_id))
-    .bind(name(&put.scope.user_id))
-    .bind(name(&put.scope.role))
+    .bind(name(&put.tenant_id))
+    .bind(name(&put.user_id))
+    .bind(name(&put.role))
     .bind(limit.0)
     .bind(period_name(put.period))
     .bind(put.warn_at)
@@ -335,6 +336,5 @@ pub(super) async fn put(
     .bind(now())
     .fetch_one(&mut *tx)
     .await?;
-    let figures = figures_of(tx, &row, &put.scope, at).await?;
-    Ok(Figures { end, ..figures })
+    figures_of(tx, &row, scope, at).await
 }

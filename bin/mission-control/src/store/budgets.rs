@@ -280,15 +280,16 @@ impl Store {
         limit: Nanos,
     ) -> Result<ScopedBudget, StoreError> {
         let mut tx = self.begin().await?;
-        let set = match &put.scope {
+        let scope = put.scope();
+        let set = match &scope {
             BudgetScope { user_id: Some(user_id), tenant_id: None, role: None } => {
-                put_of_user(&mut tx, user_id, put, limit).await?.scoped(put.scope.clone())
+                put_of_user(&mut tx, user_id, put, limit).await?
             }
-            _ => budget_scopes::put(&mut tx, put, limit).await?.scoped(put.scope.clone()),
+            _ => budget_scopes::put(&mut tx, put, &scope, limit).await?,
         };
         let mut act = Act::new(by, "budget.set").with("limit_usd", limit.usd());
-        act.user_id = put.scope.user_id.as_deref();
-        for (name, named) in [("tenant_id", &put.scope.tenant_id), ("role", &put.scope.role)] {
+        act.user_id = put.user_id.as_deref();
+        for (name, named) in [("tenant_id", &put.tenant_id), ("role", &put.role)] {
             if let Some(named) = named {
                 act = act.with(name, named.as_str());
             }
@@ -298,7 +299,7 @@ impl Store {
         }
         audit::record(&mut tx, &act.with("period", period_name(put.period))).await?;
         tx.commit().await?;
-        set.ok_or(StoreError::NotFound("budget"))
+        set.scoped(scope).ok_or(StoreError::NotFound("budget"))
     }
 }
 

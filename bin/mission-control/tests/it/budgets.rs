@@ -1,6 +1,6 @@
 //! What agents may spend.
 
-use mc_client::budgets::{BudgetScope, Period, PutBudget, Reserve, Usage};
+use mc_client::budgets::{Period, PutBudget, Reserve, Usage};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Backend, Caller};
@@ -220,8 +220,14 @@ async fn what_is_no_reservation_or_usage_is_refused() {
 #[tokio::test]
 async fn the_client_reserves_reports_and_sets() {
     let backend = Backend::start().await;
-    let scope = BudgetScope::of_user("ann");
-    let put = PutBudget { scope, limit_usd: 1.0, period: Period::Day, warn_at: None };
+    let put = PutBudget {
+        user_id: Some("ann".into()),
+        tenant_id: None,
+        role: None,
+        limit_usd: 1.0,
+        period: Period::Day,
+        warn_at: None,
+    };
     assert_eq!(backend.service().put_budget(&put).await.unwrap().remaining_usd, 1.0);
     let client = backend.client("ann", "scout");
     let call = |usd, key: &str| Reserve {
