@@ -156,19 +156,17 @@ fn candidates(
     candidates.collect()
 }
 
-/// Whether the rest of the tightest budget is reserved, not spent.
+/// Whether the rest of the user's budget is reserved, not spent.
 fn is_reserved(budget: &mc_client::budgets::Budget) -> bool {
-    match budget.tightest() {
-        Some(of) => of.reserved_usd > 0.0 && of.spent_usd < of.limit_usd,
-        None => {
-            budget.reserved_usd > 0.0
-                && budget.limit_usd.is_some_and(|limit| budget.spent_usd < limit)
-        }
-    }
+    budget.reserved_usd > 0.0 && budget.limit_usd.is_some_and(|limit| budget.spent_usd < limit)
 }
 
-/// What the caller is told, and which budget it is.
-fn exceeded(is_reserved: bool, budget: Option<&ScopedBudget>) -> RunError {
+/// What the caller and the log are told, and which budget it is. Where the backend names none, it is the
+/// user's, and known is whether its rest is reserved.
+fn exceeded(user_s_is_reserved: bool, budget: Option<&ScopedBudget>) -> RunError {
+    let is_reserved = budget.map_or(user_s_is_reserved, |budget| {
+        budget.reserved_usd > 0.0 && budget.spent_usd < budget.limit_usd
+    });
     let is_shared = |scope: &BudgetScope| scope.tenant_id.is_some() || scope.role.is_some();
     let whose = match budget {
         Some(budget) if is_shared(&budget.scope) => format!("the budget of {}", budget.scope),
