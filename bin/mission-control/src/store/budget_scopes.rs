@@ -320,7 +320,7 @@ pub(super) async fn put(
     let name = |named: &Option<String>| named.clone().unwrap_or_default();
     let row = sqlx::query(
         "INSERT INTO budget_scopes (tenant_id, user_id, role, limit_nanos, period, warn_at, counted_from, spent_nanos, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant_id, user_id, role) DO UPDATE \
+         VALUES ($1, $2, $3, $4, $5, CAST($6 AS DOUBLE PRECISION), $7, $8, $9) ON CONFLICT (tenant_id, user_id, role) DO UPDATE \
          SET limit_nanos = excluded.limit_nanos, period = excluded.period, warn_at = excluded.warn_at, \
            counted_from = excluded.counted_from, spent_nanos = excluded.spent_nanos, updated_at = excluded.updated_at \
          RETURNING *",
@@ -330,7 +330,8 @@ pub(super) async fn put(
     .bind(name(&put.role))
     .bind(limit.0)
     .bind(period_name(put.period))
-    .bind(put.warn_at)
+    // As text: an absent number has another type than a present one.
+    .bind(put.warn_at.map(|part| part.to_string()))
     .bind(stamp(start))
     .bind(i64::try_from(spent).unwrap_or(i64::MAX))
     .bind(now())

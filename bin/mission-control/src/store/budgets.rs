@@ -310,14 +310,15 @@ async fn put_of_user(
     limit: Nanos,
 ) -> Result<Figures, StoreError> {
     sqlx::query(
-        "INSERT INTO budgets (user_id, limit_nanos, period, warn_at, updated_at) VALUES ($1, $2, $3, $4, $5) \
+        "INSERT INTO budgets (user_id, limit_nanos, period, warn_at, updated_at) VALUES ($1, $2, $3, CAST($4 AS DOUBLE PRECISION), $5) \
          ON CONFLICT (user_id) DO UPDATE SET limit_nanos = excluded.limit_nanos, period = excluded.period, \
            warn_at = excluded.warn_at, updated_at = excluded.updated_at",
     )
     .bind(user_id)
     .bind(limit.0)
     .bind(period_name(put.period))
-    .bind(put.warn_at)
+    // As text: an absent number has another type than a present one.
+    .bind(put.warn_at.map(|part| part.to_string()))
     .bind(now())
     .execute(&mut *tx)
     .await?;
