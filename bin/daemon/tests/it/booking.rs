@@ -210,7 +210,7 @@ async fn tells(world: &World, tenants: &Value) {
 #[tokio::test]
 async fn the_tightest_of_several_budgets_refuses_and_is_named() {
     for (spent, reserved, why) in [(1.0, 0.0, "is used up"), (0.25, 0.75, "is reserved for")] {
-        let world = with_budget(0.5).await;
+        let world = with_budget(0.0).await;
         tells(&world, &of_tenant(spent, reserved)).await;
         let (status, answer) = world.daemon.send(&message(json!({}))).await;
         assert_eq!((status, &answer["code"]), (402, &json!("budget_exceeded")), "{answer}");
