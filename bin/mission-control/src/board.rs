@@ -139,7 +139,7 @@ async fn overview(
         rules: &app.store.approval_rules(viewer.scope(user), None, None, RULES, None).await?,
         memories: &memories::newest(&app, user).await?,
         runs: &app.store.newest_runs(user, None).await?,
-        budget: &app.store.budget(user, app.config.budget).await?,
+        budget: &app.store.budget(user, None, app.config.budget).await?,
         days: &app.store.spending(user).await?,
     };
     record_view(&app, &viewer, user, &headers, None).await?;

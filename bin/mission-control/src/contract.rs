@@ -73,6 +73,9 @@ use self::operation::operation;
     leases::RenewLease,
     budgets::Budget,
     budgets::PutBudget,
+    budgets::ScopedBudget,
+    budgets::BudgetRefusal,
+    budgets::BudgetWarned,
     budgets::Reserve,
     budgets::Reservation,
     budgets::Usage,
@@ -84,7 +87,7 @@ use self::operation::operation;
 struct Components;
 
 /// Schemas and their text fields that must not be blank.
-const FILLED: [(&str, &str); 24] = [
+const FILLED: [(&str, &str); 23] = [
     ("CreateTask", "title"),
     ("UpdateTask", "title"),
     ("CreateMessage", "task_id"),
@@ -105,7 +108,6 @@ const FILLED: [(&str, &str); 24] = [
     ("UpdateSchedule", "content"),
     ("CreateMemory", "text"),
     ("PutStep", "kind"),
-    ("PutBudget", "user_id"),
     ("Reserve", "run_id"),
     ("Usage", "run_id"),
     ("Usage", "model"),

@@ -125,9 +125,9 @@ impl From<StoreError> for ApiError {
                     .with_details(json!(Original { original }))
             }
             StoreError::Conflict(conflict) => Self::from(conflict),
-            StoreError::BudgetExceeded(budget) => {
+            StoreError::BudgetExceeded(refusal) => {
                 Self::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", text)
-                    .with_details(json!(budget))
+                    .with_details(json!(refusal))
             }
             StoreError::TooManyActs { retry_after } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "audit_limit", text)

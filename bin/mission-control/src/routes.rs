@@ -47,7 +47,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 30] = [
+const FEATURES: [&str; 31] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -71,6 +71,7 @@ const FEATURES: [&str; 30] = [
     "approval_rules",
     "session_leases",
     "budgets",
+    "budget_scopes",
     "events_sse",
     "memories",
     "runs_list",

@@ -11,6 +11,7 @@ pub mod approval_rules;
 pub mod audit;
 pub mod audit_limits;
 pub mod board;
+mod budget_scopes;
 pub mod budgets;
 pub mod children;
 pub mod database;
@@ -201,6 +202,7 @@ impl Store {
             "DELETE FROM idempotency WHERE created_at < $1",
             leases::DELETE_EXPIRED,
             budgets::DELETE_EXPIRED,
+            budget_scopes::DELETE_WARNED,
             schedules::DELETE_SLOTS,
         ] {
             let mut tx = self.begin().await?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod auth;
+mod budget_scopes;
 pub(crate) mod capabilities;
 pub(crate) mod decisions;
 mod endpoint_access;

@@ -32,6 +32,7 @@ pub fn contract(text: &str) {
     both_ways::<types::StandupAnswer>(text);
     both_ways::<types::ErrorBody>(text);
     both_ways::<budgets::Budget>(text);
+    both_ways::<budgets::BudgetRefusal>(text);
     both_ways::<budgets::Reservation>(text);
     both_ways::<leases::Lease>(text);
     both_ways::<runs::Run>(text);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use llm::event::{Completion, Usage};
 use llm::model::ModelRef;
-use mc_client::budgets::{Reservation, Reserve, Usage as Report};
+use mc_client::budgets::{BudgetScope, Reservation, Reserve, ScopedBudget, Usage as Report};
 use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use tokio::time::{Instant, timeout_at};
@@ -135,9 +135,9 @@ pub(super) async fn check(
 ) -> Result<(), RunError> {
     let Ok(budget) = client.budget().await else { return Ok(()) };
     let candidates = candidates(models, 0, None);
-    match budget.remaining_usd {
+    match budget.least_remaining() {
         Some(left) if most(&candidates, LEAST_ANSWER_TOKENS) > left => {
-            Err(exceeded(is_reserved(&budget)))
+            Err(exceeded(is_reserved(&budget), budget.tightest()))
         }
         Some(_) | None => Ok(()),
     }
@@ -156,18 +156,37 @@ fn candidates(
     candidates.collect()
 }
 
-/// Whether the rest of a budget is reserved, not spent.
+/// Whether the rest of the user's budget is reserved, not spent.
 fn is_reserved(budget: &mc_client::budgets::Budget) -> bool {
     budget.reserved_usd > 0.0 && budget.limit_usd.is_some_and(|limit| budget.spent_usd < limit)
 }
 
-fn exceeded(is_reserved: bool) -> RunError {
-    let why = if is_reserved {
-        "the rest of the user's budget is reserved for calls in progress"
-    } else {
-        "the user's budget is used up"
+/// What the caller and the log are told, and which budget it is. Where the backend names none, it is the
+/// user's, and known is whether its rest is reserved.
+fn exceeded(user_s_is_reserved: bool, budget: Option<&ScopedBudget>) -> RunError {
+    let is_reserved = budget.map_or(user_s_is_reserved, |budget| {
+        budget.reserved_usd > 0.0 && budget.spent_usd < budget.limit_usd
+    });
+    let is_shared = |scope: &BudgetScope| scope.tenant_id.is_some() || scope.role.is_some();
+    let whose = match budget {
+        Some(budget) if is_shared(&budget.scope) => format!("the budget of {}", budget.scope),
+        Some(_) | None => "the user's budget".to_owned(),
     };
-    RunError::new(RunErrorKind::BudgetExceeded(why.to_owned()))
+    let why = if is_reserved {
+        format!("the rest of {whose} is reserved for calls in progress")
+    } else {
+        format!("{whose} is used up")
+    };
+    if let Some(budget) = budget {
+        tracing::warn!(
+            budget = %budget.scope,
+            limit_usd = budget.limit_usd,
+            spent_usd = budget.spent_usd,
+            reserved_usd = budget.reserved_usd,
+            "a budget does not cover the model call"
+        );
+    }
+    RunError::new(RunErrorKind::BudgetSpent(why, budget.cloned().map(Box::new)))
 }
 
 /// The price of the dearest one with an answer of so many tokens, USD.
@@ -184,11 +203,12 @@ async fn reserve_rest(
     mut refused: McError,
 ) -> Result<(Reservation, u32), RunError> {
     let key = std::mem::take(&mut reserve.idempotency_key);
-    let mut rest_is_reserved = false;
+    let (mut rest_is_reserved, mut tightest) = (false, None);
     for again in 1..=REST_TRIES {
         let Ok(budget) = client.budget().await else { break };
         rest_is_reserved = is_reserved(&budget);
-        let part = budget.remaining_usd.and_then(|left| part_of(left, candidates));
+        tightest = budget.tightest().cloned();
+        let part = budget.least_remaining().and_then(|left| part_of(left, candidates));
         let Some((tokens, usd)) = part else { break };
         reserve.estimate_usd = usd;
         reserve.idempotency_key = format!("{key}:rest{again}");
@@ -198,7 +218,8 @@ async fn reserve_rest(
             Err(error) => return Err(RunError::backend(&error)),
         }
     }
-    Err(exceeded(rest_is_reserved).caused_by(refused))
+    let named = refused.exceeded_budget().or(tightest);
+    Err(exceeded(rest_is_reserved, named.as_ref()).caused_by(refused))
 }
 
 /// What a call takes of the rest of a budget: half of it, so that others can go on, but enough for an

@@ -132,7 +132,7 @@ fn status_of(error: &RunError) -> StatusCode {
         | Kind::Stalled
         | Kind::PolicyInvalid(_)
         | Kind::WorkspaceUnreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Kind::BudgetExceeded(_) => StatusCode::PAYMENT_REQUIRED,
+        Kind::BudgetExceeded(_) | Kind::BudgetSpent(..) => StatusCode::PAYMENT_REQUIRED,
         Kind::PriceUnknown(_) | Kind::FeatureMissing(_) => StatusCode::BAD_REQUEST,
         Kind::QueueFull => StatusCode::TOO_MANY_REQUESTS,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,

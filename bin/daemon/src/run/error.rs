@@ -6,6 +6,7 @@ use daemon_api::Step;
 use llm::Cost;
 use llm::error::{LlmError, LlmErrorKind};
 use llm::event::Usage;
+use mc_client::budgets::ScopedBudget;
 use mc_client::error::McError;
 use mc_client::journal_mac::JournalFault;
 use serde::Serialize;
@@ -73,6 +74,8 @@ pub enum RunErrorKind {
     Overloaded,
     /// A budget or cost limit is used up.
     BudgetExceeded(String),
+    /// A budget of the backend's is used up: the sentence, and which one, where the backend names it.
+    BudgetSpent(String, Option<Box<ScopedBudget>>),
     /// The model's price is unknown, so that a cost limit cannot be enforced.
     PriceUnknown(String),
     /// The daemon is shutting down.
@@ -230,7 +233,7 @@ impl RunError {
             Kind::Cancelled => "run_cancelled",
             Kind::Timeout => "run_timeout",
             Kind::Overloaded => "overloaded",
-            Kind::BudgetExceeded(_) => "budget_exceeded",
+            Kind::BudgetExceeded(_) | Kind::BudgetSpent(..) => "budget_exceeded",
             Kind::PriceUnknown(_) => "invalid_payload",
             Kind::Draining => "draining",
             Kind::SessionBusy | Kind::SessionLost => "session_busy",
@@ -258,6 +261,7 @@ impl RunError {
             Kind::BackendRefused(why)
             | Kind::BackendInBetween(why)
             | Kind::BudgetExceeded(why)
+            | Kind::BudgetSpent(why, _)
             | Kind::JournalRejected(why)
             | Kind::Llm(_, why)
             | Kind::PolicyInvalid(why)
@@ -347,11 +351,13 @@ impl RunError {
                 "known_roles": unknown.known,
                 "total_roles": unknown.total,
             }),
+            (RunErrorKind::BudgetSpent(_, Some(budget)), produced) => {
+                let mut details = of_produced(produced.as_deref());
+                details["budget"] = json!(budget);
+                details
+            }
             (RunErrorKind::SchemaMismatch(mismatch), produced) => {
-                let mut details = match produced {
-                    Some(produced) => serde_json::to_value(produced).unwrap_or_default(),
-                    None => json!({}),
-                };
+                let mut details = of_produced(produced.as_deref());
                 details["errors"] = json!(mismatch.errors);
                 details["output"] = mismatch.output.clone();
                 details
@@ -361,10 +367,14 @@ impl RunError {
             (RunErrorKind::FilesTooLarge(most), _) => json!({ "max_bytes": most }),
             (RunErrorKind::FileRefused(refusal), _) => refusal.details.clone(),
             (RunErrorKind::FeatureMissing(feature), _) => json!({ "feature": feature }),
-            (_, Some(produced)) => serde_json::to_value(produced).unwrap_or_default(),
-            (_, None) => json!({}),
+            (_, produced) => of_produced(produced.as_deref()),
         }
     }
+}
+
+fn of_produced(produced: Option<&Produced>) -> Value {
+    produced
+        .map_or_else(|| json!({}), |produced| serde_json::to_value(produced).unwrap_or_default())
 }
 
 impl From<RoleError> for RunError {

@@ -190,3 +190,60 @@ async fn the_webhook_of_a_cancelled_run_counts_the_call_in_flight() {
     assert_eq!(event["usage"], receipt["usage"], "{event}");
     assert!(event["usage"]["prompt_tokens"].as_u64().unwrap() > 100, "{event}");
 }
+
+/// The budget of a tenant, as the backend tells of it.
+fn of_tenant(spent: f64, reserved: f64) -> Value {
+    json!({ "tenant_id": "acme", "limit_usd": 1.0, "spent_usd": spent, "reserved_usd": reserved,
+        "remaining_usd": 1.0 - spent - reserved, "period": "month", "period_end": "2030-01-01T00:00:00Z" })
+}
+
+/// What is told of the user's own budget, of which a lot is left, and of the tenant's.
+async fn tells(world: &World, tenants: &Value) {
+    let budget = json!({ "limit_usd": 9.0, "spent_usd": 0.0, "reserved_usd": 0.0, "remaining_usd": 9.0,
+        "budgets": [tenants] });
+    let asked = wiremock::Mock::given(wiremock::matchers::method("GET"))
+        .and(wiremock::matchers::path("/api/mission-control/budget"));
+    let answer = ResponseTemplate::new(200).set_body_json(budget);
+    asked.respond_with(answer).with_priority(1).mount(&world.backend).await;
+}
+
+#[tokio::test]
+async fn the_tightest_of_several_budgets_refuses_and_is_named() {
+    for (spent, reserved, why) in [(1.0, 0.0, "is used up"), (0.25, 0.75, "is reserved for")] {
+        let world = with_budget(0.0).await;
+        tells(&world, &of_tenant(spent, reserved)).await;
+        let (status, answer) = world.daemon.send(&message(json!({}))).await;
+        assert_eq!((status, &answer["code"]), (402, &json!("budget_exceeded")), "{answer}");
+        let told = answer["error"].as_str().unwrap();
+        assert!(told.contains("the budget of tenant \"acme\"") && told.contains(why), "{told}");
+        assert_eq!(answer["details"]["budget"], of_tenant(spent, reserved), "{answer}");
+        assert!(world.model_got().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_budget_that_a_refusal_names_is_passed_on() {
+    let world = World::with(&[], json!({ "budgets": true, "budget_scopes": true })).await;
+    // It is spent by others after it was looked at.
+    tells(&world, &of_tenant(0.0, 0.0)).await;
+    let refused = json!({ "error": "spent", "code": "budget_exceeded", "details": {
+        "limit_usd": 9.0, "spent_usd": 0.0, "reserved_usd": 0.0, "remaining_usd": 9.0,
+        "budget": of_tenant(1.0, 0.0) } });
+    world.backend_says("POST", "/budget/reserve", 402, refused).await;
+    let (status, answer) = world.daemon.send(&message(json!({}))).await;
+    assert_eq!((status, &answer["code"]), (402, &json!("budget_exceeded")), "{answer}");
+    assert_eq!(answer["details"]["budget"], of_tenant(1.0, 0.0), "{answer}");
+    // What the run has so far stands beside it.
+    assert!(answer["details"]["run_id"].is_string(), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_left_of_the_tightest_budget_limits_the_answer() {
+    let world = with_budget(0.004).await;
+    tells(&world, &of_tenant(0.996, 0.0)).await;
+    let (status, answer) = world.daemon.send(&message(json!({}))).await;
+    assert_eq!(status, 200, "{answer}");
+    let reserved = sent(&world, "/budget/reserve").await;
+    let last = reserved.last().unwrap()["estimate_usd"].as_f64().unwrap();
+    assert!(reserved.len() == 2 && last <= 0.002_1, "{reserved:?}");
+}

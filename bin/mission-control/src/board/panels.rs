@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
-use mc_client::budgets::Budget;
+use mc_client::budgets::{Budget, BudgetScope};
 
 use super::markup::{Esc, Short, Time, hidden, list, post, run_link, section};
 use crate::store::board::{DayRow, NotificationRow, RunRow};
@@ -36,6 +36,20 @@ pub(super) fn spending(out: &mut String, budget: &Budget, days: &[DayRow]) -> fm
             write!(out, " of ${limit:.2}; ${left:.4} left")?;
         }
         out.push_str("</p>\n");
+        let shared: Vec<_> = budget.budgets.iter().filter(|one| is_shared(&one.scope)).collect();
+        if !shared.is_empty() {
+            list(out, &shared, "", |out, one| {
+                let scope = one.scope.to_string();
+                write!(
+                    out,
+                    "{} ${:.4} of ${:.2} <span class=\"count\">left: ${:.4}</span>",
+                    Esc(&scope),
+                    one.spent_usd,
+                    one.limit_usd,
+                    one.remaining_usd
+                )
+            })?;
+        }
         chart(out, days)?;
         list(out, days, "Nothing yet.", |out, day| {
             write!(
@@ -48,6 +62,11 @@ pub(super) fn spending(out: &mut String, budget: &Budget, days: &[DayRow]) -> fm
             )
         })
     })
+}
+
+/// Whether a budget is not the user's alone.
+fn is_shared(scope: &BudgetScope) -> bool {
+    scope.tenant_id.is_some() || scope.role.is_some()
 }
 
 /// A bar for each day, the newest at the right. The list below says the same in words.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mc_client::approval_rules::VoidReason;
-use mc_client::budgets::Budget;
+use mc_client::budgets::BudgetRefusal;
 use mc_client::memories::MemoryScope;
 use mc_client::runs::RunStep;
 use serde_json::Value;
@@ -53,9 +53,9 @@ pub enum StoreError {
     /// The write conflicts with what is stored.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// The budget does not cover the reservation.
-    #[error("the user's budget is used up")]
-    BudgetExceeded(Box<Budget>),
+    /// A budget does not cover the reservation.
+    #[error("{}", used_up(.0))]
+    BudgetExceeded(Box<BudgetRefusal>),
     /// A user has had too many acts recorded in the audit log.
     #[error("too many acts of the daemon were recorded for this user; retry later")]
     TooManyActs {
@@ -300,6 +300,16 @@ impl From<sqlx::Error> for StoreError {
             true => Self::Unavailable { retry_after: RETRY_AFTER, source },
             false => Self::Database(source),
         }
+    }
+}
+
+/// Which budget is used up.
+fn used_up(refusal: &BudgetRefusal) -> String {
+    match refusal.budget.as_ref().map(|budget| &budget.scope) {
+        Some(scope) if scope.tenant_id.is_some() || scope.role.is_some() => {
+            format!("the budget of {scope} is used up")
+        }
+        Some(_) | None => "the user's budget is used up".to_owned(),
     }
 }
 

@@ -220,8 +220,15 @@ async fn what_is_no_reservation_or_usage_is_refused() {
 #[tokio::test]
 async fn the_client_reserves_reports_and_sets() {
     let backend = Backend::start().await;
-    let put = PutBudget { user_id: "ann".into(), limit_usd: 1.0, period: Period::Day };
-    assert_eq!(backend.service().put_budget(&put).await.unwrap().remaining_usd, Some(1.0));
+    let put = PutBudget {
+        user_id: Some("ann".into()),
+        tenant_id: None,
+        role: None,
+        limit_usd: 1.0,
+        period: Period::Day,
+        warn_at: None,
+    };
+    assert_eq!(backend.service().put_budget(&put).await.unwrap().remaining_usd, 1.0);
     let client = backend.client("ann", "scout");
     let call = |usd, key: &str| Reserve {
         run_id: "r".into(),

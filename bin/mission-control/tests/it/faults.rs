@@ -19,7 +19,7 @@ use crate::planted::alter;
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 110] = [
+const FAULTS: [(&str, &str); 114] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -101,6 +101,10 @@ const FAULTS: [(&str, &str); 110] = [
     ("busy without a time", "limits.turn"),
     ("a lease for everybody", "limits.turn"),
     ("spends without end", "limits.budget"),
+    ("refuses without a name", "limits.budget-scopes"),
+    ("spends another one's", "limits.budget-of-a-tenant"),
+    ("warns of a limit twice", "limits.budget-warned"),
+    ("budgets of anything", "limits.budget-form"),
     ("any tool", "limits.tools"),
     ("profiles without a tag", "profiles.read"),
     ("one profile for all roles", "profiles.of-a-role"),
@@ -234,6 +238,7 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
             let text = String::from_utf8_lossy(&bytes).into_owned();
             Bytes::from(match fault {
                 "events without id" => text.replace("id: ", "no: "),
+                "warns of a limit twice" => text.replace("\"limit_usd\":2.0", "\"limit_usd\":1.0"),
                 "tells nobody" => text.replace("run.delta", "run.other"),
                 _ => text,
             })

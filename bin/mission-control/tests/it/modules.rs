@@ -8,6 +8,7 @@ mod auth;
 mod board;
 mod board_decisions;
 mod bounds;
+mod budget_scopes;
 mod budgets;
 mod caller;
 mod children;

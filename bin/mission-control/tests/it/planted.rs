@@ -173,6 +173,15 @@ pub(crate) fn alter(
         "spends without end" if *status == 402 => {
             (*status, *body) = (StatusCode::OK, json!({ "reservation_id": "x" }));
         }
+        "refuses without a name" if *status == 402 => {
+            body["details"].as_object_mut().map(|details| details.remove("budget"));
+        }
+        "spends another one's" if body["details"]["budget"]["tenant_id"].is_string() => {
+            (*status, *body) = (StatusCode::OK, json!({ "reservation_id": "x" }));
+        }
+        "budgets of anything" if *status == 400 && path.ends_with("/budget") => {
+            (*status, *body) = (StatusCode::OK, json!({ "limit_usd": 1.0 }));
+        }
         "profiles without a tag" => drop(headers.remove("etag")),
         "profiles for everybody" if *status == own && path.ends_with("/profile") => {
             (*status, *body) = (StatusCode::OK, json!({}));

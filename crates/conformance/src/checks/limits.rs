@@ -10,6 +10,7 @@ use crate::world::World;
 pub(crate) async fn run(suite: &mut Suite<'_>) {
     leases(suite).await;
     budgets(suite).await;
+    super::budget_scopes::run(suite).await;
     tools(suite).await;
 }
 

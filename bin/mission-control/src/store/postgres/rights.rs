@@ -6,13 +6,15 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. Those of the audit log are only added to.
-const TABLES: [(&str, &str); 34] = [
+const TABLES: [(&str, &str); 36] = [
     ("_sqlx_migrations", "SELECT"),
     ("approval_rule_uses", ALL),
     ("approval_rules", ALL),
     ("audit", "SELECT, INSERT"),
     ("audit_reasons", "SELECT, INSERT"),
     ("audit_subjects", "SELECT, INSERT"),
+    ("budget_scopes", ALL),
+    ("budget_warnings", ALL),
     ("budgets", ALL),
     ("documents", ALL),
     ("events", ALL),
