@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod capabilities;
 pub(crate) mod decisions;
+pub(crate) mod delivery_options;
 mod endpoint_access;
 pub(crate) mod errors;
 pub(crate) mod events;
