@@ -25,8 +25,9 @@ pub type Period = (DateTime<Utc>, DateTime<Utc>);
 
 /// Reads a time of the clock, `22:00`.
 pub fn clock(text: &str) -> Option<NaiveTime> {
-    let form = text.len() == 5 && text.as_bytes().get(2) == Some(&b':');
-    form.then(|| NaiveTime::parse_from_str(text, "%H:%M").ok()).flatten()
+    let fits = |(n, byte): (usize, u8)| if n == 2 { byte == b':' } else { byte.is_ascii_digit() };
+    let is_form = text.len() == 5 && text.bytes().enumerate().all(fits);
+    is_form.then(|| NaiveTime::parse_from_str(text, "%H:%M").ok()).flatten()
 }
 
 /// The period that is on at a moment, or the next one. A time that the clock leaves out counts as the end of the
