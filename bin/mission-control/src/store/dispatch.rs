@@ -37,7 +37,7 @@ const CHUNK: u32 = 200;
 const ROWS_PER_STATEMENT: usize = 500;
 
 /// How many rows that are withheld are read in one transaction.
-const WITHHELD: usize = 10_000;
+const WITHHELD: usize = 2_000;
 
 /// How many rows are looked at for more of the users that were found, once no other user fits.
 const LOOKED_AT: usize = 1_000;
