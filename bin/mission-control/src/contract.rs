@@ -6,8 +6,8 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, deltas, leases, memories, orphans, profiles, run_lists, runs,
-    schedules, tool_requests, tools, types,
+    approval_rules, audit, budgets, delivery_options, deltas, leases, memories, orphans, profiles,
+    run_lists, runs, schedules, tool_requests, tools, types,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -34,6 +34,8 @@ use self::operation::operation;
     types::DeliverMany,
     types::DeliveryFailure,
     types::DeadLetter,
+    delivery_options::QuietHours,
+    delivery_options::DeadLetterGroup,
     types::HeartbeatRequest,
     types::HeartbeatAnswer,
     types::StandupRequest,
@@ -141,6 +143,14 @@ pub fn document() -> Value {
     schemas["CreateMessage"]["properties"]["attachments"]["maxItems"] = json!(100);
     for memory in ["CreateMemory", "UpdateMemory"] {
         schemas[memory]["properties"]["text"]["maxLength"] = json!(mc_client::memories::MAX_TEXT);
+    }
+    let notification = &mut schemas["CreateNotification"]["properties"];
+    let key = &mut notification["collapse_key"];
+    key["pattern"] = json!(r"\S");
+    key["maxLength"] = json!(types::MAX_COLLAPSE_KEY);
+    let hours = &mut schemas["QuietHours"]["properties"];
+    for name in ["from", "to"] {
+        hours[name]["pattern"] = json!("^([01][0-9]|2[0-3]):[0-5][0-9]$");
     }
     let mut paths = Map::new();
     for endpoint in endpoints() {

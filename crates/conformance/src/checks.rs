@@ -5,6 +5,7 @@ pub(crate) mod auth;
 mod budget_scopes;
 pub(crate) mod capabilities;
 pub(crate) mod decisions;
+pub(crate) mod delivery_options;
 mod endpoint_access;
 pub(crate) mod errors;
 pub(crate) mod events;

@@ -23,9 +23,9 @@ use serde_json::json;
 use shown::counted;
 
 use crate::checks::{
-    audit, auth, capabilities, decisions, errors, events, files, heartbeat_standup, idempotency,
-    invariants, journal, limits, memories, objects, orphans, paging, profiles, queue, roles,
-    run_lists, run_stream, schedules, tenancy,
+    audit, auth, capabilities, decisions, delivery_options, errors, events, files,
+    heartbeat_standup, idempotency, invariants, journal, limits, memories, objects, orphans,
+    paging, profiles, queue, roles, run_lists, run_stream, schedules, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -102,6 +102,7 @@ chapters! {
     "objects" => objects,
     "files" => files,
     "queue" => queue,
+    "delivery-options" => delivery_options,
     "events" => events,
     "wake" => heartbeat_standup,
     "journal" => journal,

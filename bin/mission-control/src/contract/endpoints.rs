@@ -2,6 +2,7 @@
 
 mod control;
 mod decisions;
+mod delivery_options;
 mod files;
 mod memories;
 mod notifications;
@@ -175,6 +176,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         &objects::ENDPOINTS[..],
         &files::ENDPOINTS,
         &notifications::ENDPOINTS,
+        &delivery_options::ENDPOINTS,
         &runs::ENDPOINTS,
         &control::ENDPOINTS,
         &profiles::ENDPOINTS,

@@ -33,7 +33,7 @@ macro_rules! step {
 }
 
 /// All migrations. A file that has been released is never changed: databases keep its checksum.
-const STEPS: [Step; 24] = [
+const STEPS: [Step; 25] = [
     step!(1, "0001", "start"),
     step!(2, "0002", "wakes"),
     step!(3, "0003", "leased"),
@@ -58,6 +58,7 @@ const STEPS: [Step; 24] = [
     step!(22, "0022", "schedules"),
     step!(24, "0024", "run_lists"),
     step!(25, "0025", "budget_scopes"),
+    step!(26, "0026", "delivery_options"),
 ];
 
 /// The migrations of a SQLite file.

@@ -19,7 +19,7 @@ use crate::planted::alter;
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 114] = [
+const FAULTS: [(&str, &str); 122] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -134,6 +134,14 @@ const FAULTS: [(&str, &str); 114] = [
     ("whole replies", "run-lists.listed"),
     ("counts no failures", "run-lists.totalled"),
     ("lets agents praise", "run-lists.feedback"),
+    ("collapses nothing", "delivery-options.collapsed"),
+    ("knows no hurry", "delivery-options.priority"),
+    ("any priority", "delivery-options.bounds"),
+    ("never quiet", "delivery-options.quiet-hours"),
+    ("mentions can wait", "delivery-options.urgent-mention"),
+    ("any hours", "delivery-options.quiet-hours-form"),
+    ("hours for everybody", "delivery-options.quiet-hours-whose"),
+    ("counts one", "delivery-options.dead-letters"),
 ];
 
 struct Proxy {
@@ -199,6 +207,9 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
     if fault == "one profile for all roles" && path.ends_with("/profile") {
         query = query.split("&role=").next().unwrap_or_default().to_owned();
     }
+    if fault == "never quiet" && path.ends_with("/quiet-hours") {
+        parts.method = http::Method::DELETE;
+    }
     if fault == "ignores cursors" && query.starts_with("cursor=") {
         query.clear();
     }
@@ -210,6 +221,8 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
             "lets agents write as users" => "actor_type",
             "ignores keys" => "idempotency_key",
             "claims each slot" => "slot",
+            "collapses nothing" => "collapse_key",
+            "knows no hurry" => "priority",
             "names nobody" => "mentions",
             "loses the chain" => "chain",
             "knows no children" => "parent_run_key",

@@ -15,6 +15,7 @@ mod children;
 mod conformance;
 mod approval_rules;
 mod decisions;
+mod delivery_options;
 mod deltas;
 mod deltas_heard;
 mod deleting;

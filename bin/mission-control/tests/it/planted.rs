@@ -69,6 +69,24 @@ pub(crate) fn alter(
         "a lease for everybody" if body["code"] == "session_busy" => {
             (*status, *body) = (StatusCode::OK, json!({ "lease_id": "l", "fence": 1 }));
         }
+        "any priority" if *status == 400 && path.ends_with("/notifications") => {
+            (*status, *body) = (StatusCode::OK, json!({ "id": "x" }));
+        }
+        "mentions can wait" => {
+            if let Some(all) = body["deliveries"].as_array_mut() {
+                all.retain(|one| !one["content"].as_str().unwrap_or_default().contains('@'));
+            }
+        }
+        "any hours" if *status == 400 && path.ends_with("/quiet-hours") => {
+            (*status, *body) = (StatusCode::OK, json!({}));
+        }
+        "hours for everybody" if *status == own && path.ends_with("/quiet-hours") => {
+            (*status, *body) = (StatusCode::OK, json!({}));
+        }
+        "counts one" if path.ends_with("/dead-letters") => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            items.into_iter().flatten().for_each(|item| item["count"] = json!(1));
+        }
         "the newest first" => {
             if let Some(all) = body["deliveries"].as_array_mut() {
                 all.reverse();
