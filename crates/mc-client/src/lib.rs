@@ -10,6 +10,7 @@ mod call;
 mod caller;
 pub mod client;
 mod decisions;
+pub mod delivery_options;
 pub mod deltas;
 pub mod dispatch;
 mod documents;

@@ -27,7 +27,7 @@ pub use documents::{CreateDocument, Document};
 pub use files::{Attachment, FileMeta, FileRef};
 pub use heartbeat::{HeartbeatAnswer, HeartbeatRequest, Pending};
 pub use messages::{ActorType, Chain, CreateMessage, Message};
-pub use notifications::{CreateNotification, Notification};
+pub use notifications::{CreateNotification, MAX_COLLAPSE_KEY, Notification, Priority};
 pub use standup::{Standup, StandupAnswer, StandupItem, StandupRequest};
 pub use tasks::{CreateTask, Task, TaskQuery, TaskStatus, UpdateTask};
 

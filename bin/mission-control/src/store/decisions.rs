@@ -6,7 +6,7 @@ use mc_client::audit::ActorKind;
 use mc_client::tool_requests::{
     DecidedBy, Decision, ToolRequest, ToolRequestKind, ToolRequestStatus,
 };
-use mc_client::types::{CreateNotification, DETACHED};
+use mc_client::types::{CreateNotification, DETACHED, Priority};
 use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -169,7 +169,8 @@ async fn notify(
         session_key: decided.session_key.clone(),
         content: sentence(decided),
         task_id: Some(decided.task_id.clone()),
-        idempotency_key: None,
+        priority: Some(Priority::High),
+        ..CreateNotification::default()
     };
     let role = session_role(user_id, &decided.session_key).unwrap_or_default();
     let of_run = run_rows::find_of(tx, user_id, role, &decided.run_key).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use mc_client::types::{Attachment, CreateMessage, CreateNotification, Message, Page};
+use mc_client::types::{Attachment, CreateMessage, CreateNotification, Message, Page, Priority};
 use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -101,6 +101,11 @@ pub async fn insert(
         Author::Told => Vec::new(),
     };
     let chain = new.chain.as_ref().filter(|_| matches!(author, Author::Agent(_)));
+    // A person waits for an answer.
+    let priority = match author {
+        Author::Person | Author::Answers(_) => Some(Priority::High),
+        Author::Agent(_) | Author::Told => None,
+    };
     let mut notified = HashSet::new();
     for role in named.into_iter().filter(|role| answered != Some(&**role)) {
         let notification = CreateNotification {
@@ -108,7 +113,8 @@ pub async fn insert(
             session_key: session_of(user_id, &role),
             content: new.content.clone(),
             task_id: Some(new.task_id.clone()),
-            idempotency_key: None,
+            priority,
+            ..CreateNotification::default()
         };
         let metadata = chain.map(|chain| Map::from_iter([("chain".to_owned(), json!(chain))]));
         if notified.insert(role) {

@@ -48,6 +48,7 @@ async fn make(
         content: schedule.content.clone(),
         task_id: schedule.task_id.clone(),
         idempotency_key: Some(key.clone()),
+        ..CreateNotification::default()
     };
     let metadata = Map::from_iter([
         ("schedule_id".to_owned(), json!(schedule.id)),
