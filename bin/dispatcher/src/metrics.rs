@@ -60,9 +60,8 @@ impl HookCounters {
     fn new(registry: &Registry) -> Self {
         let name = "wombat_dispatcher_hooks_total";
         registry.describe_counter(name, "Webhooks received, by result.");
-        let counter = |result| {
-            registry.counter(name, vec![Label::from_static_parts("result", result)])
-        };
+        let counter =
+            |result| registry.counter(name, vec![Label::from_static_parts("result", result)]);
         Self {
             accepted: counter("accepted"),
             repeated: counter("repeated"),

@@ -44,10 +44,7 @@ impl Refusal {
     }
 
     fn later(code: &'static str, text: &'static str) -> Self {
-        Self {
-            retry_after: Some(RETRY),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, text)
-        }
+        Self { retry_after: Some(RETRY), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, text) }
     }
 
     pub(super) fn unknown() -> Self {

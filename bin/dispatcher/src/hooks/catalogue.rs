@@ -61,7 +61,8 @@ impl Hooks {
     pub(super) async fn find(&self, name: &str) -> Known {
         let (workspace, variables) = (self.workspace.clone(), self.variables.clone());
         let name = name.to_owned();
-        let found = tokio::task::spawn_blocking(move || look_up(&workspace, &variables, &name)).await;
+        let found =
+            tokio::task::spawn_blocking(move || look_up(&workspace, &variables, &name)).await;
         found.unwrap_or_else(|error| Known::Broken(vec![error.to_string()]))
     }
 
@@ -85,7 +86,10 @@ impl Hooks {
                 Known::Broken(problems) => self.log_problems(&name, &problems),
                 Known::Ready(known) => {
                     for variable in &known.without {
-                        tracing::warn!(hook = name, "secret_env: {variable} is not set; the others count");
+                        tracing::warn!(
+                            hook = name,
+                            "secret_env: {variable} is not set; the others count"
+                        );
                     }
                     if known.hook.has_delivery_options() {
                         choosy.push(name.clone());
@@ -106,7 +110,10 @@ impl Hooks {
     pub(super) fn log_problems(&self, name: &str, problems: &[String]) {
         for problem in problems {
             if self.is_news(problem) {
-                tracing::error!(hook = name, "{problem}; until then its webhooks are answered with 503");
+                tracing::error!(
+                    hook = name,
+                    "{problem}; until then its webhooks are answered with 503"
+                );
             }
         }
     }

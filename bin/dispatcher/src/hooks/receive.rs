@@ -56,7 +56,12 @@ pub(super) async fn receive(
 }
 
 impl Hooks {
-    async fn answer(&self, name: &str, head: &request::Parts, body: Body) -> Result<Answer, Refusal> {
+    async fn answer(
+        &self,
+        name: &str,
+        head: &request::Parts,
+        body: Body,
+    ) -> Result<Answer, Refusal> {
         let ready = match self.find(name).await {
             Known::Ready(ready) => ready,
             Known::Unknown => return Err(Refusal::unknown()),
@@ -68,10 +73,12 @@ impl Hooks {
         let (hook, headers) = (&ready.hook, &head.headers);
         let body = read(headers, body).await?;
         let now = Utc::now().timestamp();
-        let given = signature::verify(hook.scheme, headers, &body, &ready.secrets, now)
-            .map_err(|why| match why {
-                Untrusted::Signature => Refusal::invalid_signature(),
-                Untrusted::Stale => Refusal::stale_timestamp(),
+        let given =
+            signature::verify(hook.scheme, headers, &body, &ready.secrets, now).map_err(|why| {
+                match why {
+                    Untrusted::Signature => Refusal::invalid_signature(),
+                    Untrusted::Stale => Refusal::stale_timestamp(),
+                }
             })?;
         // Signed over bytes that are still as they came.
         if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
@@ -199,8 +206,13 @@ async fn receive_all(body: Body) -> Result<Vec<u8>, Refusal> {
 }
 
 /// The notification of an event.
-fn notification(hook: &Hook, event: &Event<'_>, key: String) -> Result<CreateNotification, Refusal> {
-    let user = hook.user.name(event).and_then(|user| user_id(&user)).ok_or_else(Refusal::no_user)?;
+fn notification(
+    hook: &Hook,
+    event: &Event<'_>,
+    key: String,
+) -> Result<CreateNotification, Refusal> {
+    let user =
+        hook.user.name(event).and_then(|user| user_id(&user)).ok_or_else(Refusal::no_user)?;
     let content = hook.text.text(event);
     if content.trim().is_empty() {
         return Err(Refusal::no_text());

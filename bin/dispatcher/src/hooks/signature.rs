@@ -114,7 +114,13 @@ fn claim(scheme: Scheme, headers: &HeaderMap) -> Option<Claim> {
             let signature = once(headers, "x-slack-signature")?.strip_prefix("v0=")?;
             let signatures = vec![signature.to_ascii_lowercase()];
             let at = Some(seconds(timestamp)?);
-            Some(Claim { prefix: format!("v0:{timestamp}:"), signatures, form: Form::Hex, at, id: None })
+            Some(Claim {
+                prefix: format!("v0:{timestamp}:"),
+                signatures,
+                form: Form::Hex,
+                at,
+                id: None,
+            })
         }
     }
 }
@@ -138,7 +144,8 @@ fn standard(headers: &HeaderMap, name: &str) -> Option<Claim> {
 /// `t=TIME,v1=SIGNATURE`, with as many signatures as there are secrets.
 fn stripe(header: &str) -> Option<Claim> {
     let parts = || header.split(',').filter_map(|part| part.trim().split_once('='));
-    let of = |name: &'static str| parts().filter(move |(key, _)| *key == name).map(|(_, value)| value);
+    let of =
+        |name: &'static str| parts().filter(move |(key, _)| *key == name).map(|(_, value)| value);
     let mut times = of("t");
     let timestamp = times.next()?;
     if times.next().is_some() {

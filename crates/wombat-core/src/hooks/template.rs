@@ -14,7 +14,7 @@ pub struct Event<'a> {
     /// The body.
     pub body: &'a Value,
     /// The value of a header, by its name in lower case.
-    pub header: &'a dyn Fn(&str) -> Option<String>,
+    pub header: &'a (dyn Fn(&str) -> Option<String> + Sync),
 }
 
 /// Shows nothing of what was sent.
