@@ -5,6 +5,7 @@ pub(crate) mod approval_rules;
 mod audit;
 mod budgets;
 pub(crate) mod decisions;
+mod delivery_options;
 mod deltas;
 mod digits;
 mod dispatch;
@@ -47,7 +48,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 30] = [
+const FEATURES: [&str; 31] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -61,6 +62,7 @@ const FEATURES: [&str; 30] = [
     "notifications_dispatch",
     "heartbeat",
     "heartbeat_notes",
+    "delivery_options",
     "schedules",
     "standup",
     "run_journal",
@@ -135,6 +137,13 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/dispatch/notifications/{id}/fail", post(dispatch::fail))
         .route("/dispatch/notifications/{id}/requeue", post(dispatch::requeue))
         .route("/dispatch/dead", get(dispatch::dead))
+        .route(
+            "/users/{id}/quiet-hours",
+            get(delivery_options::quiet_hours)
+                .put(delivery_options::put_quiet_hours)
+                .delete(delivery_options::delete_quiet_hours),
+        )
+        .route("/dead-letters", get(delivery_options::dead_letters))
         .route("/audit", get(audit::list).post(audit::record))
         .layer(middleware::from_fn_with_state(app.clone(), audit::record_denied));
     Router::new().nest("/api/mission-control", mc)

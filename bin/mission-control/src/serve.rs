@@ -141,13 +141,16 @@ async fn delete_expired(store: &Store) -> Infallible {
     }
 }
 
-/// Ends questions whose time is over, as long as it is polled.
+/// Ends questions whose time is over, and tells of dead letters, as long as it is polled.
 async fn expire_questions(store: &Store) -> Infallible {
     let mut interval = tokio::time::interval(QUESTIONS_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         store.expire_before_reading().await;
+        if let Err(error) = store.tell_dead_letters(Utc::now()).await {
+            tracing::debug!(%error, "dead letters cannot be told of; tried again each second");
+        }
     }
 }
 
@@ -162,6 +165,7 @@ async fn make_slots(store: &Store) -> Infallible {
         let done = async {
             if !is_computed {
                 store.recompute_schedules().await?;
+                store.recompute_quiet_hours().await?;
                 is_computed = true;
             }
             store.make_due_slots(Utc::now()).await

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use mc_client::types::{
-    ActorType, CreateDocument, CreateMessage, CreateNotification, CreateTask, Document, Message,
-    Notification, Page, Task, TaskStatus, UpdateTask,
+    ActorType, CreateDocument, CreateMessage, CreateNotification, CreateTask, Document,
+    MAX_COLLAPSE_KEY, Message, Notification, Page, Task, TaskStatus, UpdateTask,
 };
 
 use super::answering::find_answer;
@@ -13,7 +13,7 @@ use super::created;
 use crate::app::App;
 use crate::auth::{Agent, Internal, Person, Tenant, Writer, check_session};
 use crate::error::ApiError;
-use crate::extract::{Body, Id, Params, paging, require_filled, require_key};
+use crate::extract::{Body, Id, Params, paging, require_filled, require_key, require_short};
 use crate::mentions::is_role;
 use crate::store::answering::insert;
 use crate::store::audit::{Actor, By};
@@ -239,6 +239,8 @@ pub(super) async fn create_notification(
         ("content", &new.content),
     ])?;
     require_key(new.idempotency_key.as_deref())?;
+    require_filled(&[("collapse_key", new.collapse_key.as_deref().unwrap_or("-"))])?;
+    require_short(&[("collapse_key", new.collapse_key.as_deref(), MAX_COLLAPSE_KEY)])?;
     check_session(&new.user_id, &new.session_key)?;
     let key = new.idempotency_key.as_deref();
     let scope = Scope::of(&new.user_id).by(By::new(Actor::Service));

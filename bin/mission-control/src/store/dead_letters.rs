@@ -1,5 +1,6 @@
 //! Deliveries that failed: attempts, dead letters, and the way back into the queue.
 
+use chrono::Utc;
 use mc_client::types::{DeadLetter, DeliveryFailure, Page};
 use sqlx::{AnyConnection, Row};
 
@@ -8,7 +9,7 @@ use super::dispatch::delivery;
 use super::error::{Conflict, StoreError};
 use super::paging::{page, rows_for};
 use super::sql::flag;
-use super::{Scope, Store, audit, now, time};
+use super::{Scope, Store, audit, dead_letter_digests, stamp, time, urgency};
 
 /// The state of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,18 +52,26 @@ impl Store {
         let mut tx = self.begin().await?;
         let state = state_of(&mut tx, id, user_id).await?;
         if state != DeliveryState::Delivered {
-            sqlx::query(
+            let at = Utc::now();
+            let row = sqlx::query(
                 "UPDATE notifications SET error = $1, attempts = $2, \
                  dead_at = CASE WHEN $3 = 1 THEN coalesce(dead_at, $4) ELSE dead_at END, \
-                 leased_until = CASE WHEN $3 = 1 THEN NULL ELSE leased_until END WHERE id = $5",
+                 leased_until = CASE WHEN $3 = 1 THEN NULL ELSE leased_until END, \
+                 parked = CASE WHEN $3 = 1 THEN 0 ELSE parked END WHERE id = $5 RETURNING session_key, priority, turn",
             )
             .bind(&failure.error)
             .bind(i64::from(failure.attempts))
             .bind(i64::from(failure.dead))
-            .bind(now())
+            .bind(stamp(at))
             .bind(id)
-            .execute(&mut *tx)
+            .fetch_one(&mut *tx)
             .await?;
+            if failure.dead && state == DeliveryState::Queue {
+                if urgency::has_raised(&row) {
+                    urgency::lower(&mut tx, &[row.get("session_key")]).await?;
+                }
+                dead_letter_digests::note(&mut tx, user_id, at).await?;
+            }
         }
         tx.commit().await?;
         Ok(if failure.dead && state == DeliveryState::Queue { DeliveryState::Dead } else { state })
@@ -79,9 +88,19 @@ impl Store {
                 return Err(Conflict::AlreadyDelivered.into());
             }
             DeliveryState::Dead => {
+                let row =
+                    sqlx::query("SELECT session_key, priority FROM notifications WHERE id = $1")
+                        .bind(id)
+                        .fetch_one(&mut *tx)
+                        .await?;
+                let (session, own) = (row.get("session_key"), row.get("priority"));
+                let turn = urgency::join(&mut tx, session, own).await?.turn;
+                // Its text has been sent under its id: another one must not take its place.
                 sqlx::query(
-                    "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL WHERE id = $1",
+                    "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL, \
+                     turn = $1, parked = 0, collapse_key = NULL WHERE id = $2",
                 )
+                .bind(turn)
                 .bind(id)
                 .execute(&mut *tx)
                 .await?;

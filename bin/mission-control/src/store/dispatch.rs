@@ -2,17 +2,18 @@
 
 use std::collections::HashSet;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use mc_client::types::{Delivered, Delivery};
 use sqlx::any::AnyArguments;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Arguments, AssertSqlSafe, Row};
 
+use super::dispatch_order::{Candidate, Order, park, rising};
 use super::error::StoreError;
 use super::paging::{PAGE_BYTES, json_size};
 use super::sql::{list, places};
-use super::{Store, json_of, now, stamp, time};
+use super::{Store, json_of, now, quiet_hours, stamp, time, urgency};
 
 /// A notification as its dispatcher gets it.
 pub(super) fn delivery(row: &AnyRow) -> Delivery {
@@ -29,75 +30,55 @@ pub(super) fn delivery(row: &AnyRow) -> Delivery {
     }
 }
 
-/// Notifications without a lease, oldest first, after a row; of a session nothing behind what is leased.
-/// `coalesce` keeps the database from scanning all leased rows by the other index.
-const UNLEASED: &str = "SELECT n.seq, n.user_id FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
-    AND n.leased_until IS NULL AND n.seq > $1 AND NOT EXISTS (SELECT 1 FROM notifications l \
-      WHERE l.session_key = n.session_key AND l.seq < n.seq AND l.delivered_at IS NULL AND l.dead_at IS NULL \
-        AND l.leased_until IS NOT NULL AND coalesce(l.leased_until, '') > $3) ORDER BY n.seq LIMIT $2";
-
-/// The same of those whose lease expired. The `+` signs keep SQLite from scanning the whole table by its
-/// key.
-const EXPIRED: &str = "SELECT n.seq, n.user_id FROM notifications n WHERE n.delivered_at IS NULL AND n.dead_at IS NULL \
-    AND n.leased_until IS NOT NULL AND n.leased_until <= $3 AND +n.seq > $1 AND NOT EXISTS (SELECT 1 FROM notifications l \
-      WHERE l.session_key = n.session_key AND l.seq < n.seq AND l.delivered_at IS NULL AND l.dead_at IS NULL \
-        AND l.leased_until IS NOT NULL AND coalesce(l.leased_until, '') > $3) ORDER BY +n.seq LIMIT $2";
-
 /// The least number of rows that are read from the queue at a time.
 const CHUNK: u32 = 200;
 
 /// How many rows one statement covers; more do not make it faster.
 const ROWS_PER_STATEMENT: usize = 500;
 
+/// How many rows that are withheld are read in one transaction.
+const WITHHELD: usize = 10_000;
+
 /// How many rows are looked at for more of the users that were found, once no other user fits.
 const LOOKED_AT: usize = 1_000;
 
-/// Notifications that may be delivered, oldest first, after a row: at most `size`.
-async fn chunk(
-    tx: &mut AnyConnection,
-    at: &str,
-    after: i64,
-    size: usize,
-) -> Result<Vec<AnyRow>, StoreError> {
-    let limit = i64::try_from(size).unwrap_or(i64::MAX);
-    let fresh = sqlx::query(UNLEASED).bind(after).bind(limit).bind(at).fetch_all(&mut *tx).await?;
-    let ended = sqlx::query(EXPIRED).bind(after).bind(limit).bind(at).fetch_all(tx).await?;
-    let mut all = fresh;
-    if !ended.is_empty() {
-        all.extend(ended);
-        all.sort_by_key(|row| row.get::<i64, _>("seq"));
-        all.truncate(size);
-    }
-    Ok(all)
+/// What a poll found.
+#[derive(Default)]
+struct Chosen {
+    seqs: Vec<i64>,
+    /// What is withheld.
+    quiet: Vec<Candidate>,
 }
 
-/// The rows of notifications that may be delivered, oldest first: at most `limit`, of at most `users`. A long
+/// The rows of notifications that may be delivered, in the queue's order: at most `limit`, of at most `users`. A long
 /// queue is read only as far as needed: no other write runs meanwhile.
 async fn choose(
     tx: &mut AnyConnection,
-    at: &str,
+    at: DateTime<Utc>,
     users: usize,
     limit: usize,
-) -> Result<Vec<i64>, StoreError> {
-    let (mut known, mut chosen) = (HashSet::new(), Vec::new());
+) -> Result<Chosen, StoreError> {
+    let (mut known, mut chosen) = (HashSet::new(), Chosen::default());
     let size = limit.max(CHUNK as usize);
-    let (mut after, mut looked_at) = (0, 0);
-    while chosen.len() < limit && looked_at < LOOKED_AT {
-        let chunk = chunk(tx, at, after, size).await?;
-        for row in &chunk {
-            let user: String = row.get("user_id");
-            let fits = known.contains(&user) || known.len() < users;
-            if fits && chosen.len() < limit {
-                known.insert(user);
-                chosen.push(row.get::<i64, _>("seq"));
-            }
+    let (mut order, mut looked_at) = (Order::begin(at), 0);
+    while chosen.seqs.len() < limit && looked_at < LOOKED_AT && chosen.quiet.len() < WITHHELD {
+        let some = order.next(tx, size).await?;
+        if some.is_empty() {
+            break;
         }
         if known.len() >= users {
-            looked_at += chunk.len();
+            looked_at += some.len();
         }
-        match chunk.last() {
-            Some(last) if chunk.len() == size => after = last.get("seq"),
-            Some(_) | None => break,
+        for one in some {
+            if one.is_quiet {
+                chosen.quiet.push(one);
+                continue;
+            }
+            let fits = known.contains(&one.user_id) || known.len() < users;
+            if fits && chosen.seqs.len() < limit {
+                chosen.seqs.push(one.seq);
+                known.insert(one.user_id);
+            }
         }
     }
     Ok(chosen)
@@ -110,7 +91,7 @@ async fn read(
     seqs: &[i64],
 ) -> Result<(Vec<i64>, Vec<Delivery>), StoreError> {
     let (mut taken, mut deliveries, mut size) = (Vec::new(), Vec::new(), 0_usize);
-    for some in seqs.chunks(ROWS_PER_STATEMENT) {
+    for some in rising(seqs) {
         let text =
             format!("SELECT * FROM notifications WHERE seq IN ({}) ORDER BY seq", list(some));
         let mut rows = sqlx::query(AssertSqlSafe(text)).persistent(false).fetch(&mut *tx);
@@ -127,38 +108,56 @@ async fn read(
     Ok((taken, deliveries))
 }
 
-/// The row numbers of the notifications that exist and belong to the user named with them, and
-/// their ids and users.
-async fn find(
-    tx: &mut AnyConnection,
-    delivered: &[Delivered],
-) -> Result<(Vec<i64>, Vec<(String, String)>), StoreError> {
+/// Acknowledged notifications that exist and belong to the user named with them.
+#[derive(Default)]
+struct Found {
+    seqs: Vec<i64>,
+    /// Ids and users.
+    known: Vec<(String, String)>,
+    /// The sessions in which others may have had their turn because of them.
+    sessions: Vec<String>,
+}
+
+async fn find(tx: &mut AnyConnection, delivered: &[Delivered]) -> Result<Found, StoreError> {
     let mut ids = AnyArguments::default();
     for one in delivered {
         // A text can always be bound.
         let _bound = ids.add(&one.notification_id);
     }
     let places = places(1, delivered.len());
-    let text = format!("SELECT seq, id, user_id FROM notifications WHERE id IN ({places})");
+    let text = format!(
+        "SELECT seq, id, user_id, session_key, priority, turn FROM notifications WHERE id IN ({places})"
+    );
     let rows = sqlx::query_with(AssertSqlSafe(text), ids).persistent(false).fetch_all(tx).await?;
     let asked: HashSet<_> =
         delivered.iter().map(|one| (&*one.notification_id, &*one.user_id)).collect();
-    let own = rows.iter().filter(|row| asked.contains(&(row.get("id"), row.get("user_id"))));
-    Ok(own.map(|row| (row.get::<i64, _>("seq"), (row.get("id"), row.get("user_id")))).unzip())
+    let mut found = Found::default();
+    for row in rows.iter().filter(|row| asked.contains(&(row.get("id"), row.get("user_id")))) {
+        found.seqs.push(row.get("seq"));
+        found.known.push((row.get("id"), row.get("user_id")));
+        if urgency::has_raised(row) {
+            found.sessions.push(row.get("session_key"));
+        }
+    }
+    Ok(found)
 }
 
 /// Marks a notification as delivered; `false` if there is none.
 async fn deliver(tx: &mut AnyConnection, id: &str, user_id: &str) -> Result<bool, StoreError> {
-    let done = sqlx::query(
+    let row = sqlx::query(
         "UPDATE notifications SET delivered_at = coalesce(delivered_at, $1), dead_at = NULL, leased_until = NULL \
-         WHERE id = $2 AND user_id = $3",
+         WHERE id = $2 AND user_id = $3 RETURNING session_key, priority, turn",
     )
     .bind(now())
     .bind(id)
     .bind(user_id)
-    .execute(tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    Ok(done.rows_affected() > 0)
+    let Some(row) = row else { return Ok(false) };
+    if urgency::has_raised(&row) {
+        urgency::lower(tx, &[row.get("session_key")]).await?;
+    }
+    Ok(true)
 }
 
 impl Store {
@@ -186,19 +185,38 @@ impl Store {
         Ok((waiting, age.unwrap_or_default()))
     }
 
-    /// Undelivered notifications, oldest first. With a lease nobody else gets the same ones until it
+    /// Undelivered notifications, in the queue's order. With a lease nobody else gets the same ones until it
     /// expires. A session with a leased notification gets nothing after it, so that deliveries stay
-    /// in order. They are as many as an answer takes.
+    /// in order; one without anything urgent gets nothing in its user's quiet hours. They are as many as an answer
+    /// takes.
     pub async fn undelivered(
         &self,
         users: u32,
         limit: u32,
         lease_seconds: Option<u32>,
     ) -> Result<Vec<Delivery>, StoreError> {
+        loop {
+            let (deliveries, is_all) = self.some_undelivered(users, limit, lease_seconds).await?;
+            if is_all || !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+        }
+    }
+
+    /// The same, and whether that is all: no write may last for as long as a queue of which all is withheld.
+    async fn some_undelivered(
+        &self,
+        users: u32,
+        limit: u32,
+        lease_seconds: Option<u32>,
+    ) -> Result<(Vec<Delivery>, bool), StoreError> {
         let at = Utc::now();
         let mut tx = self.begin().await?;
-        let chosen = choose(&mut tx, &stamp(at), users as usize, limit as usize).await?;
-        let (leased, deliveries) = read(&mut tx, &chosen).await?;
+        let more_end = quiet_hours::move_on(&mut tx, at).await?;
+        let chosen = choose(&mut tx, at, users as usize, limit as usize).await?;
+        park(&mut tx, &chosen.quiet).await?;
+        let is_all = !more_end && chosen.quiet.len() < WITHHELD;
+        let (leased, deliveries) = read(&mut tx, &chosen.seqs).await?;
         if let Some(seconds) = lease_seconds {
             let until = stamp(at + chrono::Duration::seconds(seconds.into()));
             for some in leased.chunks(ROWS_PER_STATEMENT) {
@@ -214,7 +232,7 @@ impl Store {
             }
         }
         tx.commit_untold().await?;
-        Ok(deliveries)
+        Ok((deliveries, is_all))
     }
 
     /// Acknowledges a delivery, also of a dead letter. Repeating it is harmless.
@@ -231,7 +249,7 @@ impl Store {
         let at = now();
         let mut found = HashSet::new();
         for some in delivered.chunks(ROWS_PER_STATEMENT) {
-            let (seqs, known) = find(&mut tx, some).await?;
+            let Found { seqs, known, sessions } = find(&mut tx, some).await?;
             if seqs.is_empty() {
                 continue;
             }
@@ -240,6 +258,7 @@ impl Store {
                 list(&seqs)
             );
             sqlx::query(AssertSqlSafe(text)).persistent(false).bind(&at).execute(&mut *tx).await?;
+            urgency::lower(&mut tx, &sessions).await?;
             found.extend(known);
         }
         tx.commit_untold().await?;

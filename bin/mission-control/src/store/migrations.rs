@@ -33,7 +33,7 @@ macro_rules! step {
 }
 
 /// All migrations. A file that has been released is never changed: databases keep its checksum.
-const STEPS: [Step; 23] = [
+const STEPS: [Step; 24] = [
     step!(1, "0001", "start"),
     step!(2, "0002", "wakes"),
     step!(3, "0003", "leased"),
@@ -57,6 +57,7 @@ const STEPS: [Step; 23] = [
     step!(21, "0021", "memories"),
     step!(22, "0022", "schedules"),
     step!(24, "0024", "run_lists"),
+    step!(26, "0026", "delivery_options"),
 ];
 
 /// The migrations of a SQLite file.

@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, Row};
 use super::error::StoreError;
 use super::paging::{page, rows_for};
 use super::sql::Sql;
-use super::{Scope, Store, events, new_id, now, session_of, session_role, tasks, time};
+use super::{Scope, Store, events, new_id, now, session_of, session_role, tasks, time, urgency};
 
 fn notification(row: &AnyRow) -> Notification {
     Notification {
@@ -22,7 +22,40 @@ fn notification(row: &AnyRow) -> Notification {
         read: row.get::<Option<String>, _>("read_at").is_some(),
         delivered: row.get::<Option<String>, _>("delivered_at").is_some(),
         created_at: time(row.get("created_at")),
+        collapse_key: row.get("collapse_key"),
+        priority: Some(urgency::priority(row)),
+        collapsed: u64::try_from(row.get::<i64, _>("collapsed")).ok().filter(|many| *many > 0),
     }
+}
+
+/// Puts a new notification's text in the place of what waits under its key, where something does that nobody was
+/// given yet.
+async fn collapse(
+    tx: &mut AnyConnection,
+    new: &CreateNotification,
+    own: i64,
+) -> Result<Option<Notification>, StoreError> {
+    let row = sqlx::query(
+        "UPDATE notifications SET content = $1, task_id = $2, read_at = NULL, collapsed = collapsed + 1, \
+         priority = CASE WHEN priority < $3 THEN priority ELSE $3 END WHERE seq = (SELECT max(seq) FROM notifications \
+         WHERE session_key = $4 AND collapse_key = $5 AND delivered_at IS NULL AND dead_at IS NULL \
+         AND leased_until IS NULL) RETURNING *",
+    )
+    .bind(&new.content)
+    .bind(&new.task_id)
+    .bind(own)
+    .bind(&new.session_key)
+    .bind(&new.collapse_key)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if own < row.get::<i64, _>("turn") {
+        urgency::raise(tx, &new.session_key, own).await?;
+    }
+    let made = notification(&row);
+    // Whoever waits for what is new hears of it as of any other.
+    events::record(tx, &new.user_id, NOTIFICATION_CREATED, "notification_id", &made).await?;
+    Ok(Some(made))
 }
 
 /// What the backend itself adds to a notification.
@@ -34,7 +67,7 @@ pub struct Extras<'a> {
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// Creates a notification.
+/// Creates a notification, or collapses it into one that waits.
 pub async fn insert(
     tx: &mut AnyConnection,
     new: &CreateNotification,
@@ -43,9 +76,18 @@ pub async fn insert(
     if let Some(task_id) = &new.task_id {
         tasks::ensure_exists(tx, &new.user_id, task_id).await?;
     }
+    let own = urgency::number(new.priority.unwrap_or_default());
+    if new.collapse_key.is_some()
+        && let Some(made) = collapse(tx, new, own).await?
+    {
+        return Ok(made);
+    }
+    let joined = urgency::join(tx, &new.session_key, own).await?;
+    // Clocks of instances differ; in a session the newer one is never the older one.
+    let at = joined.newest.into_iter().fold(now(), std::cmp::max);
     let row = sqlx::query(
-        "INSERT INTO notifications (id, user_id, session_key, content, task_id, run_key, metadata, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *",
+        "INSERT INTO notifications (id, user_id, session_key, content, task_id, run_key, metadata, created_at, \
+         collapse_key, priority, turn) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *",
     )
     .bind(new_id())
     .bind(&new.user_id)
@@ -54,7 +96,10 @@ pub async fn insert(
     .bind(&new.task_id)
     .bind(extras.run_key)
     .bind(extras.metadata.map(|metadata| Value::Object(metadata).to_string()))
-    .bind(now())
+    .bind(at)
+    .bind(&new.collapse_key)
+    .bind(own)
+    .bind(joined.turn)
     .fetch_one(&mut *tx)
     .await?;
     let made = notification(&row);

@@ -14,7 +14,7 @@ use super::schedule_edits::changed;
 use super::schedule_rows::{Stored, put, with_times};
 use super::schedule_times::Times;
 use super::sql::Sql;
-use super::{Scope, Store, audit, new_id, stamp, tasks};
+use super::{Scope, Store, audit, new_id, stamp, tasks, urgency};
 
 /// How many schedules a user may have active.
 const MAX_ACTIVE: u32 = 100;
@@ -207,14 +207,17 @@ impl Store {
     pub async fn delete_schedule(&self, scope: Scope<'_>, id: &str) -> Result<(), StoreError> {
         let mut tx = self.write(scope).await?;
         let known = stored(&mut tx, scope, id).await?;
-        let done = sqlx::query(
+        let withdrawn = sqlx::query(
             "DELETE FROM notifications WHERE user_id = $1 AND delivered_at IS NULL AND dead_at IS NULL \
-             AND leased_until IS NULL AND id IN (SELECT notification_id FROM schedule_slots WHERE schedule_id = $2)",
+             AND leased_until IS NULL AND id IN (SELECT notification_id FROM schedule_slots WHERE schedule_id = $2) \
+             RETURNING session_key",
         )
         .bind(scope.user_id)
         .bind(id)
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
+        let sessions: Vec<String> = withdrawn.iter().map(|row| row.get("session_key")).collect();
+        urgency::lower(&mut tx, &sessions).await?;
         for statement in [
             "DELETE FROM schedule_slots WHERE schedule_id = $1",
             "DELETE FROM schedules WHERE id = $1",
@@ -222,7 +225,7 @@ impl Store {
             sqlx::query(statement).bind(id).execute(&mut *tx).await?;
         }
         let act = act(scope, "schedule.deleted", &known.schedule);
-        audit::record(&mut tx, &act.with("withdrawn", done.rows_affected())).await?;
+        audit::record(&mut tx, &act.with("withdrawn", withdrawn.len())).await?;
         tx.commit().await?;
         Ok(())
     }
