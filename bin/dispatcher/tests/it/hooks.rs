@@ -13,6 +13,9 @@ use tempfile::TempDir;
 use test_support::program::Program;
 use test_support::stack::Person;
 use test_support::{free_port, wait_for};
+use tokio_util::sync::CancellationToken;
+
+use crate::fake::{Fake, answers, ok};
 
 const TOKEN: &str = "internal-token-of-these-tests";
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
@@ -310,6 +313,67 @@ async fn while_the_backend_is_away_the_service_is_to_send_again() {
     // What is not the service's own is not worth a question.
     assert_eq!(world.post("repo", &[], body.clone()).await.0, 401);
     world.dispatcher.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hook_may_fold_and_hurry() {
+    let world = World::new(&HOOKS).await;
+    let post = async |body: Value| {
+        let body = body.to_string();
+        world.post("wish", &github(&body), body).await
+    };
+    let (status, first) = post(json!({ "id": 1, "text": "a bicycle" })).await;
+    assert_eq!(status, 202, "{first}");
+    let (status, second) = post(json!({ "id": 1, "text": "a boat" })).await;
+    assert_eq!((status, &second), (202, &first));
+    let long = "x".repeat(100);
+    assert_eq!(post(json!({ "id": long, "text": "long" })).await.0, 202);
+    assert_eq!(post(json!({ "text": "no key" })).await.0, 202);
+    let told = world.told("u-wish").await;
+    let texts: Vec<_> = told.iter().map(|one| one["content"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["Wish a boat", "Wish long", "Wish no key"]);
+    assert_eq!(told[0]["collapse_key"], "w-1");
+    assert_eq!(told[1]["collapse_key"].as_str().unwrap().len(), 64);
+    assert!(told.iter().all(|one| one["priority"] == "high"), "{told:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_backend_without_delivery_options_is_told_without_them() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "wish", HOOKS[4].1, HOOKS[4].2);
+    let fake = Fake::start(answers(|_| ok()), json!({})).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hooks/wish", listener.local_addr().unwrap());
+    let workspace = dir.path().join("workspace").display().to_string();
+    let settings = fake.settings(&[("WOMBAT_WORKSPACE", &workspace), ("HOOK_OLD", SECRET)]);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let dispatcher = tokio::spawn(async move {
+        wombat_dispatcher::run(&settings, false, Some(listener), stopped).await
+    });
+    let (http, body) = (Client::new(), json!({ "id": 1, "text": "a boat" }).to_string());
+    let post = async || {
+        let mut call = http.post(&url).body(body.clone());
+        for (name, value) in github(&body) {
+            call = call.header(name, value);
+        }
+        call.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(post().await, 202);
+    let made = fake.read(|log| log.notified.clone());
+    let key = made[0]["idempotency_key"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("hook:wish:sha256:"), "{key}");
+    let expected = json!({ "user_id": "u-wish", "session_key": "user:u-wish:scout",
+        "content": "Wish a boat", "idempotency_key": key });
+    assert_eq!(made, [expected]);
+    // What a refusal means depends on what refuses.
+    for (answer, status) in [(401, 503), (429, 503), (500, 503), (404, 422), (422, 422)] {
+        fake.read(|log| log.notify_status = Some(answer));
+        assert_eq!(post().await, status, "{answer}");
+    }
+    stop.cancel();
+    dispatcher.await.unwrap().unwrap();
 }
 
 #[tokio::test]
