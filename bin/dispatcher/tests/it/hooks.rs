@@ -94,6 +94,10 @@ impl World {
         (status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
+    async fn until_logged(&self, text: &str) {
+        wait_for(text, async || self.dispatcher.log().contains(text).then_some(())).await;
+    }
+
     async fn told(&self, user: &str) -> Vec<Value> {
         Person::new(&self.backend_url, TOKEN, user).list("/notifications").await.unwrap()
     }
@@ -291,7 +295,7 @@ async fn what_names_nobody_is_filtered_or_is_too_large_is_told_to_nobody() {
     assert_eq!((status, &answer["code"]), (422, &json!("not_taken")));
     // 1 MiB is not over it.
     let fill =
-        |bytes: usize| format!("{{\"action\":\"opened\",\"x\":\"{}\"}}", "x".repeat(bytes - 27));
+        |bytes: usize| format!("{{\"action\":\"opened\",\"x\":\"{}\"}}", "x".repeat(bytes - 26));
     assert_eq!((fill(1 << 20).len(), post("repo", &fill(1 << 20)).await.0), (1 << 20, 202));
     for bytes in [(1 << 20) + 1, 5 << 20, 20 << 20] {
         let (status, answer) = post("repo", &fill(bytes)).await;
@@ -322,6 +326,14 @@ async fn a_hook_may_fold_and_hurry() {
         let body = body.to_string();
         world.post("wish", &github(&body), body).await
     };
+    // What is leased is not folded any more: a dispatcher that finds no daemon leases nothing.
+    let before = json!({ "action": "opened" }).to_string();
+    assert_eq!(world.post("repo", &github(&before), before).await.0, 202);
+    wait_for("the daemon is missed", async || {
+        let metrics = world.http.get(format!("{}/metrics", world.url)).send().await.ok()?;
+        metrics.text().await.ok()?.contains("wombat_dispatcher_daemon_down 1").then_some(())
+    })
+    .await;
     let (status, first) = post(json!({ "id": 1, "text": "a bicycle" })).await;
     assert_eq!(status, 202, "{first}");
     let (status, second) = post(json!({ "id": 1, "text": "a boat" })).await;
@@ -387,8 +399,7 @@ async fn an_edit_counts_at_once_and_a_broken_one_is_named() {
     write(world.dir.path(), "a", "scheme: gitlab\nuser: u2", "Two {body.x}");
     let (status, answer) = post("{\"x\":3}").await;
     assert_eq!((status, &answer["code"]), (503, &json!("hook_invalid")));
-    let log = world.dispatcher.log();
-    assert!(log.contains("hooks/a.md:2: there is no scheme"), "{log}");
+    world.until_logged("hooks/a.md:2: there is no scheme").await;
     fs::remove_file(world.dir.path().join("workspace/hooks/a.md")).unwrap();
     assert_eq!(post("{\"x\":3}").await.0, 404);
     world.stop().await;
@@ -409,15 +420,11 @@ async fn the_start_names_what_is_broken_and_goes_on() {
         ("bad", "hooks/bad.md:1: user is missing"),
     ] {
         assert_eq!(world.post(hook, &[], "{}").await.0, 503, "{hook}");
-        let log = world.dispatcher.log();
-        assert!(log.contains(what), "{log}");
+        world.until_logged(what).await;
         // Once, however often it is sent.
         assert_eq!(world.post(hook, &[], "{}").await.0, 503, "{hook}");
         assert_eq!(world.dispatcher.log().matches(what).count(), 1);
     }
-    wait_for("the hooks are named", async || {
-        world.dispatcher.log().contains("receiving webhooks").then_some(())
-    })
-    .await;
+    world.until_logged("receiving webhooks").await;
     world.stop().await;
 }
