@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use axum::http::{HeaderMap, request};
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::request;
 use axum::response::{IntoResponse as _, Response};
 use chrono::Utc;
 use futures::StreamExt as _;
@@ -27,7 +27,7 @@ use super::{Hooks, event};
 pub(super) const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// How much of a larger one is read and forgotten, so that its sender reads the answer.
-const MAX_DISCARDED_BYTES: usize = 16 * 1024 * 1024;
+const MAX_DISCARDED_BYTES: usize = 64 * 1024 * 1024;
 
 /// The timeout of receiving a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ impl Hooks {
             }
         };
         let (hook, headers) = (&ready.hook, &head.headers);
-        let body = read(headers, body).await?;
+        let body = read(body).await?;
         let now = Utc::now().timestamp();
         let given =
             signature::verify(hook.scheme, headers, &body, &ready.secrets, now).map_err(|why| {
@@ -180,11 +180,7 @@ impl Hooks {
 }
 
 /// The body, as its bytes came.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length > MAX_DISCARDED_BYTES as u64) {
-        return Err(Refusal::too_large());
-    }
+async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
     timeout(BODY_TIMEOUT, receive_all(body)).await.unwrap_or_else(|_| Err(Refusal::slow()))
 }
 
