@@ -153,7 +153,12 @@ impl Hooks {
         let counters = &self.metrics.hooks;
         match answer {
             Answer::Told { notification_id, repeated } => {
-                tracing::debug!(hook = name, ?notification_id, repeated, "webhook received");
+                tracing::debug!(
+                    hook = name,
+                    notification_id = notification_id.as_deref(),
+                    repeated,
+                    "webhook received"
+                );
                 let counter = if *repeated { &counters.repeated } else { &counters.accepted };
                 counter.increment(1);
             }
@@ -171,7 +176,7 @@ impl Hooks {
         if code == "unknown_hook" {
             if self.is_news(code) {
                 let workspace = self.workspace.display();
-                tracing::warn!(%workspace, hook = ?name, "a webhook for a hook that the workspace does not have");
+                tracing::warn!(%workspace, hook = %name.escape_debug(), "a webhook for a hook that is not there");
             }
         } else if self.is_news(&format!("{name} {code}")) {
             tracing::warn!(hook = name, code, "a webhook is refused");
