@@ -10,7 +10,9 @@ use mc_client::error::McError;
 use mc_client::events::Events;
 use mc_client::orphans::{LeaseOrphans, Orphan, Orphans};
 use mc_client::token::AgentAuth;
-use mc_client::types::{Capabilities, Delivered, Delivery, DeliveryFailure};
+use mc_client::types::{
+    Capabilities, CreateNotification, Delivered, Delivery, DeliveryFailure, Notification,
+};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
@@ -123,6 +125,20 @@ impl Backend {
     /// Whether the backend gives out runs that no instance works on.
     pub(crate) async fn has_orphans(&self) -> bool {
         self.offers("orphans").await == Some(true)
+    }
+
+    /// Whether the backend folds notifications and knows how urgent they are; `None` while that is unknown.
+    pub(crate) async fn has_delivery_options(&self) -> Option<bool> {
+        self.refresh_capabilities().await;
+        self.offers("delivery_options").await
+    }
+
+    /// Stores a notification, and tells whether it was stored before under the same key.
+    pub(crate) async fn notify(
+        &self,
+        new: &CreateNotification,
+    ) -> Result<(Notification, bool), McError> {
+        self.internal.notify(new).await
     }
 
     /// Runs that no instance works on; nobody else gets them for [`ORPHAN_LEASE`]. `returned` were leased

@@ -1,4 +1,4 @@
-//! Serves `/livez` and `/metrics`, for an orchestrator and for Prometheus.
+//! Serves `/livez` and `/metrics`, for an orchestrator and for Prometheus, and webhooks.
 
 use std::sync::Arc;
 
@@ -12,13 +12,15 @@ use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 
-/// Serves until `stop`.
+/// Serves until `stop`; webhooks where there is somebody to receive them.
 pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     token: Option<SecretString>,
+    hooks: Option<Arc<Hooks>>,
     stop: CancellationToken,
 ) {
     let text = move |headers: HeaderMap| async move {
@@ -32,7 +34,10 @@ pub(crate) async fn serve(
         }
         ([(CONTENT_TYPE, service::metrics::CONTENT_TYPE)], metrics.render()).into_response()
     };
-    let router =
+    let mut router =
         Router::new().route("/livez", get(|| async { "ok\n" })).route("/metrics", get(text));
+    if let Some(hooks) = hooks {
+        router = router.merge(hooks.router());
+    }
     listen::serve(listener, Limits::default(), move |_| router.clone(), stop).await;
 }

@@ -13,6 +13,7 @@ mod daemon;
 mod error;
 mod event_loop;
 mod event_stream;
+mod hooks;
 mod http;
 mod log_dedup;
 mod metrics;

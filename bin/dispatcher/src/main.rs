@@ -33,7 +33,8 @@ Settings, by their variables (`wombat-dispatcher config` shows those in force):
   AGENT_DAEMON_API_KEY      The daemon's key, where it has one
   DISPATCH_CONCURRENCY      Sessions in parallel [16]
   DISPATCH_MAX_ATTEMPTS     Failed attempts until a notification is a dead letter [8]
-  DISPATCH_HTTP_PORT        Serves /livez and /metrics on this port; nowhere when absent
+  DISPATCH_HTTP_PORT        Serves /livez, /metrics and webhooks on this port; nowhere when absent
+  WOMBAT_WORKSPACE          Its hooks/NAME.md receive POST /hooks/NAME [./workspace]
   RUST_LOG                  The log level: error, warn, info, debug [info]
 
 Exit codes: 0 stopped by a signal or, with --once, all delivered; 1 failed; 2 wrong flags; 78 wrong

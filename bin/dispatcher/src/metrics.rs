@@ -1,6 +1,6 @@
 //! The dispatcher's Prometheus metrics.
 
-use service::metrics::{BuildError, Counter, Gauge, Histogram, Registry};
+use service::metrics::{BuildError, Counter, Gauge, Histogram, Label, Registry};
 
 /// Upper bounds of ages, seconds: from a notification that is delivered at once to one that waited
 /// for a daemon that was unavailable for an hour.
@@ -32,11 +32,44 @@ pub(crate) struct Metrics {
     pub(crate) resumed: Counter,
     /// Failed acknowledgements and dead letters.
     pub(crate) ack_failures: Counter,
+    /// Webhooks, by what became of them.
+    pub(crate) hooks: HookCounters,
     waiting: Gauge,
     in_flight: Gauge,
     daemon_down: Gauge,
     listening: Gauge,
     age: Histogram,
+}
+
+/// Webhooks by what became of them.
+#[derive(Debug)]
+pub(crate) struct HookCounters {
+    /// An agent is told.
+    pub(crate) accepted: Counter,
+    /// It was told before.
+    pub(crate) repeated: Counter,
+    /// The hook leaves it out.
+    pub(crate) filtered: Counter,
+    /// It is not the service's, or cannot be used.
+    pub(crate) refused: Counter,
+    /// The service has to send it again.
+    pub(crate) unavailable: Counter,
+}
+
+impl HookCounters {
+    fn new(registry: &Registry) -> Self {
+        let name = "wombat_dispatcher_hooks_total";
+        registry.describe_counter(name, "Webhooks received, by result.");
+        let counter =
+            |result| registry.counter(name, vec![Label::from_static_parts("result", result)]);
+        Self {
+            accepted: counter("accepted"),
+            repeated: counter("repeated"),
+            filtered: counter("filtered"),
+            refused: counter("refused"),
+            unavailable: counter("unavailable"),
+        }
+    }
 }
 
 impl Metrics {
@@ -98,6 +131,7 @@ impl Metrics {
                 "wombat_dispatcher_report_failures_total",
                 "Failed acknowledgements and reports.",
             ),
+            hooks: HookCounters::new(&registry),
             waiting: gauge(
                 "wombat_dispatcher_waiting",
                 "Notifications received and not yet finished.",

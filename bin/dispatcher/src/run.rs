@@ -1,4 +1,4 @@
-//! Sets up the HTTP client, `/livez` and `/metrics`, and runs the event loop.
+//! Sets up the HTTP client, `/livez`, `/metrics` and webhooks, and runs the event loop.
 
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use crate::backend::Backend;
 use crate::daemon::Daemon;
 use crate::error::DispatchError;
 use crate::event_loop::Dispatcher;
+use crate::hooks::Hooks;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::orphans::Orphans;
 use crate::settings::Settings;
 
 /// Dispatches until `stop`, or with `once` until everything is delivered. `listener` serves `/livez`
-/// and `/metrics`.
+/// and `/metrics`, and webhooks where this goes on.
 ///
 /// # Errors
 /// See [`DispatchError`].
@@ -29,16 +30,21 @@ pub async fn run(
         .build()
         .map_err(|error| DispatchError::Client(service::http::explain(&error)))?;
     let metrics = Arc::new(Metrics::new()?);
+    let backend = Arc::new(Backend::new(settings, http.clone())?);
     let served = CancellationToken::new();
     let _stop_serving = served.clone().drop_guard();
+    let hooks = Arc::new(Hooks::new(settings, Arc::clone(&backend), Arc::clone(&metrics)));
+    if !once {
+        tokio::spawn(Arc::clone(&hooks).introduce(listener.is_some()));
+    }
     if let Some(listener) = listener {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "serving /livez and /metrics");
         }
         let token = settings.metrics_token.clone();
-        tokio::spawn(http::serve(listener, Arc::clone(&metrics), token, served));
+        let hooks = Some(hooks).filter(|_| !once);
+        tokio::spawn(http::serve(listener, Arc::clone(&metrics), token, hooks, served));
     }
-    let backend = Arc::new(Backend::new(settings, http.clone())?);
     let daemon = Arc::new(Daemon::new(settings, http)?);
     let parts = (Arc::clone(&backend), Arc::clone(&daemon), Arc::clone(&metrics));
     // Whichever ends first ends the other: the dispatcher by its error, both by the signal.

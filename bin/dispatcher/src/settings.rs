@@ -1,12 +1,13 @@
 //! The dispatcher's settings.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use service::agent_token::{self, AgentTokens};
 use service::backend_address::BackendAddress;
 use service::otel::OtelSettings;
-use service::settings::{Effective, Layers, Reader, SettingsError};
+use service::settings::{Effective, Layers, Reader, SettingsError, Variables};
 use service::telemetry::LogFormat;
 
 /// The dispatcher's settings (docs/CONFIGURATION.md).
@@ -46,9 +47,13 @@ pub struct Settings {
     pub lease_seconds: u64,
     /// `DISPATCH_ORPHANS_INTERVAL_SEC`: how often the backend is asked for runs whose instance died.
     pub orphans_interval: Duration,
-    /// `WOMBAT_HOST` and `DISPATCH_HTTP_PORT`: where `/livez` and `/metrics` are served; nowhere
-    /// when absent.
+    /// `WOMBAT_HOST` and `DISPATCH_HTTP_PORT`: where `/livez`, `/metrics` and `/hooks/{name}` are served;
+    /// nowhere when absent.
     pub listen: Option<(String, u16)>,
+    /// `WOMBAT_WORKSPACE`: the folder with `hooks/`.
+    pub workspace: PathBuf,
+    /// The environment and `.env`, for the secrets that hooks name.
+    pub variables: Variables,
     /// `WOMBAT_METRICS_TOKEN`: the bearer token that `/metrics` requires; none when absent.
     pub metrics_token: Option<SecretString>,
     /// `OTEL_*`.
@@ -97,6 +102,8 @@ impl Settings {
             lease_seconds: reader.number("DISPATCH_LEASE_SECONDS", 60, 1..=86_400),
             orphans_interval: Duration::from_secs_f64(orphans),
             listen: port.map(|port| (host, port)),
+            workspace: reader.text("WOMBAT_WORKSPACE", "./workspace").into(),
+            variables: layers.variables(),
             metrics_token: reader.secret("WOMBAT_METRICS_TOKEN"),
             otel: OtelSettings::read(&mut reader),
             log_format: match reader.optional("WOMBAT_LOG_FORMAT") {

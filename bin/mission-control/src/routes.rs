@@ -48,7 +48,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 31] = [
+const FEATURES: [&str; 32] = [
     "tasks_get",
     "messages_list",
     "message_lookup",

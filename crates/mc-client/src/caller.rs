@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -109,6 +109,14 @@ impl Caller {
 
     /// Sends a call and reads its answer as JSON.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, call: Call) -> Result<T, McError> {
+        self.fetch_told(call).await.map(|(read, _)| read)
+    }
+
+    /// The same, with the headers of the answer.
+    pub(crate) async fn fetch_told<T: DeserializeOwned>(
+        &self,
+        call: Call,
+    ) -> Result<(T, HeaderMap), McError> {
         let answer = self.answer(&call).await.map_err(|failure| failure.error)?;
         if answer.truncated {
             return Err(McError::BadAnswer { cause: "it is too large".to_owned() });
@@ -118,6 +126,7 @@ impl Caller {
             return Err(McError::BadAnswer { cause: "it is a list, not an object".to_owned() });
         }
         serde_json::from_slice(&answer.body)
+            .map(|read| (read, answer.headers))
             .map_err(|error| McError::BadAnswer { cause: error.to_string() })
     }
 

@@ -1,10 +1,15 @@
 //! Notifications: read by agents, created by services.
 
+use http::HeaderName;
+
 use crate::call::Call;
 use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
 use crate::types::{CreateNotification, Notification, Page};
 use crate::url::{path, with_query};
+
+/// The header of an answer that a key has had before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 impl AgentClient {
     /// The user's notifications, oldest first (feature `notifications`).
@@ -23,5 +28,17 @@ impl InternalClient {
     ) -> Result<Notification, McError> {
         let key = notification.idempotency_key.as_deref();
         self.caller.fetch(Call::create(&path(&["notifications"]), notification, key)?).await
+    }
+
+    /// The same; also tells whether the key had created it before, where the backend says so.
+    pub async fn notify(
+        &self,
+        notification: &CreateNotification,
+    ) -> Result<(Notification, bool), McError> {
+        let key = notification.idempotency_key.as_deref();
+        let call = Call::create(&path(&["notifications"]), notification, key)?;
+        let (made, headers) = self.caller.fetch_told(call).await?;
+        let replayed = headers.get(REPLAYED);
+        Ok((made, replayed.is_some_and(|told| told.as_bytes().eq_ignore_ascii_case(b"true"))))
     }
 }

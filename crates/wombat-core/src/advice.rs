@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::endpoint::EndpointPattern;
+use crate::hooks;
 use crate::loader::Folder;
 use crate::operations::Operations;
 use crate::snapshot::{PolicyEffect, Problem, Snapshot};
@@ -76,6 +77,7 @@ pub fn advise(options: &WorkspaceOptions, snapshot: &Snapshot, tools: &KnownTool
     advisor.skills(&folder);
     advisor.config(config);
     advisor.mcp(&folder);
+    advisor.hooks(&folder);
     advisor.found
 }
 
@@ -104,6 +106,13 @@ impl Advisor<'_> {
         self.add(file, line, what, remedy);
         if let Some(last) = self.found.last_mut() {
             last.is_fatal = true;
+        }
+    }
+
+    /// Webhooks that could not be received.
+    fn hooks(&mut self, folder: &Folder) {
+        for problem in hooks::problems(folder) {
+            self.add(&problem.file, problem.line, problem.what, problem.remedy);
         }
     }
 

@@ -8,6 +8,7 @@ pub mod agent_config;
 pub mod endpoint;
 pub mod frontmatter;
 pub mod heartbeat;
+pub mod hooks;
 mod json_lines;
 mod jsonc;
 mod loader;

@@ -37,6 +37,10 @@ pub(crate) struct Log {
     pub(crate) poll_down: bool,
     /// What polls are answered with instead.
     pub(crate) poll_answer: Option<(u16, &'static str, &'static str)>,
+    /// The notifications that were posted.
+    pub(crate) notified: Vec<Value>,
+    /// What that is answered with instead.
+    pub(crate) notify_status: Option<u16>,
     /// How many were acknowledged by each call that takes several.
     pub(crate) batches: Vec<usize>,
     /// What a call that takes several is answered with instead.
@@ -126,6 +130,7 @@ impl Fake {
             .route(&format!("{mc}/dispatch/notifications/{{id}}/fail"), post(fail))
             .route(&format!("{mc}/dispatch/deliver"), post(deliver_many))
             .route(&format!("{mc}/events"), get(events))
+            .route(&format!("{mc}/notifications"), post(notify))
             .route(&format!("{mc}/dispatch/orphans"), post(orphans))
             .route("/api/agents", get(agents))
             .route("/api/agents/runs", post(runs))
@@ -328,6 +333,16 @@ async fn send(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Resp
         log.send_headers.push(headers);
     });
     (fake.daemon)(body).await
+}
+
+async fn notify(State(fake): State<Fake>, Json(body): Json<Value>) -> Response {
+    fake.read(|log| match log.notify_status {
+        Some(answer) => status(answer, "no"),
+        None => {
+            log.notified.push(body);
+            Json(json!({ "id": "n1" })).into_response()
+        }
+    })
 }
 
 async fn orphans(

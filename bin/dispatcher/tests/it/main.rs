@@ -6,6 +6,7 @@ mod delivery;
 mod events;
 mod failures;
 mod fake;
+mod hooks;
 mod odd_backends;
 mod orphans;
 mod process;
