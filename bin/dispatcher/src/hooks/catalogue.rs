@@ -1,6 +1,6 @@
 //! The hooks that there are, with their secrets.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -28,7 +28,7 @@ pub(super) struct Ready {
 }
 
 /// Looks a hook up in the folder: an edit counts with the next event.
-fn look_up(workspace: &PathBuf, variables: &Variables, name: &str) -> Known {
+fn look_up(workspace: &Path, variables: &Variables, name: &str) -> Known {
     let hook = match hooks::read(workspace, name) {
         Found::Missing => return Known::Unknown,
         Found::Broken(problems) => {
