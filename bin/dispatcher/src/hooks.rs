@@ -26,7 +26,7 @@ use crate::settings::Settings;
 
 /// The most webhooks that are received at the same time. Each holds a body of at most
 /// [`receive::MAX_BODY_BYTES`].
-const MAX_AT_A_TIME: usize = 256;
+const MAX_AT_A_TIME: usize = 64;
 
 /// What receives webhooks.
 pub(crate) struct Hooks {

@@ -9,13 +9,15 @@ use wombat_core::hooks::Scheme;
 /// The longest id of a service that stands in a key as it is.
 const MAX_ID: usize = 128;
 
-/// The body as fields: JSON, or a form, whose `payload` may hold JSON. An empty one has none.
+/// The body as fields: JSON, or a form, whose `payload` may hold JSON. An empty one has none. The header is
+/// signed by nobody: what is JSON is never read as a form.
 pub(super) fn fields(headers: &HeaderMap, body: &[u8]) -> Option<Value> {
     if body.trim_ascii().is_empty() {
         return Some(Value::Null);
     }
-    if !is_form(headers) {
-        return serde_json::from_slice(body).ok();
+    let json = serde_json::from_slice(body).ok();
+    if json.is_some() || !is_form(headers) {
+        return json;
     }
     let form: Map<String, Value> = url::form_urlencoded::parse(body)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
@@ -95,6 +97,8 @@ mod tests {
         assert_eq!(fields(&none, b" {\"a\": 1}\n"), Some(json!({ "a": 1 })));
         assert_eq!(fields(&none, b""), Some(Value::Null));
         assert_eq!(fields(&none, b"a=1"), None);
+        let both = br#"{"id":"&payload=%7B%22user%22%3A%22bob%22%7D&"}"#;
+        assert_eq!(fields(&form(), both), fields(&none, both));
         assert_eq!(fields(&none, &b"[".repeat(100_000)), None);
         assert_eq!(fields(&form(), b"a=1+2&b=%C3%A9"), Some(json!({ "a": "1 2", "b": "é" })));
         assert_eq!(fields(&form(), b"payload=%7B%22a%22%3A1%7D"), Some(json!({ "a": 1 })));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_ENCODING;
@@ -190,7 +190,9 @@ async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
 }
 
 async fn receive_all(body: Body) -> Result<Vec<u8>, Refusal> {
-    let (mut received, mut bytes) = (Vec::new(), 0);
+    let told = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let (mut received, mut bytes) =
+        (Vec::with_capacity(told.map_or(0, |told| told.min(MAX_BODY_BYTES))), 0);
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Refusal::incomplete())?;

@@ -56,6 +56,8 @@ pub(super) fn verify(
 ) -> Result<Option<String>, Untrusted> {
     let claim = claim(scheme, headers).ok_or(Untrusted::Signature)?;
     let keys = secrets.iter().flat_map(|secret| keys(scheme, secret.expose_secret()));
+    // With an empty one, as of a bare `whsec_`, anybody can sign.
+    let keys = keys.filter(|key| !key.is_empty());
     let is_genuine = keys.fold(false, |found, key| found | claim.is_signed_by(&key, body));
     if !is_genuine {
         return Err(Untrusted::Signature);

@@ -105,10 +105,13 @@ impl Reader<'_> {
             Some(one) => vec![one],
             None => Vec::new(),
         };
+        // Small letters are a secret's own, as in `whsec_…`, more often than a variable's.
         let is_name = |name: &&str| {
+            let is_one =
+                |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
             !name.is_empty()
                 && !name.starts_with(|c: char| c.is_ascii_digit())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && name.bytes().all(is_one)
         };
         let names: Vec<String> = given
             .iter()

@@ -171,8 +171,12 @@ impl Template {
                 Part::Text(text) => name.push_str(text),
                 Part::Value(place) => match place.find(event)? {
                     Value::String(text) if !text.trim().is_empty() => name.push_str(&text),
-                    Value::Number(number) => name.push_str(&number.to_string()),
-                    Value::String(_)
+                    // A larger one has lost digits already, and may be somebody else's.
+                    Value::Number(number) if number.is_i64() || number.is_u64() => {
+                        name.push_str(&number.to_string());
+                    }
+                    Value::Number(_)
+                    | Value::String(_)
                     | Value::Null
                     | Value::Bool(_)
                     | Value::Array(_)
@@ -180,7 +184,7 @@ impl Template {
                 },
             }
         }
-        (!name.trim().is_empty()).then_some(name)
+        (!name.trim().is_empty() && !name.contains(char::is_control)).then_some(name)
     }
 }
 
