@@ -22,6 +22,9 @@ use crate::url::{path, with_query};
 /// The event of a new notification.
 pub const NOTIFICATION_CREATED: &str = "notification.created";
 
+/// The event of a dead letter that was put back into the queue.
+pub const NOTIFICATION_REQUEUED: &str = "notification.requeued";
+
 /// The idle timeout: without any data, not even a comment, the connection counts as broken. Backends
 /// send a comment every 15 seconds.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);

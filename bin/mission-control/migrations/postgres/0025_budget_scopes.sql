@@ -36,6 +36,11 @@ UPDATE usage SET tenant_id = (
   SELECT p.tenant_id FROM profiles p WHERE p.user_id = usage.user_id COLLATE "default"
     AND p.role IN (usage.role COLLATE "default", '')
   ORDER BY p.role DESC LIMIT 1
-);
+)
+-- No budget counts what is older.
+WHERE created_at >= to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-01')
+  AND EXISTS (
+    SELECT 1 FROM profiles p WHERE p.user_id = usage.user_id COLLATE "default" AND p.tenant_id IS NOT NULL
+  );
 CREATE INDEX usage_of_tenant ON usage (tenant_id, created_at) WHERE tenant_id IS NOT NULL;
 CREATE INDEX usage_of_role ON usage (role, created_at);

@@ -9,9 +9,10 @@ ALTER TABLE notifications ADD COLUMN collapsed BIGINT NOT NULL DEFAULT 0;
 DROP INDEX notifications_fresh;
 CREATE INDEX notifications_fresh ON notifications (turn, created_at, seq)
   WHERE delivered_at IS NULL AND dead_at IS NULL AND leased_until IS NULL AND parked = 0;
--- The session that a new one joins.
+-- The session that a new one joins. What asks for it says `turn >= 0`: all else, such as what is leased of a session, has
+-- a smaller index.
 CREATE INDEX notifications_of_session ON notifications (session_key, seq)
-  WHERE delivered_at IS NULL AND dead_at IS NULL;
+  WHERE delivered_at IS NULL AND dead_at IS NULL AND turn >= 0;
 -- These are empty where nobody uses the options.
 CREATE INDEX notifications_parked ON notifications (user_id)
   WHERE delivered_at IS NULL AND dead_at IS NULL AND parked = 1;

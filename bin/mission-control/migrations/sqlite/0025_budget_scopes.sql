@@ -35,6 +35,9 @@ ALTER TABLE usage ADD COLUMN tenant_id TEXT;
 UPDATE usage SET tenant_id = (
   SELECT p.tenant_id FROM profiles p WHERE p.user_id = usage.user_id AND p.role IN (usage.role, '')
   ORDER BY p.role DESC LIMIT 1
-);
+)
+-- No budget counts what is older.
+WHERE created_at >= strftime('%Y-%m-01', 'now')
+  AND EXISTS (SELECT 1 FROM profiles p WHERE p.user_id = usage.user_id AND p.tenant_id IS NOT NULL);
 CREATE INDEX usage_of_tenant ON usage (tenant_id, created_at) WHERE tenant_id IS NOT NULL;
 CREATE INDEX usage_of_role ON usage (role, created_at);

@@ -57,7 +57,7 @@ impl Store {
         for (mut group, seq) in found {
             let rows = sqlx::query(
                 "SELECT id FROM notifications WHERE user_id = $1 AND dead_at IS NOT NULL AND session_key = $2 \
-                 AND coalesce(error, '') = $3 ORDER BY seq LIMIT $4",
+                 AND coalesce(error, '') = $3 ORDER BY seq + 0 LIMIT $4",
             )
             .bind(user_id)
             .bind(&group.session_key)

@@ -9,7 +9,7 @@ use super::dispatch::delivery;
 use super::error::{Conflict, StoreError};
 use super::paging::{page, rows_for};
 use super::sql::flag;
-use super::{Scope, Store, audit, dead_letter_digests, stamp, time, urgency};
+use super::{Scope, Store, audit, dead_letter_digests, notifications, stamp, time, urgency};
 
 /// The state of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,14 +96,16 @@ impl Store {
                 let (session, own) = (row.get("session_key"), row.get("priority"));
                 let turn = urgency::join(&mut tx, session, own).await?.turn;
                 // Its text has been sent under its id: another one must not take its place.
-                sqlx::query(
+                let row = sqlx::query(
                     "UPDATE notifications SET dead_at = NULL, error = NULL, attempts = 0, leased_until = NULL, \
-                     turn = $1, parked = 0, collapse_key = NULL WHERE id = $2",
+                     turn = $1, parked = 0, collapse_key = NULL WHERE id = $2 RETURNING *",
                 )
                 .bind(turn)
                 .bind(id)
-                .execute(&mut *tx)
+                .fetch_one(&mut *tx)
                 .await?;
+                // Dispatchers that listen need not wait for their next poll.
+                notifications::requeued(&mut tx, &row).await?;
                 let act = Act::new(scope.by, "notification.requeued");
                 audit::record(&mut tx, &act.of(user_id).about("notification", id)).await?;
             }

@@ -165,10 +165,12 @@ impl Store {
     /// them has waited.
     pub(crate) async fn queue_depth(&self) -> Result<(i64, std::time::Duration), StoreError> {
         let (mut waiting, mut oldest) = (0, None);
-        // Each has an index of its own.
+        // Each has an index of its own. What quiet hours withhold is not late.
         for statement in [
             "SELECT count(*) AS waiting, min(created_at) AS oldest FROM notifications \
-             WHERE delivered_at IS NULL AND dead_at IS NULL AND leased_until IS NULL",
+             WHERE delivered_at IS NULL AND dead_at IS NULL AND leased_until IS NULL AND parked = 0",
+            "SELECT count(*) AS waiting, CAST(NULL AS TEXT) AS oldest FROM notifications \
+             WHERE delivered_at IS NULL AND dead_at IS NULL AND leased_until IS NULL AND parked = 1",
             "SELECT count(*) AS waiting, min(created_at) AS oldest FROM notifications \
              WHERE delivered_at IS NULL AND dead_at IS NULL AND leased_until IS NOT NULL",
         ] {

@@ -89,6 +89,7 @@ const EXPIRED: &str = concat!(
     "SELECT * FROM (",
     columns!("CASE WHEN n.created_at <= $2 THEN -1 ELSE n.turn END"),
     "WHERE n.delivered_at IS NULL AND n.dead_at IS NULL AND n.leased_until IS NOT NULL AND n.leased_until <= $1 ",
+    "AND n.parked = 0 ",
     in_order!(),
     ") ended WHERE (class, created_at, seq) > ($6, $3, $4) ORDER BY class, created_at, seq LIMIT $5"
 );
@@ -110,13 +111,12 @@ pub(super) struct Candidate {
     pub(super) user_id: String,
     /// Whether it waits for quiet hours to end.
     pub(super) is_quiet: bool,
-    is_leased: bool,
 }
 
-fn candidate(row: &AnyRow, is_leased: bool) -> Candidate {
+fn candidate(row: &AnyRow) -> Candidate {
     let seq = row.get("seq");
     let place = Place { class: row.get("class"), created_at: row.get("created_at"), seq };
-    Candidate { place, seq, user_id: row.get("user_id"), is_quiet: flag(row, "quiet"), is_leased }
+    Candidate { place, seq, user_id: row.get("user_id"), is_quiet: flag(row, "quiet") }
 }
 
 /// Reads the queue in its order, some at a time.
@@ -181,13 +181,14 @@ impl Order {
             .bind(i64::try_from(size).unwrap_or(i64::MAX));
         let query = if statement == LONG { query } else { query.bind(self.after.class) };
         let rows = query.fetch_all(tx).await?;
-        Ok(rows.iter().map(|row| candidate(row, statement == EXPIRED)).collect())
+        Ok(rows.iter().map(candidate).collect())
     }
 }
 
-/// Puts what waits for quiet hours to end out of the way until they do.
+/// Puts what waits for quiet hours to end out of the way until they do, whether its lease has ended or it never had one:
+/// each is met once.
 pub(super) async fn park(tx: &mut AnyConnection, quiet: &[Candidate]) -> Result<(), StoreError> {
-    let seqs: Vec<i64> = quiet.iter().filter(|one| !one.is_leased).map(|one| one.seq).collect();
+    let seqs: Vec<i64> = quiet.iter().map(|one| one.seq).collect();
     for some in seqs.chunks(ROWS_PER_STATEMENT) {
         let text = format!("UPDATE notifications SET parked = 1 WHERE seq IN ({})", list(some));
         sqlx::query(AssertSqlSafe(text)).persistent(false).execute(&mut *tx).await?;

@@ -1,6 +1,6 @@
 //! Notifications as their user sees them, and heartbeats.
 
-use mc_client::events::NOTIFICATION_CREATED;
+use mc_client::events::{NOTIFICATION_CREATED, NOTIFICATION_REQUEUED};
 use mc_client::types::{CreateNotification, Notification, Page, Pending};
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
@@ -108,6 +108,16 @@ pub async fn insert(
     events::record_of(tx, &new.user_id, role, NOTIFICATION_CREATED, "notification_id", &made)
         .await?;
     Ok(made)
+}
+
+/// Tells that a dead letter is in the queue again.
+pub(super) async fn requeued(tx: &mut AnyConnection, row: &AnyRow) -> Result<(), StoreError> {
+    let again = notification(row);
+    // About a run only its role hears.
+    let role =
+        again.run_key.as_ref().and_then(|_| session_role(&again.user_id, &again.session_key));
+    events::record_of(tx, &again.user_id, role, NOTIFICATION_REQUEUED, "notification_id", &again)
+        .await
 }
 
 impl Store {

@@ -50,7 +50,7 @@ pub(super) async fn join(
 ) -> Result<Joined, StoreError> {
     let row = sqlx::query(
         "SELECT turn, created_at FROM notifications WHERE session_key = $1 AND delivered_at IS NULL \
-         AND dead_at IS NULL ORDER BY seq DESC LIMIT 1",
+         AND dead_at IS NULL AND turn >= 0 ORDER BY seq DESC LIMIT 1",
     )
     .bind(session_key)
     .fetch_optional(&mut *tx)
@@ -71,7 +71,7 @@ pub(super) async fn raise(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE notifications SET turn = $1, parked = CASE WHEN $1 = 0 THEN 0 ELSE parked END \
-         WHERE session_key = $2 AND delivered_at IS NULL AND dead_at IS NULL AND turn > $1",
+         WHERE session_key = $2 AND delivered_at IS NULL AND dead_at IS NULL AND turn >= 0 AND turn > $1",
     )
     .bind(turn)
     .bind(session_key)
@@ -119,14 +119,14 @@ pub(super) async fn lower(tx: &mut AnyConnection, sessions: &[String]) -> Result
 async fn lower_one(tx: &mut AnyConnection, session_key: &str) -> Result<(), StoreError> {
     let row = sqlx::query(
         "SELECT min(priority) AS first FROM notifications WHERE session_key = $1 AND delivered_at IS NULL \
-         AND dead_at IS NULL",
+         AND dead_at IS NULL AND turn >= 0",
     )
     .bind(session_key)
     .fetch_one(&mut *tx)
     .await?;
     sqlx::query(
         "UPDATE notifications SET turn = $1 WHERE session_key = $2 AND delivered_at IS NULL AND dead_at IS NULL \
-         AND turn < priority AND turn < $1",
+         AND turn >= 0 AND turn < priority AND turn < $1",
     )
     .bind(row.get::<Option<i64>, _>("first").unwrap_or(1))
     .bind(session_key)

@@ -261,3 +261,40 @@ async fn dead_letters_are_grouped_and_told_once_an_hour() {
     assert_eq!((told.len(), &told[1]["count"]), (2, &json!(2)));
     assert_eq!(column(told[1]["items"].as_array().unwrap(), "cause"), ["no role", "no model"]);
 }
+
+/// Of a user in quiet hours, as of a dispatcher that was given them and then had nobody to give them to.
+#[tokio::test]
+async fn what_is_withheld_after_its_lease_keeps_nobody_waiting() {
+    let backend = Backend::start().await;
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2100) \
+        INSERT INTO notifications (id, user_id, session_key, content, created_at, leased_until) \
+        SELECT 'x' || CAST(i AS TEXT), 'ann', 'user:ann:r' || CAST(i AS TEXT), 'x', $1, $1 FROM n";
+    run(&backend, many, DEAD.to_owned()).await;
+    backend.internal().put("/users/ann/quiet-hours", hours(-1, 1)).await.ok();
+    let of_bob = json!({ "user_id": "bob", "session_key": "user:bob:scout" });
+    notify(&backend, "scout", "b1", of_bob).await;
+    for _ in 0..2 {
+        let found = contents(&backend, "/dispatch/undelivered?lease_seconds=1").await;
+        assert!(found == ["b1"] || found.is_empty(), "{found:?}");
+    }
+    assert_eq!(backend.person("ann").delete("/users/ann/quiet-hours").await.status, 204);
+    assert!(contents(&backend, LOOK).await.contains(&"x".to_owned()));
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_put_back_is_told() {
+    let backend = Backend::start().await;
+    let one = notify(&backend, "scout", "x", json!({})).await;
+    act(&backend, &one, "fail", json!({ "error": "no", "attempts": 3, "dead": true })).await;
+    act(&backend, &one, "requeue", json!({})).await;
+    // In the queue already.
+    act(&backend, &one, "requeue", json!({})).await;
+    let rows: Vec<(String,)> =
+        sqlx::query_as("SELECT data FROM events WHERE kind = 'notification.requeued'")
+            .fetch_all(&mut backend.database().await)
+            .await
+            .unwrap();
+    assert_eq!(rows.len(), 1);
+    let told: Value = serde_json::from_str(&rows[0].0).unwrap();
+    assert_eq!((&told["notification_id"], &told["session_key"]), (&one["id"], &json!("user:ann:scout")));
+}

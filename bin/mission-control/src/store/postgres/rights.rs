@@ -6,7 +6,7 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. Those of the audit log are only added to.
-const TABLES: [(&str, &str); 36] = [
+const TABLES: [(&str, &str); 38] = [
     ("_sqlx_migrations", "SELECT"),
     ("approval_rule_uses", ALL),
     ("approval_rules", ALL),
@@ -16,6 +16,7 @@ const TABLES: [(&str, &str); 36] = [
     ("budget_scopes", ALL),
     ("budget_warnings", ALL),
     ("budgets", ALL),
+    ("dead_letter_digests", ALL),
     ("documents", ALL),
     ("events", ALL),
     ("feedback", ALL),
@@ -27,6 +28,7 @@ const TABLES: [(&str, &str); 36] = [
     ("messages", ALL),
     ("notifications", ALL),
     ("profiles", ALL),
+    ("quiet_hours", ALL),
     ("reservations", ALL),
     ("run_deltas", ALL),
     ("run_labels", ALL),
