@@ -63,6 +63,8 @@ fn a_name_is_whole_or_there_is_none() {
         json!({ "id": " " }),
         json!({ "id": true }),
         json!({ "id": {} }),
+        json!({ "id": "a\u{0}b" }),
+        json!({ "id": 1e20 }),
         json!([]),
     ] {
         assert_eq!(name(none.clone()), None, "{none}");
@@ -130,6 +132,11 @@ fn what_is_wrong_is_told_with_its_line() {
     assert_eq!(told.len(), 4, "{told:?}");
     assert!(told[0].starts_with("hooks/x.md:1: scheme is missing; write standard"), "{told:?}");
     assert!(told.iter().all(|one| !one.contains("a+b")), "{told:?}");
+    // A secret that could be a name by its characters.
+    let problems = fields::parse("hooks/x.md", "---\nsecret_env: whsec_Mf\n---\nx").unwrap_err();
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|one| one.contains("not the name of a variable")), "{told:?}");
+    assert!(told.iter().all(|one| !one.contains("_Mf")), "{told:?}");
 }
 
 #[test]

@@ -55,6 +55,22 @@ fn the_example_of_standard_webhooks_is_genuine_for_300_seconds() {
 }
 
 #[test]
+fn an_empty_key_signs_nothing() {
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"").unwrap();
+    mac.update(b"msg_1.1614265330.{}");
+    let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    let pairs = [
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", "1614265330"),
+        ("webhook-signature", &*signature),
+    ];
+    for secret in [PREFIX, ""] {
+        let checked = check(Scheme::Standard, &pairs, "{}", &[secret], 1_614_265_330);
+        assert_eq!(checked, Err(Untrusted::Signature), "{secret:?}");
+    }
+}
+
+#[test]
 fn the_example_of_github_is_genuine() {
     // docs.github.com, "Validating webhook deliveries", "Testing the webhook payload validation".
     let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
