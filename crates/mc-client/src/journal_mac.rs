@@ -96,6 +96,17 @@ impl JournalKeys {
         hex(&update_texts(self.current.clone(), label, texts).finalize().into_bytes())
     }
 
+    /// A key for another use, which derives from the one that steps are sealed with and from texts.
+    pub(crate) fn current_key(&self, label: &str, texts: &[&str]) -> [u8; 32] {
+        update_texts(self.current.clone(), label, texts).finalize().into_bytes().into()
+    }
+
+    /// The same, and the one that derives from the previous key.
+    pub(crate) fn all_keys(&self, label: &str, texts: &[&str]) -> impl Iterator<Item = [u8; 32]> {
+        let all = std::iter::once(&self.current).chain(&self.previous);
+        all.map(move |key| update_texts(key.clone(), label, texts).finalize().into_bytes().into())
+    }
+
     /// Whether a MAC is that of these texts.
     pub fn is_tag(&self, tag: &str, label: &str, texts: &[&str]) -> bool {
         let Some(tag) = unhex(tag) else { return false };

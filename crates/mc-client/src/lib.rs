@@ -23,6 +23,7 @@ mod handing_on;
 pub mod idempotency;
 pub mod jcs;
 pub mod journal_mac;
+pub mod journal_seal;
 pub mod leases;
 pub mod memories;
 pub mod mentions;
