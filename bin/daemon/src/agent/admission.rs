@@ -34,6 +34,7 @@ impl RunDriver<'_> {
         let keys = &self.app.settings.journal_keys;
         let chain = empty_chain(keys, self.run_key, &self.request.session);
         let journal = Journal::open(&client, chain, self.run_key, !is_new_key).await?;
+        journal.give_back_by(self.redactor.as_ref());
         let recorded = journal.recorded_request()?;
         if let (Some(recorded), Some(earlier)) = (&recorded, journal.earlier_run()) {
             let earlier = Run { steps: journal.steps(), ..earlier.clone() };
@@ -243,7 +244,7 @@ impl RunDriver<'_> {
         let request = self.request;
         RecordedRequest {
             message: request.message.clone(),
-            history: request.history.clone().unwrap_or_default(),
+            history: self.redact_turns(request.history.clone().unwrap_or_default()),
             attachments: request.attachments.iter().map(|own| own.file.clone()).collect(),
             files: Vec::new(),
             newest: self.newest_turn(&recalled.memories),

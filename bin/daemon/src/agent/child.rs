@@ -26,6 +26,7 @@ use super::finalizer::RunFinalizer;
 use super::journal::{ChildReport, Journal, empty_chain};
 use super::launch::{TIMEOUT_GRACE, describe, outcome_label};
 use super::prepare::Earlier;
+use super::redaction;
 use crate::run::answer::RunAnswer;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -102,13 +103,16 @@ impl RunContext<'_> {
         span.set("gen_ai.operation.name", "invoke_agent");
         span.set("gen_ai.agent.name", role.clone());
         span.set("wombat.run_id", handle.run_id.clone());
+        let redactor = redaction::of_run(app, &request);
         let finalizer = RunFinalizer::detached(handle.clone(), app.runs.tracker().clone());
+        let finalizer = finalizer.redacting(redactor.clone());
         let driver = RunDriver {
             app,
             request: &request,
             handle,
             run_key: key,
             fence: OnceLock::new(),
+            redactor: redactor.clone(),
             trace: self.run.trace,
             span: &span,
             sink: &EventSink::disabled(),
@@ -137,7 +141,8 @@ impl RunContext<'_> {
             audit::journal_rejected(app, &request.session, key, self.run.trace, cause).await;
         }
         if let Err(error) = &result {
-            let (code, cause) = (error.code(), &error.cause);
+            let cause = redaction::logged(redactor.as_ref(), &error.cause);
+            let (code, cause) = (error.code(), &*cause);
             tracing::warn!(code, cause, "a run that was handed on has failed");
         }
         let outcome = result.clone().map(Arc::new);
@@ -151,6 +156,7 @@ impl RunContext<'_> {
         let client = child.app.backend.agent(session.user().as_str(), session.role().as_str());
         let client = client.map_err(|error| RunError::backend(&error))?;
         let client = client.with_trace(&child.span.traceparent()).with_deadline(child.deadline);
+        let client = redaction::masked(client, child.redactor.as_ref());
         // Without a journal nothing tells a backend whose child it is.
         Ok(match self.journal.is_enabled() {
             true => client.with_fence_of(&self.client),

@@ -1,6 +1,7 @@
 //! The conversation of a run: model and tools in turn, until there is a reply or a tool call needs a
 //! person's approval.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use daemon_api::Step;
@@ -39,6 +40,7 @@ impl RunContext<'_> {
         typed: Option<Typed>,
     ) -> Result<RunAnswer, RunError> {
         let caller = self.model_caller(typed.as_ref());
+        let is_json = typed.is_some();
         let mut progress = Progress::default();
         let mut state = RunState::new(messages, self.run.request.limits.max_steps);
         if typed.is_some() {
@@ -62,10 +64,11 @@ impl RunContext<'_> {
                     ask.await?;
                 }
                 Next::CallTools(calls) => {
-                    let said = state.text_so_far();
+                    let said = self.shown(state.text_so_far(), is_json);
+                    let calls = self.restored(calls);
                     let finished = Finished::default();
-                    let (calls, origin) = ((calls, place.at), &place.origin);
-                    let turn = self.call_tools(calls, said, &attempts, origin, &finished);
+                    let (planned, origin) = ((&*calls, place.at), &place.origin);
+                    let turn = self.call_tools(planned, &said, &attempts, origin, &finished);
                     let turn = Box::pin(turn);
                     let turn = timeout_at(self.run.deadline, turn).await;
                     let turn = turn.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)));
@@ -73,13 +76,14 @@ impl RunContext<'_> {
                         Ok(Turn::Done { steps, places }) => (steps, places),
                         Ok(Turn::Waits(tool_requests)) => {
                             let ending = Ending::Waits { tool_requests };
-                            return Ok(self.answer(ending, said.to_owned(), progress));
+                            return Ok(self.answer(ending, said.into_owned(), progress));
                         }
                         Err(error) => {
                             progress.steps.extend(finished.into_reports());
-                            return Err(self.attach(error, said, &progress.steps));
+                            return Err(self.attach(error, &said, &progress.steps));
                         }
                     };
+                    drop((said, calls));
                     place.at = place.at.saturating_add(places);
                     progress.steps.extend(done.iter().map(report));
                     let named = done.iter().flat_map(|step| refused(&step.mentions_refused));
@@ -87,7 +91,8 @@ impl RunContext<'_> {
                     done.iter().for_each(|step| attempts.add(step));
                     let results = Box::pin(self.results(done)).await;
                     let results = results.map_err(|error| {
-                        self.attach(error, state.text_so_far(), &progress.steps)
+                        let said = self.shown(state.text_so_far(), is_json);
+                        self.attach(error, &said, &progress.steps)
                     })?;
                     state.on_tool_results(results);
                 }
@@ -104,9 +109,11 @@ impl RunContext<'_> {
                 }
                 Next::Fail(why) => {
                     let error = RunError::new(error_kind(why));
-                    return Err(self.attach(error, state.text_so_far(), &progress.steps));
+                    let said = self.shown(state.text_so_far(), is_json);
+                    return Err(self.attach(error, &said, &progress.steps));
                 }
                 Next::Reply { text, finish_reason } => {
+                    let text = &*self.shown(text, is_json);
                     if let Some(typed) = &typed {
                         // The turn before the next place.
                         let end = (text, finish_reason, place.at.saturating_sub(1));
@@ -129,8 +136,10 @@ impl RunContext<'_> {
         place: &mut Place,
     ) -> Result<(), RunError> {
         let recorded = self.recorded_answer(state, window, progress, &mut place.at).await;
-        let recorded =
-            recorded.map_err(|error| self.attach(error, state.text_so_far(), &progress.steps))?;
+        let is_json = typed.is_some();
+        let recorded = recorded.map_err(|error| {
+            self.attach(error, &self.shown(state.text_so_far(), is_json), &progress.steps)
+        })?;
         if !matches!(state.next(), Next::Ask { .. }) {
             // The last answer in the journal was sent back for the last time.
             return Ok(());
@@ -182,7 +191,8 @@ impl RunContext<'_> {
             state.on_no_summary();
             return Ok(());
         }
-        let text = if said.is_empty() { state.text_so_far() } else { &said };
+        let before = self.shown(state.text_so_far(), is_json);
+        let text = if said.is_empty() { &*before } else { &said };
         Err(self.attach(error, text, &progress.steps))
     }
 
@@ -211,7 +221,7 @@ impl RunContext<'_> {
             self.files.note(&rejected.files);
             let completion = rejected.completion;
             progress.model = Some(ModelRef::new(completion.provider, &completion.model));
-            let data = completion.message.text.clone();
+            let data = rejected.shown.unwrap_or_else(|| completion.message.text.clone());
             if !state.take(completion, &rejected.errors) {
                 let step = Some(step);
                 self.run.sink.send(|| RunEvent::Chunk { data, step }).await;
@@ -231,7 +241,7 @@ impl RunContext<'_> {
     /// Tells of an answer in the journal like of a new one.
     async fn replay_answer(&self, step: LlmStep, at: u32) -> LlmStep {
         self.run.handle.meter.call_finished(&step.completion);
-        let text = &step.completion.message.text;
+        let text = step.shown.as_ref().unwrap_or(&step.completion.message.text);
         // Readers of a detached run have it from the journal.
         if !text.is_empty() && self.run.sink.recorded().is_none() {
             let chunk = || RunEvent::Chunk { data: text.clone(), step: Some(at) };
@@ -260,7 +270,7 @@ impl RunContext<'_> {
                 traceparent: None,
                 deadline: Some(self.run.deadline),
                 role: role.to_owned(),
-                user_text: Some(self.run.request.message.clone()),
+                user_text: Some(self.run.redact(&self.run.request.message).into_owned()),
                 without_fallback: !self.run.request.customer.falls_back(),
                 tally: llm::Tally::default(),
                 received: llm::Received::default(),
@@ -270,6 +280,7 @@ impl RunContext<'_> {
             meter: &self.run.handle.meter,
             tree: &self.run.handle.tree,
             sink: self.run.sink,
+            redactor: self.redactor.as_ref(),
             budget: Budget::new(
                 self.capabilities.has("budgets").then(|| self.client.clone()),
                 &self.run.handle.run_id,
@@ -308,6 +319,10 @@ impl RunContext<'_> {
             duration_ms: millis(started.elapsed()),
             definitions: self.definitions(&completion),
             files: self.uses(&caller.call_context.shown, &completion, &fitted.messages),
+            shown: match self.shown(&completion.message.text, typed.is_some()) {
+                Cow::Owned(shown) => Some(shown),
+                Cow::Borrowed(_) => None,
+            },
             completion,
             first_event: None,
             last_event: None,
@@ -323,14 +338,14 @@ impl RunContext<'_> {
         let mut after = state.clone();
         after.on_completion(step.completion.clone());
         if let Some(typed) = typed {
-            step.errors = typed.errors(&after).await;
+            step.errors = self.redact_all(self.misfits(typed, &after).await);
         }
         if !self.journal.is_enabled() {
             reserved.settle(&step.completion).await;
             return Ok((step, true));
         }
         let useful = !matches!(after.next(), Next::Fail(_)) && step.errors.is_empty();
-        let said = step.completion.message.text.clone();
+        let said = step.shown.as_ref().unwrap_or(&step.completion.message.text).clone();
         let completion = step.completion.clone();
         let put = self.journal.put_llm(at, step, useful);
         let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.settle(&completion)));
@@ -340,7 +355,8 @@ impl RunContext<'_> {
 
 /// A turn whose words readers elsewhere have been told, with the ids of its events.
 async fn with_events(step: LlmStep, at: u32, recording: &Recording) -> LlmStep {
-    let span = recording.complete(at, &step.completion.message.text).await;
+    let said = step.shown.as_ref().unwrap_or(&step.completion.message.text);
+    let span = recording.complete(at, said).await;
     recording.forget_tools();
     LlmStep {
         first_event: span.map(|span| span.first),

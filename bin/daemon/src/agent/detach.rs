@@ -21,6 +21,7 @@ use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
 use super::launch::{Leader, wait_for};
 use super::lease::SessionLease;
+use super::redaction;
 use super::take_up;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -166,7 +167,8 @@ pub(super) fn client(
 ) -> Result<AgentClient, RunError> {
     let session = &request.session;
     let client = app.backend.agent(session.user().as_str(), session.role().as_str());
-    Ok(client.map_err(|error| RunError::backend(&error))?.with_trace(traceparent))
+    let client = client.map_err(|error| RunError::backend(&error))?.with_trace(traceparent);
+    Ok(redaction::masked(client, redaction::of_run(app, request).as_ref()))
 }
 
 /// Admits the run, tells so, and has it executed. `None` where another instance does, or did.
@@ -200,7 +202,9 @@ async fn admit_and_run(
     tell: Tell,
 ) -> Option<Outcome> {
     let handle = registration.handle.clone();
+    let redactor = redaction::of_run(app, request);
     let finalizer = RunFinalizer::detached(handle.clone(), app.runs.tracker().clone());
+    let finalizer = finalizer.redacting(redactor.clone());
     let role = request.session.role();
     let span = Span::of_request(trace, Side::Internal, || format!("invoke_agent {role}"));
     let key = request.key.clone().unwrap_or_else(RunKey::random);
@@ -210,6 +214,7 @@ async fn admit_and_run(
         handle: &handle,
         run_key: &key,
         fence: OnceLock::new(),
+        redactor: redactor.clone(),
         trace,
         span: &span,
         sink: &EventSink::disabled(),
@@ -234,7 +239,8 @@ async fn admit_and_run(
     };
     let open = app.feeds.open(&key);
     drop(tell.send(Ok(accepted)));
-    let life = take_up::Life { app, request, trace, span, registration, finalizer, key, open };
+    let life =
+        take_up::Life { app, request, trace, span, registration, finalizer, redactor, key, open };
     Box::pin(life.run(*place)).await
 }
 

@@ -10,6 +10,7 @@ use service::trace::TraceId;
 use tokio::time::Instant;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::heartbeat::is_empty_checklist;
+use wombat_core::redact::Redactor;
 use wombat_core::untrusted::FenceMark;
 use wombat_core::workspace::Snapshot;
 
@@ -21,6 +22,7 @@ use super::finish::Progress;
 use super::handing_on::HandedOn;
 use super::journal::Journal;
 use super::lease::SessionLease;
+use super::redaction;
 use super::prepare::{LookupResult, acquire_turn, look_up};
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::RunError;
@@ -43,6 +45,8 @@ pub(super) struct RunDriver<'a> {
     pub(super) run_key: &'a RunKey,
     /// See [`Self::fence`].
     pub(super) fence: OnceLock<FenceMark>,
+    /// What is redacted, where its role has anything redacted.
+    pub(super) redactor: Option<Arc<Redactor>>,
     /// The trace of the request.
     pub(super) trace: &'a TraceId,
     /// The run's span in the trace.
@@ -108,6 +112,7 @@ impl RunDriver<'_> {
             .map_err(|error| RunError::backend(&error))?
             .with_trace(&traceparent)
             .with_deadline(self.deadline);
+        let client = redaction::masked(client, self.redactor.as_ref());
         let model = self.model_of(&profile).clone();
         let task_before = async || self.task_before(&client, &model, &snapshot).await;
         let policy = app.settings.session_policy;
@@ -130,6 +135,7 @@ impl RunDriver<'_> {
         }
         let tools = tools.of_role(&snapshot, &profile, &capabilities).await;
         let context = RunContext {
+            redactor: redaction::of_journal(&journal, self),
             run: self,
             client,
             capabilities,
@@ -161,6 +167,7 @@ impl RunDriver<'_> {
         let tools = tools.of_role(&snapshot, &profile, &capabilities).await;
         let (model, task_id) = (self.model_of(&profile).clone(), task_id.to_owned());
         RunContext {
+            redactor: redaction::of_journal(&journal, self),
             run: self,
             client,
             capabilities,

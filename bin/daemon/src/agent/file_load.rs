@@ -12,7 +12,7 @@ use wombat_core::untrusted::break_control_tokens;
 use super::context::RunContext;
 use crate::run::attachments::{stored, used};
 use crate::run::error::{RunError, RunErrorKind};
-use crate::run::file_text::text_of;
+use crate::run::file_text::{changed_text_of, text_of};
 use crate::run::state_machine::RunState;
 use crate::settings::Files;
 
@@ -36,6 +36,9 @@ impl RunContext<'_> {
         attachments: &[KnownFile],
     ) -> Result<Message, RunError> {
         self.files.set_attachments(attachments.to_vec());
+        let named: Vec<KnownFile> =
+            attachments.iter().map(|file| self.named(file).into_owned()).collect();
+        let attachments = named.as_slice();
         let shown = &shown(&self.run.app.settings.files, attachments);
         let max_chars = self.text_room(attachments);
         let is_first = |(at, file): &(usize, &KnownFile)| {
@@ -82,7 +85,11 @@ impl RunContext<'_> {
         };
         let media_type = media_type::of(Some(&file.media_type), &file.name, &bytes);
         let is_text = media_type::is_text(&media_type);
-        let text = if is_text { text_of(&bytes, max_chars) } else { None };
+        let text = match self.for_model().filter(|_| is_text) {
+            Some(redactor) => changed_text_of(&bytes, max_chars, |text| redactor.redact(text)),
+            None if is_text => text_of(&bytes, max_chars),
+            None => None,
+        };
         let media = Media::new(break_control_tokens(&file.name), media_type, bytes);
         Ok(match text {
             Some(text) => {

@@ -44,7 +44,11 @@ impl RunDriver<'_> {
                 let read = known.history(self.request, told.as_deref());
                 let reads_thread = detached.reads_thread;
                 let thread = ThreadStep {
-                    history: if reads_thread { read.turns } else { recorded.history.clone() },
+                    history: if reads_thread {
+                        self.redact_turns(read.turns)
+                    } else {
+                        recorded.history.clone()
+                    },
                     files: read.files,
                     attachments: read.attachments,
                 };

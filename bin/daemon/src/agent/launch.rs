@@ -10,11 +10,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
+use wombat_core::redact::Redactor;
 
 use super::attend::attend;
 use super::audit;
 use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
+use super::redaction;
 use super::stands::Stands;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -143,7 +145,9 @@ async fn run_to_end(
     let mut registration = app.runs.register(run_id, request.key.clone())?;
     let run_key = request.key.clone().unwrap_or_else(RunKey::random);
     let handle = registration.handle.clone();
+    let redactor = redaction::of_run(app, &request);
     let finalizer = RunFinalizer::new(handle.clone(), app.runs.tracker().clone());
+    let finalizer = finalizer.redacting(redactor.clone());
     let role = request.session.role().clone();
     let mut span = Span::of_request(&trace, Side::Internal, || format!("invoke_agent {role}"));
     span.set("gen_ai.operation.name", "invoke_agent");
@@ -155,6 +159,7 @@ async fn run_to_end(
         handle: &handle,
         run_key: &run_key,
         fence: OnceLock::new(),
+        redactor: redactor.clone(),
         trace: &trace,
         span: &span,
         sink: &sink,
@@ -183,7 +188,7 @@ async fn run_to_end(
     if let Err(RunError { kind: RunErrorKind::JournalRejected(_), cause, .. }) = &result {
         Box::pin(audit::journal_rejected(app, &request.session, &run_key, &trace, cause)).await;
     }
-    settle(&mut registration, &result);
+    settle(&mut registration, &result, redactor.as_ref());
     let outcome = result.map(Arc::new);
     let role = request.session.role();
     let is_known = app.workspaces.have_role(role.as_str());
@@ -215,6 +220,7 @@ pub(super) fn describe(
 pub(super) fn settle(
     registration: &mut Registration,
     result: &Result<crate::run::answer::RunAnswer, RunError>,
+    redactor: Option<&Arc<Redactor>>,
 ) {
     match result {
         Ok(answer) => tracing::info!(
@@ -227,8 +233,8 @@ pub(super) fn settle(
         ),
         Err(error) => tracing::warn!(
             code = error.code(),
-            reason = error.message(),
-            cause = error.cause,
+            reason = &*redaction::logged(redactor, &error.message()),
+            cause = &*redaction::logged(redactor, &error.cause),
             "run failed"
         ),
     }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use uuid::Uuid;
+use wombat_core::redact::Redactor;
 
 use super::audit;
 use super::detach::{Entering, Place, pending};
@@ -27,6 +28,7 @@ use super::launch::{TIMEOUT_GRACE, describe, outcome_label, settle};
 use super::lease::SessionLease;
 use super::prepare::busy;
 use super::recorder::Recorder;
+use super::redaction;
 use super::stands::Stands;
 use crate::run::answer::RunAnswer;
 use crate::run::error::{RunError, RunErrorKind};
@@ -57,6 +59,7 @@ pub(super) struct Life<'a> {
     pub(super) span: Span,
     pub(super) registration: Registration,
     pub(super) finalizer: RunFinalizer,
+    pub(super) redactor: Option<Arc<Redactor>>,
     pub(super) key: RunKey,
     pub(super) open: OpenFeed,
 }
@@ -124,7 +127,8 @@ impl Life<'_> {
         let session = &self.request.session;
         let client = self.app.backend.agent(session.user().as_str(), session.role().as_str());
         let client = client.map_err(|error| RunError::backend(&error))?;
-        Ok(client.with_trace(&self.span.traceparent()))
+        let client = client.with_trace(&self.span.traceparent());
+        Ok(redaction::masked(client, self.redactor.as_ref()))
     }
 
     async fn capabilities(&self) -> Result<Arc<Capabilities>, RunError> {
@@ -255,7 +259,7 @@ impl Life<'_> {
             let session = &self.request.session;
             audit::journal_rejected(self.app, session, &self.key, self.trace, cause).await;
         }
-        settle(&mut self.registration, &result);
+        settle(&mut self.registration, &result, self.redactor.as_ref());
         let role = self.request.session.role().as_str();
         let is_known = self.app.workspaces.have_role(role);
         let label = outcome_label(&outcome);
@@ -313,6 +317,7 @@ impl Life<'_> {
             handle: &self.registration.handle,
             run_key: &self.key,
             fence: OnceLock::new(),
+            redactor: self.redactor.clone(),
             trace: self.trace,
             span: &self.span,
             sink: &sink,

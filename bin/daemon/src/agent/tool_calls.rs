@@ -16,6 +16,7 @@ use super::context::RunContext;
 use super::handing_on::Handed;
 use super::journal::{ChildReport, ToolStep, millis, report};
 use super::mentions;
+use super::redaction;
 use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
@@ -271,9 +272,13 @@ impl RunContext<'_> {
         self.run.app.metrics.tool(known, step.ok, took);
         // The model may have written anything.
         let logged = known.unwrap_or("unknown");
-        let (ok, duration_ms, error) = (step.ok, step.duration_ms, step.error.as_deref());
+        let told = |text: &Option<String>| {
+            let text = text.as_deref()?;
+            Some(redaction::logged(self.redactor.as_ref(), text).into_owned())
+        };
+        let (ok, duration_ms, error) = (step.ok, step.duration_ms, told(&step.error));
         tracing::info!(tool = logged, ok, duration_ms, error, "tool called");
-        if let Some(refused) = &step.refused {
+        if let Some(refused) = told(&step.refused) {
             tracing::warn!(tool = logged, refused, "the backend refused the call");
         }
         finished.add(at, &step);
@@ -297,6 +302,8 @@ impl RunContext<'_> {
             ToolReply::Denied(_) => &planned.call.name,
             _ => RequestedCall::of(&planned.call).tool,
         };
+        let redacted = self.for_model().and_then(|redactor| reply.redacted(redactor));
+        let reply = redacted.as_ref().unwrap_or(reply);
         reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence())
     }
 
@@ -307,7 +314,11 @@ impl RunContext<'_> {
             return content;
         }
         let requested = RequestedCall::of(&attempt.planned.call);
-        let note = json!({ "approved_with_other_arguments": requested.arguments }).to_string();
+        let mut note = json!({ "approved_with_other_arguments": requested.arguments });
+        if let Some(redactor) = self.for_model() {
+            redactor.redact_value(&mut note);
+        }
+        let note = note.to_string();
         let note = self.run.fence().fence("the user's approval", &note);
         format!("{note}\n{content}")
     }
@@ -321,7 +332,9 @@ impl RunContext<'_> {
         span.set("gen_ai.operation.name", "execute_tool");
         span.set("gen_ai.tool.name", call.name.clone());
         span.set("gen_ai.tool.call.id", call.id.clone());
-        span.set_content("gen_ai.tool.call.arguments", || call.arguments.to_string());
+        span.set_content("gen_ai.tool.call.arguments", || {
+            redaction::traced(self.redactor.as_ref(), call.arguments.clone())
+        });
         let traceparent = span.traceparent();
         let client = self.client.clone().with_trace(&traceparent);
         let mentions = self.mentions_of_call(call).await;
@@ -360,7 +373,10 @@ impl RunContext<'_> {
             _ => {}
         }
         made.took = started.elapsed();
-        span.set_content("gen_ai.tool.call.result", || self.content(&made.reply, planned));
+        span.set_content("gen_ai.tool.call.result", || {
+            let content = self.content(&made.reply, planned);
+            redaction::logged(self.redactor.as_ref(), &content).into_owned()
+        });
         if made.reply.is_ok() || !made.waits.is_empty() {
             span.succeed()
         } else {

@@ -89,6 +89,7 @@ impl RunContext<'_> {
         let most = self.run.app.settings.files.max_bytes;
         let mut media = Vec::with_capacity(step.files.len());
         for file in &step.files {
+            let file = &*self.named(file);
             let size = usize::try_from(file.size).unwrap_or(usize::MAX);
             let is_too_much = {
                 let mut inner = self.files.inner();

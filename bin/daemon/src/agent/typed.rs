@@ -71,15 +71,6 @@ impl Typed {
         checked
     }
 
-    /// What is wrong with the final text that an answer of the model ends the conversation with; empty
-    /// where all fits, or the conversation goes on.
-    pub(super) async fn errors(&self, after: &RunState) -> Vec<String> {
-        match after.next() {
-            Next::Reply { text, finish_reason } => self.check(text, finish_reason).await.errors,
-            Next::Ask { .. } | Next::CallTools(_) | Next::Fail(_) => Vec::new(),
-        }
-    }
-
     /// What a stored reply, written by an earlier attempt, has as output.
     async fn of_stored(&self, text: &str) -> Output {
         let Checked { output, errors } = check(text, &self.schema).await;
@@ -117,6 +108,18 @@ impl RunContext<'_> {
     ) -> Result<Option<Typed>, RunError> {
         let Some(format) = recorded else { return Ok(None) };
         Typed::of(format, self.run.request.session.role().as_str()).await.map(Some)
+    }
+
+    /// What is wrong with the final text that an answer of the model ends the conversation with; empty
+    /// where all fits, or the conversation goes on.
+    pub(super) async fn misfits(&self, typed: &Typed, after: &RunState) -> Vec<String> {
+        match after.next() {
+            Next::Reply { text, finish_reason } => {
+                let text = self.shown(text, true);
+                typed.check(&text, finish_reason).await.errors
+            }
+            Next::Ask { .. } | Next::CallTools(_) | Next::Fail(_) => Vec::new(),
+        }
     }
 
     /// Tells that the text of a turn is void.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+
 use super::placeholder::{RedactKey, all_in};
 use super::rules::{RedactMode, RedactRules};
 
@@ -145,6 +147,11 @@ impl Redactor {
 
     /// A text with the values in place of their placeholders; all others stay.
     pub fn restore<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.restore_as(text, false)
+    }
+
+    /// The same with values as they stand within a text of JSON, where it `is_json`.
+    pub fn restore_as<'t>(&self, text: &'t str, is_json: bool) -> Cow<'t, str> {
         if memchr::memmem::find(text.as_bytes(), b"[[").is_none() {
             return Cow::Borrowed(text);
         }
@@ -155,7 +162,12 @@ impl Redactor {
             let Some(value) = known.values.get(&text[range.clone()]) else { continue };
             let out = out.get_or_insert_with(String::new);
             out.push_str(&text[copied..range.start]);
-            out.push_str(value);
+            if is_json {
+                let quoted = Value::from(value.as_str()).to_string();
+                out.push_str(&quoted[1..quoted.len() - 1]);
+            } else {
+                out.push_str(value);
+            }
             copied = range.end;
         }
         match out {

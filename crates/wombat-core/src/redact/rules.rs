@@ -100,6 +100,37 @@ impl RedactRules {
         Self { to, mode: RedactMode::Redact, kinds: KIND_NAMES.clone(), patterns }
     }
 
+    /// Rules that find nothing: for a run that has to give back what it replaced while there were others.
+    pub fn giving_back() -> Self {
+        let to = Targets { provider: true, journal: false, traces: false };
+        Self { to, mode: RedactMode::RedactRestore, kinds: Vec::new(), patterns: Vec::new() }
+    }
+
+    /// What any of these keeps from providers, given back to whoever asked; `None` where none keeps anything.
+    pub fn of_provider<'r>(all: impl Iterator<Item = &'r Self>) -> Option<Self> {
+        let mut joined: Option<Self> = None;
+        for rules in all.filter(|rules| rules.to.provider) {
+            let joined = joined.get_or_insert_with(Self::giving_back);
+            joined.to.traces |= rules.to.traces;
+            for kind in &rules.kinds {
+                if !joined.kinds.contains(kind) {
+                    joined.kinds.push(kind);
+                }
+            }
+            for pattern in &rules.patterns {
+                let is_known = |other: &Pattern| {
+                    (other.name.as_str(), other.regex.as_str())
+                        == (pattern.name.as_str(), pattern.regex.as_str())
+                        && other.check.is_some() == pattern.check.is_some()
+                };
+                if !joined.patterns.iter().any(is_known) {
+                    joined.patterns.push(pattern.clone());
+                }
+            }
+        }
+        joined
+    }
+
     /// What of a text is to be replaced: in order, and nothing twice.
     pub fn find<'a>(&'a self, text: &str) -> Vec<Found<'a>> {
         let (mut found, mut ranges) = (Vec::new(), Vec::new());

@@ -177,6 +177,24 @@ fn json_is_redacted_in_texts_names_and_numbers() {
 }
 
 #[test]
+fn a_value_fits_into_a_text_of_json() {
+    let redactor = redactor("u1");
+    let secret = "-----BEGIN PRIVATE KEY-----\nAB\"C\n-----END PRIVATE KEY-----";
+    let json = format!(r#"{{"key":"{}"}}"#, redactor.redact(secret));
+    let value: Value = serde_json::from_str(&redactor.restore_as(&json, true)).unwrap();
+    assert_eq!(value["key"], secret);
+}
+
+#[test]
+fn what_several_roles_keep_from_providers_is_joined() {
+    let kinds = |to: &str, kinds: &[&str]| rules(json!({ "to": [to], "kinds": kinds }));
+    let all = [kinds("provider", &["email"]), kinds("provider", &["card"]), kinds("journal", &["iban"])];
+    let joined = RedactRules::of_provider(all.iter()).unwrap();
+    assert_eq!(joined.told(), "email, card in provider (redact-restore)");
+    assert!(RedactRules::of_provider(all[2..].iter()).is_none());
+}
+
+#[test]
 fn a_bad_rule_names_its_place() {
     let pattern = |fields: Value| json!({ "to": ["provider"], "patterns": [fields] });
     for (redact, told) in [

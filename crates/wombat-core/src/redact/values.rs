@@ -6,11 +6,27 @@ use serde_json::{Map, Value};
 
 use super::redactor::Redactor;
 
+/// Fields whose values anybody may have given any form: there numbers are looked at, too. Elsewhere they count
+/// something.
+const FREE: [&str; 7] =
+    ["arguments", "requested_arguments", "metadata", "output", "input", "answer", "data"];
+
 impl Redactor {
+    /// Masks all texts in a field, and the numbers that somebody has given. Tells whether anything was found.
+    pub fn mask_field(&self, name: &str, value: &mut Value) -> bool {
+        let is_free = FREE.contains(&name) && !(name == "answer" && value.get("run_id").is_some());
+        each(value, is_free, &|text| owned(self.mask(text)))
+    }
+
     /// Masks all texts in a value; with `numbers` also numbers, which become texts then. Tells whether anything was
     /// found.
     pub fn mask_value(&self, value: &mut Value, numbers: bool) -> bool {
         each(value, numbers, &|text| owned(self.mask(text)))
+    }
+
+    /// A value from outside, with placeholders in place of values.
+    pub fn redact_value(&self, value: &mut Value) -> bool {
+        each(value, true, &|text| owned(self.redact(text)))
     }
 
     /// Restores all texts in a value.
