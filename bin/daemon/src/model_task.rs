@@ -14,8 +14,8 @@ use serde_json::Value;
 use service::trace::TraceId;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
-use wombat_core::redact::Redactor;
 use uuid::Uuid;
+use wombat_core::redact::Redactor;
 
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::meter::{InFlight, complete_usage, estimate};

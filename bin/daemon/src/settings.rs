@@ -206,8 +206,7 @@ impl Settings {
             Some(Key::Secret(key) | Key::Pem(key)),
             Some((journal_keys, redact_key)),
             Some(llm),
-        ) =
-            (tokens.minter, tokens.key, journal_keys, llm)
+        ) = (tokens.minter, tokens.key, journal_keys, llm)
         else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };

@@ -25,13 +25,21 @@ pub const RESTORES: &str = "restores";
 const LABEL: &str = "sealed 1";
 
 /// Fields that hold no text of anybody.
-const PLAIN: [&str; 11] = [
-    "mac", RESTORES, SEALED, "fingerprint", "workspace_digest", "profile_digest", "operation", "key",
-    "tools_offered", "tools_refused", "type",
+const PLAIN: [&str; 10] = [
+    "mac",
+    RESTORES,
+    SEALED,
+    "workspace_digest",
+    "profile_digest",
+    "operation",
+    "key",
+    "tools_offered",
+    "tools_refused",
+    "type",
 ];
 
-/// The text of an event. It is sealed whole: a value may be split over several.
-const DATA: &str = "data";
+/// Fields that are sealed whole: the text of an event, over several of which a value may be split, and JSON in a text.
+const WHOLE: [&str; 2] = ["data", "fingerprint"];
 
 /// The fields of a run that hold whole bodies, which are read at other instances.
 const BODIES: [&str; 2] = ["answer", "failure"];
@@ -106,7 +114,8 @@ impl AgentClient {
         let mut originals = Map::new();
         for (name, value) in fields.iter_mut().filter(|(name, _)| !PLAIN.contains(&name.as_str())) {
             let original = value.clone();
-            let is_text = name == DATA && value.as_str().is_some_and(|text| !text.is_empty());
+            let is_text = WHOLE.contains(&name.as_str())
+                && value.as_str().is_some_and(|text| !text.is_empty());
             if is_text {
                 *value = Value::String(String::new());
             }
@@ -119,7 +128,9 @@ impl AgentClient {
         }
         match self.sealed(run_key, Value::Object(originals).to_string().as_bytes()) {
             Some(sealed) => drop(fields.insert(SEALED.to_owned(), Value::String(sealed))),
-            None => tracing::error!("what was redacted could not be sealed; the run cannot be resumed"),
+            None => {
+                tracing::error!("what was redacted could not be sealed; the run cannot be resumed")
+            }
         }
     }
 
@@ -129,7 +140,10 @@ impl AgentClient {
         let opened = self.opened(run_key, sealed);
         let originals = opened.and_then(|opened| serde_json::from_slice(&opened).ok());
         let Some(Value::Object(originals)) = originals else {
-            tracing::warn!(run_key, "a sealed part cannot be read; is WOMBAT_JOURNAL_KEY another one?");
+            tracing::warn!(
+                run_key,
+                "a sealed part cannot be read; is WOMBAT_JOURNAL_KEY another one?"
+            );
             return;
         };
         fields.remove(SEALED);
@@ -186,7 +200,11 @@ impl AgentClient {
     }
 
     /// Events as they are stored.
-    pub(crate) fn masked_events(&self, run_key: &str, events: &[RunEvent]) -> Option<Vec<RunEvent>> {
+    pub(crate) fn masked_events(
+        &self,
+        run_key: &str,
+        events: &[RunEvent],
+    ) -> Option<Vec<RunEvent>> {
         let mask = self.mask.as_deref()?;
         let mut events = events.to_vec();
         for event in &mut events {

@@ -190,8 +190,8 @@ impl ModelCaller<'_> {
                 span.set("gen_ai.usage.input_tokens", count(completion.usage.prompt_tokens));
                 span.set("gen_ai.usage.output_tokens", count(completion.usage.completion_tokens));
                 span.set_content("gen_ai.output.messages", || {
-                        redaction::traced(self.redactor, json!([completion.message]))
-                    });
+                    redaction::traced(self.redactor, json!([completion.message]))
+                });
                 span.succeed();
             }
             Err(error) => span.fail(error.code()),

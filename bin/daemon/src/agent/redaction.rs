@@ -28,10 +28,7 @@ pub(super) fn of_run(app: &App, request: &RunRequest) -> Option<Arc<Redactor>> {
 
 /// The same with what earlier attempts of the run have replaced: that comes back although the rules may be others by
 /// now, or none.
-pub(super) fn of_journal(
-    journal: &Journal,
-    run: &RunDriver<'_>,
-) -> Option<Arc<Redactor>> {
+pub(super) fn of_journal(journal: &Journal, run: &RunDriver<'_>) -> Option<Arc<Redactor>> {
     let redactor = match &run.redactor {
         Some(redactor) => Some(redactor.clone()),
         None if journal.gives_back() => {

@@ -26,9 +26,7 @@ impl ToolReply {
             Self::Unclear(said) => Self::Unclear(body(said)),
             Self::NotSent(said) => Self::NotSent(body(said)),
             Self::NotMade(why) => Self::NotMade(text(why)),
-            Self::Forbidden { why, rule } => {
-                Self::Forbidden { why: text(why), rule: rule.clone() }
-            }
+            Self::Forbidden { why, rule } => Self::Forbidden { why: text(why), rule: rule.clone() },
             Self::NeedsApproval(what) => Self::NeedsApproval(text(what)),
             Self::InDoubt(what) => Self::InDoubt(text(what)),
             Self::Denied(why) => Self::Denied(text(why)),

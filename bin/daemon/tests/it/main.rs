@@ -28,6 +28,7 @@ mod policy;
 mod profiles;
 mod protocols;
 mod providers;
+mod redaction;
 mod refusals;
 mod rejected_journals;
 mod reserved;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::checks::mod97;
-use super::spans::{before, is_gap};
+use super::spans::{is_gap, is_in_word};
 
 /// The shortest and the longest of ISO 13616.
 const MIN: usize = 15;
@@ -107,7 +107,7 @@ pub(super) fn find(text: &str, out: &mut Vec<Range<usize>>) {
         let is_begin = bytes[place].is_ascii_alphabetic()
             && bytes[place + 1].is_ascii_alphabetic()
             && bytes[place + 2].is_ascii_digit();
-        if place < free || !is_begin || before(text, place).is_some_and(char::is_alphanumeric) {
+        if place < free || !is_begin || is_in_word(text, place) {
             continue;
         }
         if let Some(end) = end_of(text, place) {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::checks::luhn;
-use super::spans::{at, before, is_gap};
+use super::spans::{at, before, is_gap, is_in_word};
 
 /// How many digits cards have, the usual number first: what follows a card in groups may fulfil the formula, too.
 const LENGTHS: [usize; 7] = [16, 15, 14, 19, 18, 17, 13];
@@ -59,7 +59,7 @@ fn cards_of(text: &str, groups: &[Group], out: &mut Vec<Range<usize>>) {
 /// Of how many groups the card consists that begins with the first one.
 fn card_at(text: &str, groups: &[Group]) -> Option<usize> {
     let start = groups.first()?.range.start;
-    if before(text, start).is_some_and(is_of_word) {
+    if is_in_word(text, start) || before(text, start) == Some('_') {
         return None;
     }
     let mut ends = [None; 20];
