@@ -1,5 +1,5 @@
 //! Redaction of a run: what its model gets, what the backend keeps of it and what traces and logs have, as its role's
-//! rules say (docs/PRIVACY.md). Where values come back, the run's tools, its reply and its readers get them.
+//! rules say (docs/SECURITY.md, "Redaction"). Where values come back, the run's tools, its reply and its readers get them.
 
 use std::borrow::Cow;
 use std::sync::Arc;

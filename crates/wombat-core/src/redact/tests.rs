@@ -294,6 +294,8 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_text_comes_back_exactly(earlier in texts(), text in texts()) {
         let redactor = redactor("u1");
