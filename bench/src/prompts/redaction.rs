@@ -6,7 +6,8 @@ use serde_json::json;
 use wombat_core::redact::{RedactKey, RedactRules, Redactor};
 
 /// Words without any value.
-const WORDS: &str = "The order of last week has not come, and nobody has answered since; please look into it. ";
+const WORDS: &str =
+    "The order of last week has not come, and nobody has answered since; please look into it. ";
 
 /// Some values, as a message of support has them.
 const VALUES: &str = "I am jane.doe@example.org, +49 30 901820, and paid DE89 3704 0044 0532 0130 00 by 4111 1111 1111 1111. ";

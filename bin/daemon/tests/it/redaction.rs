@@ -1,5 +1,7 @@
 //! Redaction: what models, journals, traces and people get of a value.
 
+mod ways;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};

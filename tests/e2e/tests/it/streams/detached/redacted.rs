@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::super::{Model, World, stack_of};
 use super::{PATIENCE, Reader, USER, has_words, text};
+use crate::otel::Collector;
 
 const EMAIL: &str = "jane.doe@example.org";
 const CARD: &str = "4111 1111 1111 1111";
@@ -99,10 +100,17 @@ async fn kept(world: &World, run_key: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redacted_run_whose_instance_is_killed_goes_on_with_its_values() {
     let (echo, url) = start().await;
-    let (stack, options, dir) = stack_of(AGENTS, &url, &[]).await;
+    let collector = Collector::default();
+    let endpoint = collector.http().await;
+    let settings = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true"),
+    ];
+    let (stack, options, dir) = stack_of(AGENTS, &url, &settings).await;
     let (model, _) = Model::start(true).await;
-    let world = World { stack, model, gate: Gate::new(), options, dir };
-    let other = &world.stack.daemon_url;
+    let mut world = World { stack, model, gate: Gate::new(), options, dir };
+    let other = &world.stack.daemon_url.clone();
     let (mut victim, url) = world.stack.another_daemon(&world.options).await.unwrap();
     let more = json!({ "idempotency_key": "k", "message": format!("mail {EMAIL}, card {CARD}") });
     let run = world.begin(&url, "redacted", &more).await;
@@ -134,7 +142,14 @@ async fn a_redacted_run_whose_instance_is_killed_goes_on_with_its_values() {
     assert!(tasks.to_string().contains(&format!("Mail {EMAIL}")), "{tasks}");
     let got = echo.got.borrow().clone();
     let kept = kept(&world, run["run_key"].as_str().unwrap()).await;
+    // What is left is sent when the programs stop.
+    world.stack.stop().await.unwrap();
+    let spans = format!("{:?}", collector.spans());
+    assert!(spans.contains("gen_ai.output.messages") && spans.contains("[[email:"), "{spans}");
+    let log = world.stack.daemon.log();
     for part in ["jane.doe", "1111 1111", "example.org"] {
+        assert!(!spans.contains(part), "{part}: {spans}");
+        assert!(!log.contains(part), "{part}: {log}");
         assert!(!got.contains(part), "{part}: {got}");
         assert!(!kept.contains(part), "{part}: {kept}");
     }
