@@ -19,6 +19,7 @@ use super::finish::Progress;
 use super::journal::{LlmStep, millis, refused, report};
 use super::model::{CallError, ModelCaller};
 use super::prompt_window::{Window, prompt_report};
+use super::redaction;
 use super::tool_calls::{Finished, Turn};
 use super::typed::Typed;
 use crate::run::answer::{Ending, RunAnswer};
@@ -172,7 +173,7 @@ impl RunContext<'_> {
         };
         if window.shrink(&error, state, &fitted) {
             tracing::warn!(
-                cause = error.cause,
+                cause = &*redaction::logged(self.redactor.as_ref(), &error.cause),
                 "the conversation is longer than the model's context window; leaving out its oldest \
                  turns"
             );
@@ -181,13 +182,16 @@ impl RunContext<'_> {
         drop(fitted);
         if said.is_empty() && self.withhold_files(&error, state) {
             tracing::warn!(
-                cause = error.cause,
+                cause = &*redaction::logged(self.redactor.as_ref(), &error.cause),
                 "the model does not take the files of the conversation; they are named instead"
             );
             return Ok(());
         }
         if state.is_summing_up() && is_forbidden_call(&error) {
-            tracing::warn!(cause = error.cause, "the model wrote no final answer");
+            tracing::warn!(
+                cause = &*redaction::logged(self.redactor.as_ref(), &error.cause),
+                "the model wrote no final answer"
+            );
             state.on_no_summary();
             return Ok(());
         }
