@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::backend::{Address, Backend};
 use crate::caller::{Caller, Identity};
 use crate::error::McError;
-use crate::journal_mac::JournalKeys;
+use crate::journal_keys::JournalKeys;
 use crate::journal_seal::Mask;
 use crate::token::AgentAuth;
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::client::AgentClient;
 use crate::deltas::RunEvent;
-use crate::journal_mac::JournalKeys;
+use crate::journal_keys::JournalKeys;
 use crate::runs::{PutRun, PutStep, Run, RunStep};
 
 /// The field that holds what was replaced in the fields beside it.

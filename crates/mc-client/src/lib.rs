@@ -22,6 +22,7 @@ pub mod fuzzing;
 mod handing_on;
 pub mod idempotency;
 pub mod jcs;
+mod journal_keys;
 pub mod journal_mac;
 pub mod journal_seal;
 pub mod leases;
