@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use memchr::memchr3_iter;
 
-use super::spans::ends_with_code;
+use super::spans::{count, ends_with_code};
 
 /// An `@` as links and JSON have it.
 const ESCAPED: [&str; 2] = ["%40", "\\u0040"];
+
+/// The most bytes of a name that are looked at: no address has more (RFC 5321: 64).
+const MAX_NAME: usize = 320;
 
 /// Puts the addresses of a text into `out`.
 pub(super) fn find(text: &str, out: &mut Vec<Range<usize>>) {
@@ -23,17 +26,26 @@ pub(super) fn find(text: &str, out: &mut Vec<Range<usize>>) {
         if at < free {
             continue;
         }
-        let name = name_before(&text[free..at]);
+        // The host first: what has none is not worth looking at what stands before.
         let host = host_at(&text[at + sign..]);
-        if name > 0 && host > 0 {
+        let name = if host > 0 { name_before(end_of(&text[free..at])) } else { 0 };
+        if name > 0 {
             free = at + sign + host;
             out.push(at - name..free);
         }
     }
 }
 
+/// As much of a text's end as can be a name.
+fn end_of(text: &str) -> &str {
+    let from = text.len().saturating_sub(MAX_NAME);
+    let from = (from..=text.len()).find(|from| text.is_char_boundary(*from));
+    &text[from.unwrap_or(text.len())..]
+}
+
 /// The length of the name that a text ends with.
 fn name_before(text: &str) -> usize {
+    count(text.len());
     let is_of_name =
         |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '%' | '+' | '-' | '\'');
     let mut begin = text.trim_end_matches(is_of_name).len();
@@ -55,8 +67,9 @@ fn name_before(text: &str) -> usize {
 
 /// The length of the host that a text begins with; 0 where it is none.
 fn host_at(text: &str) -> usize {
-    let is_of_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
+    let is_of_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     let end = text.find(|c| !is_of_host(c)).unwrap_or(text.len());
+    count(end);
     let mut host = &text[..end];
     if let Some(double) = host.find("..") {
         host = &host[..double];

@@ -39,7 +39,8 @@ pub(super) fn find(text: &str, out: &mut Vec<Range<usize>>) {
 fn prefix_at(text: &str, place: usize) -> Option<usize> {
     let rest = &text.as_bytes()[place..];
     if rest[0] == b'+' {
-        return Some(1);
+        // 1.4.2+20261130 is a version.
+        return (!is_in_word(text, place)).then_some(1);
     }
     if rest[0] != b'0' {
         let is_it = |escaped: &&&str| {
@@ -62,6 +63,10 @@ fn digits_at(text: &str, from: usize) -> Option<usize> {
     let (mut count, mut gap, mut end) = (0, 0, None);
     let mut chars = text[from..].char_indices().peekable();
     while let Some((place, c)) = chars.next() {
+        if count == 0 && c == '0' {
+            // No country has it.
+            break;
+        }
         if c.is_ascii_digit() {
             (count, gap) = (count + 1, 0);
             let is_group = !chars.peek().is_some_and(|(_, next)| next.is_ascii_digit());

@@ -63,3 +63,24 @@ pub(super) fn ends_with_code(bytes: &[u8]) -> bool {
 pub(super) fn at(text: &str, at: usize) -> Option<char> {
     text[at..].chars().next()
 }
+
+#[cfg(test)]
+thread_local! {
+    /// How many bytes scanners have looked at beside the one that they are at.
+    static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts bytes that a scanner looks at beside the one that it is at; in tests only.
+#[cfg(test)]
+pub(super) fn count(bytes: usize) {
+    STEPS.with(|steps| steps.set(steps.get() + bytes));
+}
+
+#[cfg(not(test))]
+pub(super) const fn count(_bytes: usize) {}
+
+/// How many bytes were counted since the last time.
+#[cfg(test)]
+pub(super) fn counted() -> usize {
+    STEPS.with(std::cell::Cell::take)
+}

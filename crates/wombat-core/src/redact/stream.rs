@@ -17,6 +17,16 @@ impl StreamRestorer {
         Self { waiting: String::new(), is_json }
     }
 
+    /// The same after a text that ended so; see [`StreamRestorer::open_end`].
+    pub fn after(open_end: String, is_json: bool) -> Self {
+        Self { waiting: open_end, is_json }
+    }
+
+    /// The end of a text that may be the beginning of a placeholder, and waits.
+    pub fn open_end(text: &str) -> &str {
+        &text[open_end(text)..]
+    }
+
     /// Takes up a piece; returns what can be told by now.
     pub fn push(&mut self, redactor: &Redactor, piece: &str) -> String {
         self.waiting.push_str(piece);
