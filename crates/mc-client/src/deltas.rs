@@ -121,7 +121,7 @@ impl AgentClient {
         run_key: &str,
         deltas: &PostDeltas,
     ) -> Result<DeltasNote, McError> {
-        let masked = self.masked_events(run_key, &deltas.events);
+        let masked = self.masked_events(run_key, deltas.seq, &deltas.events)?;
         let masked = masked.map(|events| PostDeltas { events, ..*deltas });
         let deltas = masked.as_ref().unwrap_or(deltas);
         let call = Call::new(Method::POST, &path(&["runs", run_key, "deltas"]));
@@ -137,7 +137,7 @@ impl AgentClient {
     ) -> Result<Deltas, McError> {
         let read = read(run_key, self.caller.role(), after, limit);
         let mut page: Deltas = self.caller.fetch(read).await?;
-        self.open_events(run_key, &mut page.events);
+        self.open_events(run_key, &mut page.events)?;
         Ok(page)
     }
 }

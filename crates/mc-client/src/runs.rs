@@ -249,7 +249,7 @@ impl AgentClient {
 
     /// Creates or updates a run. The first call names session and task.
     pub async fn put_run(&self, run_key: &str, run: &PutRun) -> Result<RunNote, McError> {
-        let masked = self.masked_run(run_key, run);
+        let masked = self.masked_run(run_key, run)?;
         let run = masked.as_ref().unwrap_or(run);
         self.caller.fetch(Call::new(Method::PUT, &path(&["runs", run_key])).json(run)?).await
     }
@@ -263,7 +263,7 @@ impl AgentClient {
         step: &PutStep,
     ) -> Result<RunNote, McError> {
         let url = path(&["runs", run_key, "steps", &index.to_string()]);
-        let masked = self.masked_step(run_key, step);
+        let masked = self.masked_step(run_key, index, step)?;
         let step = masked.as_ref().unwrap_or(step);
         self.caller.fetch(Call::new(Method::PUT, &url).json(step)?).await
     }
