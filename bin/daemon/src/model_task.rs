@@ -72,6 +72,12 @@ impl<'a> ModelTask<'a> {
         self.redactor.as_ref().map_or(Cow::Borrowed(text), |redactor| redactor.redact(text))
     }
 
+    /// A text for the log.
+    pub(crate) fn logged<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let redactor = self.redactor.as_ref().filter(|redactor| redactor.rules().to.traces);
+        redactor.map_or(Cow::Borrowed(text), |redactor| redactor.mask(text))
+    }
+
     /// The same of a value.
     pub(crate) fn redact_value(&self, value: &mut Value) {
         if let Some(redactor) = &self.redactor {

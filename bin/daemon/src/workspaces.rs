@@ -164,11 +164,6 @@ impl Workspaces {
         }
     }
 
-    /// What of a role's runs is redacted, as its customer has it.
-    pub fn redact_of(&self, customer: &Customer, role: &Role) -> Option<Arc<RedactRules>> {
-        self.of(&customer.workspace)?.workspace.snapshot().redact_of(role).cloned()
-    }
-
     /// What any role keeps from providers: model calls that belong to no role keep it from them, too.
     pub fn redact_of_all(&self) -> Option<RedactRules> {
         let snapshots: Vec<_> = self.snapshots().collect();

@@ -5,7 +5,7 @@ use mc_client::client::AgentClient;
 use mc_client::runs::{PutRun, Run, RunStatus};
 
 use super::budget;
-use super::detach::{Accepted, Admission, Entering, NEEDS, Place, accepted, client, pending};
+use super::detach::{Accepted, Admission, Entering, NEEDS, Place, accepted, pending};
 use super::driver::RunDriver;
 use super::journal::{Detached, Journal, RecordedRequest, empty_chain};
 use super::lease::SessionLease;
@@ -29,7 +29,8 @@ impl RunDriver<'_> {
         let role = self.request.session.role().as_str();
         let Chosen { snapshot, profile, tools } =
             self.app.workspaces.for_run(&self.request.customer, role)?;
-        let lasting = client(self.app, self.request, &self.span.traceparent())?;
+        self.check_rules(&profile)?;
+        let lasting = self.plain_client()?;
         let client = lasting.clone().with_deadline(self.deadline);
         let keys = &self.app.settings.journal_keys;
         let chain = empty_chain(keys, self.run_key, &self.request.session);

@@ -15,6 +15,7 @@ use service::otel::{Side, Span};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
+use wombat_core::agent_config::AgentProfile;
 use wombat_core::session::{Role, SessionKey};
 use wombat_core::workspace::PromptMode;
 
@@ -103,7 +104,8 @@ impl RunContext<'_> {
         span.set("gen_ai.operation.name", "invoke_agent");
         span.set("gen_ai.agent.name", role.clone());
         span.set("wombat.run_id", handle.run_id.clone());
-        let redactor = redaction::of_run(app, &request);
+        let profile = self.snapshot.admit(role)?.narrowed(request.customer.rules.as_ref());
+        let redactor = redaction::of_profile(app, &request, &profile);
         let finalizer = RunFinalizer::detached(handle.clone(), app.runs.tracker().clone());
         let finalizer = finalizer.redacting(redactor.clone());
         let driver = RunDriver {
@@ -123,7 +125,7 @@ impl RunContext<'_> {
         let result = match self.client_of(&driver) {
             Ok(client) => {
                 let watched = watch(&client, key, self.journal.is_enabled(), handle);
-                let worked = Box::pin(self.work(&driver, client.clone(), is_known));
+                let worked = Box::pin(self.work(&driver, profile, client.clone(), is_known));
                 tokio::select! {
                     result = timeout_at(self.run.deadline + TIMEOUT_GRACE, worked) => match result {
                         Ok(result) => result,
@@ -167,12 +169,11 @@ impl RunContext<'_> {
     async fn work(
         &self,
         driver: &RunDriver<'_>,
+        profile: AgentProfile,
         client: AgentClient,
         is_known: bool,
     ) -> Result<RunAnswer, RunError> {
         let (app, request) = (driver.app, driver.request);
-        let profile = self.snapshot.admit(request.session.role().as_str())?;
-        let profile = profile.narrowed(request.customer.rules.as_ref());
         driver.refuse_unread(&self.capabilities)?;
         let journal = match self.journal.is_enabled() {
             true => {

@@ -1,8 +1,7 @@
 //! The conversation of a run: model and tools in turn, until there is a reply or a tool call needs a
 //! person's approval.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use daemon_api::Step;
 use llm::CallContext;
@@ -22,6 +21,7 @@ use super::prompt_window::{Window, prompt_report};
 use super::redaction;
 use super::tool_calls::{Finished, Turn};
 use super::typed::Typed;
+use super::words::GoingOn;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::context_window::Fitted;
 use crate::run::error::{RunError, RunErrorKind};
@@ -50,6 +50,7 @@ impl RunContext<'_> {
         let media = self.run.app.llm.media_support(&self.model);
         let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools), media);
         let mut attempts = Attempts::default();
+        let mut made = HashMap::new();
         let mut place = Place { at: self.journal.first_turn(), origin: TurnOrigin::default() };
         loop {
             match state.next() {
@@ -66,7 +67,7 @@ impl RunContext<'_> {
                 }
                 Next::CallTools(calls) => {
                     let said = self.shown(state.text_so_far(), is_json);
-                    let calls = self.restored(calls);
+                    let calls = self.restored(calls, &mut made);
                     let finished = Finished::default();
                     let (planned, origin) = ((&*calls, place.at), &place.origin);
                     let turn = self.call_tools(planned, &said, &attempts, origin, &finished);
@@ -162,7 +163,10 @@ impl RunContext<'_> {
                 place.at += 1;
                 place.origin = TurnOrigin { is_fresh, definitions: step.definitions };
                 self.files.note(&step.files);
-                let completion = step.completion;
+                let mut completion = step.completion;
+                if !is_fresh {
+                    self.redact_turn_again(&mut completion.message);
+                }
                 progress.model = Some(ModelRef::new(completion.provider, &completion.model));
                 if state.take(completion, &step.errors) {
                     self.take_back(at).await;
@@ -223,9 +227,10 @@ impl RunContext<'_> {
             // It did not fit its schema, and was sent back: its words are void. Of the last one they may
             // be all that there is.
             self.files.note(&rejected.files);
-            let completion = rejected.completion;
+            let mut completion = rejected.completion;
             progress.model = Some(ModelRef::new(completion.provider, &completion.model));
             let data = rejected.shown.unwrap_or_else(|| completion.message.text.clone());
+            self.redact_turn_again(&mut completion.message);
             if !state.take(completion, &rejected.errors) {
                 let step = Some(step);
                 self.run.sink.send(|| RunEvent::Chunk { data, step }).await;
@@ -267,7 +272,7 @@ impl RunContext<'_> {
             app: self.run.app,
             model: &self.model,
             tools: self.tools.specs(),
-            response_schema: typed.map(|typed| typed.wanted.clone()),
+            response_schema: typed.map(|typed| self.schema_wanted(typed)),
             limits: self.run.request.limits,
             call_context: CallContext {
                 // Each call has a span of its own; `ModelCaller::call` sets it.
@@ -294,6 +299,14 @@ impl RunContext<'_> {
         }
     }
 
+    /// How the next answer follows on the one before, for those who read along.
+    fn going_on(&self, state: &RunState) -> GoingOn {
+        match self.gives_back() {
+            Some(_) => GoingOn::of(state.cut_off(), state.may_go_on()),
+            None => GoingOn::default(),
+        }
+    }
+
     /// A new answer of the model, which is written to the journal before it is acted on, and whether it is
     /// this run's own. A failure comes with the text that the model had said by then.
     async fn next_answer(
@@ -308,7 +321,9 @@ impl RunContext<'_> {
             return Err(RunError::new(RunErrorKind::Internal).into());
         };
         let started = Instant::now();
-        let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, at).await;
+        let going_on = self.going_on(state);
+        let told = (at, &going_on);
+        let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, told).await;
         let (completion, reserved) = called?;
         let step = LlmStep {
             errors: Vec::new(),
@@ -323,10 +338,7 @@ impl RunContext<'_> {
             duration_ms: millis(started.elapsed()),
             definitions: self.definitions(&completion),
             files: self.uses(&caller.call_context.shown, &completion, &fitted.messages),
-            shown: match self.shown(&completion.message.text, typed.is_some()) {
-                Cow::Owned(shown) => Some(shown),
-                Cow::Borrowed(_) => None,
-            },
+            shown: going_on.shown(self.gives_back(), &completion, typed.is_some()),
             completion,
             first_event: None,
             last_event: None,

@@ -160,6 +160,7 @@ pub(super) fn accepted(key: &RunKey, run: &Run) -> Result<Accepted, RunError> {
     Ok(Accepted { run_key: key.clone(), run_id, task_id, standing, is_replay: true })
 }
 
+/// The backend as the run's user and role: to read. What writes texts of a run masks it first.
 pub(super) fn client(
     app: &App,
     request: &RunRequest,
@@ -167,8 +168,7 @@ pub(super) fn client(
 ) -> Result<AgentClient, RunError> {
     let session = &request.session;
     let client = app.backend.agent(session.user().as_str(), session.role().as_str());
-    let client = client.map_err(|error| RunError::backend(&error))?.with_trace(traceparent);
-    Ok(redaction::masked(client, redaction::of_run(app, request).as_ref()))
+    Ok(client.map_err(|error| RunError::backend(&error))?.with_trace(traceparent))
 }
 
 /// Admits the run, tells so, and has it executed. `None` where another instance does, or did.
@@ -202,7 +202,13 @@ async fn admit_and_run(
     tell: Tell,
 ) -> Option<Outcome> {
     let handle = registration.handle.clone();
-    let redactor = redaction::of_run(app, request);
+    let redactor = match redaction::of_run(app, request) {
+        Ok(redactor) => redactor,
+        Err(error) => {
+            drop(tell.send(Err(error.clone())));
+            return Some(Err(error));
+        }
+    };
     let finalizer = RunFinalizer::detached(handle.clone(), app.runs.tracker().clone());
     let finalizer = finalizer.redacting(redactor.clone());
     let role = request.session.role();

@@ -69,8 +69,8 @@ impl RunDriver<'_> {
 
     /// Runs from the first look-up to the answer. The stages are boxed: while a run waits for its
     /// model, as most do, no memory is kept for the stages before and after.
-    pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
-        let (context, known) = Box::pin(self.build_context()).await?;
+    pub(super) async fn run(&self, chosen: Chosen) -> Result<RunAnswer, RunError> {
+        let (context, known) = Box::pin(self.build_context(chosen)).await?;
         self.sink
             .send(|| RunEvent::Start {
                 run_id: self.handle.run_id.clone(),
@@ -98,14 +98,15 @@ impl RunDriver<'_> {
 
     /// Finds out everything that is needed before the model is called: task, session turn, thread,
     /// journal, tools.
-    async fn build_context(&self) -> Result<(RunContext<'_>, LookupResult), RunError> {
+    async fn build_context(
+        &self,
+        chosen: Chosen,
+    ) -> Result<(RunContext<'_>, LookupResult), RunError> {
         let app = self.app;
         let traceparent = self.span.traceparent();
         let session = &self.request.session;
         // The same snapshot is used to the end of the run.
-        let customer = &self.request.customer;
-        let Chosen { snapshot, profile, tools } =
-            app.workspaces.for_run(customer, session.role().as_str())?;
+        let Chosen { snapshot, profile, tools } = chosen;
         let client = app
             .backend
             .agent(session.user().as_str(), session.role().as_str())
@@ -185,7 +186,8 @@ impl RunDriver<'_> {
 
     /// The backend as the run's user and role, without a deadline or a lease.
     pub(super) fn plain_client(&self) -> Result<AgentClient, RunError> {
-        detach::client(self.app, self.request, &self.span.traceparent())
+        let client = detach::client(self.app, self.request, &self.span.traceparent())?;
+        Ok(redaction::masked(client, self.redactor.as_ref()))
     }
 
     /// The backend's optional features.

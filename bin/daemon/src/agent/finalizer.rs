@@ -31,7 +31,7 @@ pub(super) struct RunFinalizer {
     /// Whether the end of the run is read from its journal, at any instance.
     is_detached: bool,
     /// What of the end is redacted.
-    redactor: Option<Arc<Redactor>>,
+    redactor: Mutex<Option<Arc<Redactor>>>,
 }
 
 /// The session's turn: in this instance, and (the lease) among all instances.
@@ -64,14 +64,24 @@ impl RunFinalizer {
             handle,
             tracker,
             is_detached,
-            redactor: None,
+            redactor: Mutex::default(),
         }
     }
 
     /// The same with what is redacted.
-    pub(super) fn redacting(mut self, redactor: Option<Arc<Redactor>>) -> Self {
-        self.redactor = redactor;
+    pub(super) fn redacting(self, redactor: Option<Arc<Redactor>>) -> Self {
+        self.redact_by(redactor);
         self
+    }
+
+    /// From now on this is redacted.
+    pub(super) fn redact_by(&self, redactor: Option<Arc<Redactor>>) {
+        *self.redactor.lock().unwrap_or_else(PoisonError::into_inner) = redactor;
+    }
+
+    /// What is redacted.
+    pub(super) fn redactor(&self) -> Option<Arc<Redactor>> {
+        self.redactor.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The same for a run whose end is read from its journal.
@@ -84,7 +94,7 @@ impl RunFinalizer {
         let (_, mut extra) = Self::final_status(result);
         self.add_usage(&mut extra);
         let cost = self.handle.meter.read_with_estimate().cost;
-        let facts = facts::at_end(result.as_ref(), &cost, self.redactor.as_ref());
+        let facts = facts::at_end(result.as_ref(), &cost, self.redactor().as_ref());
         if let Value::Object(extra) = &mut extra {
             extra.extend(facts);
         }

@@ -206,6 +206,11 @@ impl Journal {
         Ok(thread)
     }
 
+    /// Whether an earlier attempt of the run has written any.
+    pub(super) fn has_steps(&self) -> bool {
+        self.0.as_ref().is_some_and(|open| !open.recorded.is_empty())
+    }
+
     /// The steps as they were found.
     pub(super) fn steps(&self) -> Vec<RunStep> {
         let steps = self.0.as_ref().map(|open| open.recorded.values().cloned().collect());
@@ -321,7 +326,7 @@ impl Journal {
             RunError::new(RunErrorKind::Internal)
                 .caused_by(format!("step not serialisable: {error}"))
         })?;
-        open.given_back.note(&open.client, &open.key, &mut payload);
+        open.given_back.note(&open.client, (&open.key, at), &mut payload)?;
         let put = open.chain().seal(at, kind, payload);
         let error = match open.client.put_step(open.key.as_str(), at, &put).await {
             Ok(note) => {

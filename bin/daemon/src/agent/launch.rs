@@ -145,7 +145,10 @@ async fn run_to_end(
     let mut registration = app.runs.register(run_id, request.key.clone())?;
     let run_key = request.key.clone().unwrap_or_else(RunKey::random);
     let handle = registration.handle.clone();
-    let redactor = redaction::of_run(app, &request);
+    // The same snapshot is used to the end of the run.
+    let chosen = app.workspaces.for_run(&request.customer, request.session.role().as_str());
+    let profile = chosen.as_ref().ok().map(|chosen| &chosen.profile);
+    let redactor = profile.and_then(|profile| redaction::of_profile(app, &request, profile));
     let finalizer = RunFinalizer::new(handle.clone(), app.runs.tracker().clone());
     let finalizer = finalizer.redacting(redactor.clone());
     let role = request.session.role().clone();
@@ -167,8 +170,9 @@ async fn run_to_end(
         finalizer: &finalizer,
         fingerprint: OnceLock::new(),
     };
+    let worked = async { Box::pin(driver.run(chosen?)).await };
     let result = tokio::select! {
-        result = timeout_at(deadline + TIMEOUT_GRACE, Box::pin(driver.run())) => match result {
+        result = timeout_at(deadline + TIMEOUT_GRACE, worked) => match result {
             Ok(result) => result,
             Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
         },

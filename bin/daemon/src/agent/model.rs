@@ -14,7 +14,7 @@ use wombat_core::redact::Redactor;
 use super::budget::{Budget, Reserved};
 use super::most_price::{MostPrice, floor};
 use super::redaction;
-use super::words::Words;
+use super::words::{GoingOn, Words};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
 use crate::run::meter::{InFlight, Meter, complete_usage};
@@ -56,7 +56,7 @@ impl ModelCaller<'_> {
         messages: &[Message],
         tool_choice: ToolChoice,
         prompt_tokens: u64,
-        step: u32,
+        told: (u32, &GoingOn),
     ) -> Result<(Completion, Reserved), CallError> {
         if self.call_context.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(RunError::new(RunErrorKind::Timeout).into());
@@ -96,7 +96,7 @@ impl ModelCaller<'_> {
         reserved.call_started(in_flight.clone(), self.call_context.deadline);
         let asking = async {
             if self.sink.is_enabled() {
-                self.stream(request, call, step, &mut said).await
+                self.stream(request, call, told, &mut said).await
             } else {
                 self.app.llm.complete(&request, &call).await
             }
@@ -202,7 +202,7 @@ impl ModelCaller<'_> {
         &self,
         request: LlmRequest,
         call: CallContext,
-        step: u32,
+        (step, going_on): (u32, &GoingOn),
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
         let started = Instant::now();
@@ -213,7 +213,8 @@ impl ModelCaller<'_> {
             // Its readers can be told that words are void.
             events = events.that_begins_anew();
         }
-        let mut words = Words::new(self.redactor, self.response_schema.is_some());
+        let is_json = self.response_schema.is_some();
+        let mut words = Words::new(self.redactor, is_json, going_on);
         while let Some(event) = events.next().await {
             let event = match event {
                 Ok(event) => event,
@@ -231,13 +232,15 @@ impl ModelCaller<'_> {
                 }
                 StreamEvent::Again => {
                     said.clear();
-                    words = Words::new(self.redactor, self.response_schema.is_some());
+                    words = Words::new(self.redactor, is_json, going_on);
                     if let Some(recording) = recording {
                         recording.ask(step);
                     }
                 }
                 StreamEvent::Done(completion) => {
-                    self.say(words.rest(), step, said).await;
+                    if !going_on.is_gone_on_with(&completion) {
+                        self.say(words.rest(), step, said).await;
+                    }
                     return Ok(*completion);
                 }
             }

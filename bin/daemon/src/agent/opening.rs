@@ -166,6 +166,9 @@ impl RunContext<'_> {
             (history, files) = (thread.history, thread.files);
             attachments.extend(thread.attachments);
         }
+        let mut newest = newest;
+        self.redact_again(&mut newest);
+        self.redact_turns_again(&mut history);
         let newest = self.with_attachments(newest, &attachments).await?;
         let shown = shown(&self.run.app.settings.files, &attachments);
         let mut shown = shown.into_iter();
@@ -197,7 +200,7 @@ impl RunContext<'_> {
             system += &asked_by(parent);
         }
         if let Some(output) = output {
-            system += &Typed::instruction(output);
+            system += &self.schema_told(output);
         }
         if options.system_prompt.is_none() {
             customer.append_to(&mut system);

@@ -100,7 +100,9 @@ impl Stands<'_> {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => result,
             Err(error) => {
-                tracing::warn!(cause = error.cause, "whether the run's reply stands is not known");
+                let redactor = redaction::of_run(self.app, self.request).ok().flatten();
+                let cause = &*redaction::logged(redactor.as_ref(), &error.cause);
+                tracing::warn!(cause, "whether the run's reply stands is not known");
                 result
             }
         }
@@ -232,7 +234,7 @@ impl Stands<'_> {
     /// Completes a run whose reply stands, and that no instance works on; tells its webhook. Whether it
     /// stands.
     pub(crate) async fn complete(&self, client: &AgentClient) -> Result<bool, RunError> {
-        let redactor = redaction::of_run(self.app, self.request);
+        let redactor = redaction::of_run(self.app, self.request)?;
         let client = redaction::masked(client.clone(), redactor.as_ref());
         let client = client.with_deadline(Instant::now() + TIMEOUT);
         let Some(answer) = self.answer(&client).await? else { return Ok(false) };

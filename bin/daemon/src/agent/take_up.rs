@@ -174,7 +174,8 @@ impl Life<'_> {
                         RunErrorKind::BackendUnavailable | RunErrorKind::BackendInBetween(_)
                     ) =>
                 {
-                    tracing::warn!(cause = error.cause, "no lease yet; trying again");
+                    let cause = &*redaction::logged(self.redactor.as_ref(), &error.cause);
+                    tracing::warn!(cause, "no lease yet; trying again");
                     sleep(OUTAGE_WAIT).await;
                 }
                 lease => return lease,
@@ -259,7 +260,7 @@ impl Life<'_> {
             let session = &self.request.session;
             audit::journal_rejected(self.app, session, &self.key, self.trace, cause).await;
         }
-        settle(&mut self.registration, &result, self.redactor.as_ref());
+        settle(&mut self.registration, &result, self.finalizer.redactor().as_ref());
         let role = self.request.session.role().as_str();
         let is_known = self.app.workspaces.have_role(role);
         let label = outcome_label(&outcome);
@@ -276,7 +277,12 @@ impl Life<'_> {
         deadline: Instant,
     ) -> Result<Option<RunAnswer>, RunError> {
         let capabilities = self.capabilities().await?;
+        // Everything obeys the newest rules, and so does what is redacted.
+        let role = self.request.session.role().as_str();
+        let chosen = self.app.workspaces.for_run(&self.request.customer, role)?;
+        let redactor = redaction::of_profile(self.app, self.request, &chosen.profile);
         let client = self.client()?.with_deadline(deadline).with_fence(lease);
+        let client = redaction::masked(client, redactor.as_ref());
         let keeps_events = capabilities.has("run_stream");
         if keeps_events {
             // Whoever had the run before stores nothing more.
@@ -288,6 +294,7 @@ impl Life<'_> {
                 return Err(RunError::backend(&error));
             }
         }
+        self.finalizer.redact_by(redactor.clone());
         let keys = &self.app.settings.journal_keys;
         let chain = super::journal::empty_chain(keys, &self.key, &self.request.session);
         let journal = Journal::open(&client, chain, &self.key, true).await?;
@@ -317,7 +324,7 @@ impl Life<'_> {
             handle: &self.registration.handle,
             run_key: &self.key,
             fence: OnceLock::new(),
-            redactor: self.redactor.clone(),
+            redactor: redactor.clone(),
             trace: self.trace,
             span: &self.span,
             sink: &sink,
@@ -325,7 +332,8 @@ impl Life<'_> {
             finalizer: &self.finalizer,
             fingerprint: OnceLock::new(),
         };
-        let answer = Box::pin(driver.finish_up(client, capabilities, task_id, journal)).await;
+        let answer =
+            Box::pin(driver.finish_up(client, capabilities, task_id, (journal, chosen))).await;
         let _stored_or_not = timeout(FLUSH_TIMEOUT, recording.flushed()).await;
         answer.map(Some)
     }

@@ -1,7 +1,7 @@
 //! The tool calls of one turn of the model: concurrent, journaled, with approval where needed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use daemon_api::{Step, ToolRequest};
@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use serde_json::json;
 use service::otel::Side;
+use wombat_core::redact::Redactor;
 
 use super::approval::{Decision, Word};
 use super::attempts::{Attempt, Attempts, TurnOrigin, was_asked};
@@ -240,7 +241,7 @@ impl RunContext<'_> {
         if !waits.is_empty() {
             return Ok(Called::Below(waits));
         }
-        let refused = reply.refusal().map(|said| {
+        let refused = self.of_whole(&reply, ToolReply::refusal).map(|said| {
             let session = &self.run.request.session;
             let (user, role) = (session.user().as_str(), session.role().as_str());
             format!("{said} (user {user:?}, role {role:?})")
@@ -259,7 +260,7 @@ impl RunContext<'_> {
             key: reply.is_made().then(|| attempt.key.clone()),
             content: self.content_of(&reply, attempt),
             refused,
-            error: reply.failure(),
+            error: self.of_whole(&reply, ToolReply::failure),
             rule: reply.rule().cloned(),
             duration_ms: millis(took),
             requested_arguments: attempt.requested.clone(),
@@ -304,9 +305,36 @@ impl RunContext<'_> {
             ToolReply::Denied(_) => &planned.call.name,
             _ => RequestedCall::of(&planned.call).tool,
         };
-        let redacted = self.for_model().and_then(|redactor| reply.redacted(redactor));
-        let reply = redacted.as_ref().unwrap_or(reply);
-        reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence())
+        let (most, fence) = (self.run.app.settings.tool_result_max_chars, self.run.fence());
+        if let Some(redactor) = self.for_model() {
+            let redacted = reply.redacted(redactor, false);
+            return redacted.as_ref().unwrap_or(reply).content(tool, most, fence);
+        }
+        let exact =
+            |redactor: &Arc<Redactor>| Some((redactor.clone(), reply.redacted(redactor, true)?));
+        match self.redactor.as_ref().and_then(exact) {
+            // Cut where no value is, so that whoever replaces them later finds them whole.
+            Some((redactor, redacted)) => {
+                let is_json = !matches!(reply, ToolReply::Data(_) | ToolReply::Files { .. });
+                redactor.restore_all(&redacted.content(tool, most, fence), is_json).into_owned()
+            }
+            None => reply.content(tool, most, fence),
+        }
+    }
+
+    /// What is told of a reply in few words, of which no value is a part only.
+    fn of_whole(
+        &self,
+        reply: &ToolReply,
+        told: impl Fn(&ToolReply) -> Option<String>,
+    ) -> Option<String> {
+        let Some(redactor) = &self.redactor else { return told(reply) };
+        match reply.redacted(redactor, true) {
+            Some(redacted) => {
+                told(&redacted).map(|told| redactor.restore_all(&told, false).into_owned())
+            }
+            None => told(reply),
+        }
     }
 
     /// The same, after a note on the arguments where a person gave the call others.
@@ -329,11 +357,11 @@ impl RunContext<'_> {
     async fn make_call(&self, attempt: &Attempt<'_>, approved: bool) -> Result<Made, RunError> {
         let planned = &*attempt.planned;
         let call = &planned.call;
-        let mut span =
-            self.run.span.child(Side::Internal, || format!("execute_tool {}", call.name));
+        let (name, id) = (self.logged(&call.name), self.logged(&call.id));
+        let mut span = self.run.span.child(Side::Internal, || format!("execute_tool {name}"));
         span.set("gen_ai.operation.name", "execute_tool");
-        span.set("gen_ai.tool.name", call.name.clone());
-        span.set("gen_ai.tool.call.id", call.id.clone());
+        span.set("gen_ai.tool.name", name.into_owned());
+        span.set("gen_ai.tool.call.id", id.into_owned());
         span.set_content("gen_ai.tool.call.arguments", || {
             redaction::traced(self.redactor.as_ref(), call.arguments.clone())
         });

@@ -24,6 +24,8 @@ use schemas::reply::{Checked, check, compile, unfenced};
 #[derive(Debug)]
 pub(super) struct Typed {
     strict: bool,
+    /// Whether the schema is the role's, and not the caller's.
+    pub(super) fixed: bool,
     schema: Arc<Schema>,
     /// What the model's provider gets of it.
     pub(super) wanted: Arc<ResponseSchema>,
@@ -42,7 +44,7 @@ impl Typed {
             )))
         })?;
         let wanted = ResponseSchema::new(&format.name, format.schema.clone()).into();
-        Ok(Self { strict: format.strict, schema, wanted })
+        Ok(Self { strict: format.strict, fixed: format.fixed, schema, wanted })
     }
 
     /// Whether text is an answer, too, where no reply fits.

@@ -93,7 +93,7 @@ async fn first_call(
     match model_task.call(request).await {
         Err(error) if request.response_schema.is_some() && is_rejected(&error) => {
             tracing::info!(
-                cause = error.cause,
+                cause = &*model_task.logged(&error.cause),
                 "provider rejected the request; repeating it without the response schema"
             );
             request.response_schema = None;
@@ -111,8 +111,14 @@ fn is_rejected(error: &RunError) -> bool {
 fn request(app: &App, model_task: &ModelTask<'_>, task: &LlmTask) -> LlmRequest {
     let mut system =
         "You do one task and answer with its result alone: no greeting, no explanation.".to_owned();
-    system += &match &task.schema {
-        Some((schema, _)) => format!("\nThe result is JSON that fits this JSON Schema:\n{schema}"),
+    // The answer is checked against the schema as it is.
+    let schema = task.schema.as_ref().map(|(schema, _)| {
+        let mut schema = schema.clone();
+        model_task.redact_value(&mut schema);
+        schema
+    });
+    system += &match &schema {
+        Some(schema) => format!("\nThe result is JSON that fits this JSON Schema:\n{schema}"),
         None => "\nA result that has parts is JSON alone, without a code block.".to_owned(),
     };
     let mut user = model_task.redact(&task.prompt).into_owned();
@@ -124,7 +130,6 @@ fn request(app: &App, model_task: &ModelTask<'_>, task: &LlmTask) -> LlmRequest 
         let mark = app.settings.fences.mark(RunKey::random().as_str());
         user = format!("{user}\n\n{}", mark.fence("input", &text));
     }
-    let schema = task.schema.as_ref();
     LlmRequest {
         model: task.model.clone().unwrap_or_else(|| app.llm.model(Tier::Default).clone()),
         messages: vec![Message::system(system), Message::user(user)],
@@ -132,8 +137,7 @@ fn request(app: &App, model_task: &ModelTask<'_>, task: &LlmTask) -> LlmRequest 
         tool_choice: ToolChoice::None,
         max_output_tokens: task.max_tokens,
         temperature: task.temperature,
-        response_schema: schema
-            .map(|(schema, _)| ResponseSchema::new("result", schema.clone()).into()),
+        response_schema: schema.map(|schema| ResponseSchema::new("result", schema).into()),
     }
 }
 

@@ -8,13 +8,23 @@ use super::reply::ToolReply;
 
 impl ToolReply {
     /// The same with placeholders in place of values, before anything of it is cut or fenced; `None` where it holds
-    /// nothing from outside. What is told of a call quotes its arguments, which have the values again.
-    pub fn redacted(&self, redactor: &Redactor) -> Option<Self> {
-        let text = |text: &str| redactor.redact(text).into_owned();
-        let answer = |text: &str| redactor.redact_answer(text).into_owned();
+    /// nothing from outside. What is told of a call quotes its arguments, which have the values again. From what is
+    /// `exact`, exactly the same comes back ([`Redactor::restore_all`]).
+    pub fn redacted(&self, redactor: &Redactor, exact: bool) -> Option<Self> {
+        let text = |text: &str| match exact {
+            true => redactor.redact_exactly(text).into_owned(),
+            false => redactor.redact(text).into_owned(),
+        };
+        let answer = |said: &str| match exact {
+            true => text(said),
+            false => redactor.redact_answer(said).into_owned(),
+        };
         let body = |body: &Value| {
             let mut body = body.clone();
-            redactor.redact_value(&mut body);
+            match exact {
+                true => redactor.redact_value_as(&mut body, true),
+                false => redactor.redact_value(&mut body),
+            };
             body
         };
         Some(match self {

@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use mc_client::client::AgentClient;
 use mc_client::idempotency::RunKey;
-use mc_client::journal_seal::RESTORES;
+use mc_client::journal_seal::{Place, RESTORES};
 use mc_client::runs::RunStep;
 use serde_json::Value;
 use wombat_core::redact::Redactor;
+
+use crate::run::error::{RunError, RunErrorKind};
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -38,20 +40,32 @@ impl GivenBack {
     }
 
     /// Puts the values of a step's placeholders into it.
-    pub(super) fn note(&self, client: &AgentClient, key: &RunKey, payload: &mut Value) {
-        let Some(redactor) = self.by.get().filter(|redactor| redactor.restores()) else { return };
+    ///
+    /// # Errors
+    /// When they cannot be sealed: no other instance could go on.
+    pub(super) fn note(
+        &self,
+        client: &AgentClient,
+        (key, at): (&RunKey, u32),
+        payload: &mut Value,
+    ) -> Result<(), RunError> {
+        let redactor = self.by.get().filter(|redactor| redactor.restores());
+        let Some(redactor) = redactor else { return Ok(()) };
         let mut values = BTreeMap::new();
         placeholders(redactor, payload, &mut values);
         if values.is_empty() {
-            return;
+            return Ok(());
         }
+        let place = Place::Restores(at);
         let sealed = serde_json::to_vec(&values).ok();
-        let sealed = sealed.and_then(|plain| client.sealed(key.as_str(), &plain));
+        let sealed = sealed.and_then(|plain| client.sealed(key.as_str(), place, &plain));
         match (payload.as_object_mut(), sealed) {
             (Some(fields), Some(sealed)) => {
                 fields.insert(RESTORES.to_owned(), Value::String(sealed));
+                Ok(())
             }
-            _ => tracing::error!("the values of placeholders could not be sealed"),
+            _ => Err(RunError::new(RunErrorKind::Internal)
+                .caused_by("the values of placeholders could not be sealed")),
         }
     }
 
@@ -67,7 +81,7 @@ fn values_of(client: &AgentClient, key: &RunKey, step: &RunStep) -> BTreeMap<Str
     let Some(sealed) = step.payload.get(RESTORES).and_then(Value::as_str) else {
         return BTreeMap::new();
     };
-    let opened = client.opened(key.as_str(), sealed);
+    let opened = client.opened(key.as_str(), Place::Restores(step.index), sealed);
     let values = opened.and_then(|plain| serde_json::from_slice(&plain).ok());
     values.unwrap_or_else(|| {
         tracing::warn!(index = step.index, "the values of a step's placeholders cannot be read");
