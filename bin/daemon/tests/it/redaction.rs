@@ -1,5 +1,6 @@
 //! Redaction: what models, journals, traces and people get of a value.
 
+mod edges;
 mod ways;
 
 use std::sync::Arc;
@@ -168,14 +169,25 @@ async fn another_user_s_placeholder_is_only_text() {
 #[tokio::test]
 async fn schema_and_policy_see_the_values() {
     let world = World::new().await;
-    let tools = json!({ "approval": ["create_task"], "deny": ["POST /api/orders/M-*"] });
+    let tools = json!({ "enable": ["call_backend"], "deny": ["POST /api/orders/M-*"] });
+    let skill = "---\nname: shop\ndescription: d\n---\n```http\nPOST /api/orders/{id}\n```\n";
+    world.write("skills/shop/SKILL.md", skill);
+    world.daemon.until("/skills", |skills| skills["total"] == 1).await;
     configured(&world, &config(&["provider"], "redact-restore", tools)).await;
-    let long = "x".repeat(400);
-    let wrong = json!({ "title": 7, "description": own(EMAIL), "metadata": long });
-    world.model(vec![calls(&[("create_task", wrong)]), says("ok")]).await;
-    let (status, answer) = world.daemon.send(&message(json!({ "message": EMAIL }))).await;
+    world.model(vec![says("first")]).await;
+    let body = message(json!({ "message": format!("{MEMBER}, {EMAIL}") }));
+    world.daemon.send(&body).await;
+    let got = model_texts(&world).await;
+    let at = got.find("[[member:").unwrap();
+    let member = got[at..].split_inclusive("]]").next().unwrap().to_owned();
+    world.llm.reset().await;
+    let order = |id: &str| json!({ "method": "POST", "path": format!("/api/orders/{id}") });
+    // The rule speaks of the value.
+    world.model(vec![calls(&[("call_backend", order(&member))]), says("ok")]).await;
+    let (status, answer) = world.daemon.send(&body).await;
     assert_eq!(status, 200, "{answer}");
-    assert!(answer["steps"][0]["ok"] == json!(false), "{answer}");
+    assert_eq!(answer["refused"][0]["rule"]["pattern"], "POST /api/orders/M-*", "{answer}");
+    assert!(world.backend_got("POST", "/orders").await.is_empty());
     assert_eq!(leaks(&model_texts(&world).await), [""; 0]);
 }
 
