@@ -1,5 +1,7 @@
 //! The bytes of files, as a model gets them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use llm::Media;
@@ -7,6 +9,7 @@ use llm::error::LlmErrorKind;
 use llm::request::Message;
 use mc_client::error::McError;
 use mc_client::steps::KnownFile;
+use wombat_core::redact::Redactor;
 use wombat_core::untrusted::break_control_tokens;
 
 use super::context::RunContext;
@@ -27,6 +30,25 @@ const TOO_MANY: &str = "the message has more files, or larger ones, than the age
 
 /// The least of a text that is given, characters, however little room there is.
 const LEAST_CHARS: usize = 200;
+
+/// From this many bytes on a text is redacted apart from the threads that serve others.
+const LARGE: usize = 64 * 1024;
+
+/// The beginning of a text file with placeholders.
+async fn redacted_text(
+    redactor: &Arc<Redactor>,
+    bytes: &Bytes,
+    max_chars: usize,
+) -> Result<Option<String>, RunError> {
+    let (redactor, text) = (redactor.clone(), bytes.clone());
+    let read = move || changed_text_of(&text, max_chars, |text| redactor.redact(text));
+    if bytes.len() < LARGE {
+        return Ok(read());
+    }
+    tokio::task::spawn_blocking(read).await.map_err(|error| {
+        RunError::new(RunErrorKind::Internal).caused_by(format!("text not redacted: {error}"))
+    })
+}
 
 impl RunContext<'_> {
     /// The newest turn of the conversation, with the files that came with it.
@@ -86,7 +108,7 @@ impl RunContext<'_> {
         let media_type = media_type::of(Some(&file.media_type), &file.name, &bytes);
         let is_text = media_type::is_text(&media_type);
         let text = match self.for_model().filter(|_| is_text) {
-            Some(redactor) => changed_text_of(&bytes, max_chars, |text| redactor.redact(text)),
+            Some(redactor) => redacted_text(redactor, &bytes, max_chars).await?,
             None if is_text => text_of(&bytes, max_chars),
             None => None,
         };

@@ -49,6 +49,7 @@ mod questions;
 mod recorder;
 mod redaction;
 mod refusals;
+mod reply_text;
 pub(crate) mod requests;
 mod standing_rules;
 pub(crate) mod stands;

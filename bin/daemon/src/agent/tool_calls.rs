@@ -1,15 +1,13 @@
 //! The tool calls of one turn of the model: concurrent, journaled, with approval where needed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use daemon_api::{Step, ToolRequest};
 use futures::StreamExt as _;
 use futures::stream;
-use serde_json::json;
 use service::otel::Side;
-use wombat_core::redact::Redactor;
 
 use super::approval::{Decision, Word};
 use super::attempts::{Attempt, Attempts, TurnOrigin, was_asked};
@@ -22,7 +20,7 @@ use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
-use crate::tools::{Mentions, OwnCall, Question, RequestedCall, ToolContext, ToolReply};
+use crate::tools::{Mentions, OwnCall, Question, ToolContext, ToolReply};
 
 /// How many calls of one turn are made concurrently (docs/RUNS.md).
 pub(super) const PARALLEL_CALLS: usize = 8;
@@ -297,60 +295,6 @@ impl RunContext<'_> {
     /// The files of a reply: those of its result, and the one that the call has made.
     async fn files_of(&self, reply: &ToolReply) -> (Vec<KnownFile>, Option<KnownFile>) {
         (self.keep_files(reply.files()).await, reply.saved().map(known))
-    }
-
-    /// The text of a reply for the model.
-    fn content(&self, reply: &ToolReply, planned: &PlannedCall) -> String {
-        let tool = match reply {
-            ToolReply::Denied(_) => &planned.call.name,
-            _ => RequestedCall::of(&planned.call).tool,
-        };
-        let (most, fence) = (self.run.app.settings.tool_result_max_chars, self.run.fence());
-        if let Some(redactor) = self.for_model() {
-            let redacted = reply.redacted(redactor, false);
-            return redacted.as_ref().unwrap_or(reply).content(tool, most, fence);
-        }
-        let exact =
-            |redactor: &Arc<Redactor>| Some((redactor.clone(), reply.redacted(redactor, true)?));
-        match self.redactor.as_ref().and_then(exact) {
-            // Cut where no value is, so that whoever replaces them later finds them whole.
-            Some((redactor, redacted)) => {
-                let is_json = !matches!(reply, ToolReply::Data(_) | ToolReply::Files { .. });
-                redactor.restore_all(&redacted.content(tool, most, fence), is_json).into_owned()
-            }
-            None => reply.content(tool, most, fence),
-        }
-    }
-
-    /// What is told of a reply in few words, of which no value is a part only.
-    fn of_whole(
-        &self,
-        reply: &ToolReply,
-        told: impl Fn(&ToolReply) -> Option<String>,
-    ) -> Option<String> {
-        let Some(redactor) = &self.redactor else { return told(reply) };
-        match reply.redacted(redactor, true) {
-            Some(redacted) => {
-                told(&redacted).map(|told| redactor.restore_all(&told, false).into_owned())
-            }
-            None => told(reply),
-        }
-    }
-
-    /// The same, after a note on the arguments where a person gave the call others.
-    fn content_of(&self, reply: &ToolReply, attempt: &Attempt<'_>) -> String {
-        let content = self.content(reply, &attempt.planned);
-        if attempt.requested.is_none() {
-            return content;
-        }
-        let requested = RequestedCall::of(&attempt.planned.call);
-        let mut note = json!({ "approved_with_other_arguments": requested.arguments });
-        if let Some(redactor) = self.for_model() {
-            redactor.redact_value(&mut note);
-        }
-        let note = note.to_string();
-        let note = self.run.fence().fence("the user's approval", &note);
-        format!("{note}\n{content}")
     }
 
     /// Makes a call, within a span of its own.
