@@ -1,0 +1,238 @@
+//! Personal data replaced by placeholders: the same value by the same one, in all cases of an export.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Number, Value};
+
+use crate::cases::Case;
+use crate::finder::Finder;
+use crate::shapes::placeholder;
+
+/// A user's id with fewer characters is only replaced where it stands alone: it may be a part of any word.
+const MIN_WITHIN: usize = 3;
+
+/// Replaces personal data, and remembers by what.
+#[derive(Debug, Default)]
+pub struct Placeholders {
+    finder: Finder,
+    users: Vec<(String, String)>,
+    /// By kind and value without separators, the number of its placeholder.
+    numbers: HashMap<(String, String), usize>,
+    /// How many there are of each kind.
+    counts: HashMap<String, usize>,
+    /// What was read: no placeholder is one of these.
+    originals: HashSet<String>,
+}
+
+impl Placeholders {
+    /// Looks for what is known to be personal, and with this finder.
+    pub fn new(finder: Finder) -> Self {
+        Self { finder, ..Self::default() }
+    }
+
+    /// Another finder from now on: another role's patterns. What is known stays.
+    pub fn look_with(&mut self, finder: Finder) {
+        self.finder = finder;
+    }
+
+    /// Knows this user, whose id is replaced wherever it stands as a word.
+    pub fn know_user(&mut self, user: &str) -> String {
+        if let Some((_, known)) = self.users.iter().find(|(id, _)| id == user) {
+            return known.clone();
+        }
+        let shape = self.next("user", None, user, user);
+        self.users.push((user.to_owned(), shape.clone()));
+        // The longest first: it may have another one in it.
+        self.users.sort_by_key(|(id, _)| std::cmp::Reverse(id.len()));
+        shape
+    }
+
+    /// The placeholder of a value; `same` is the value without what does not count.
+    fn next(
+        &mut self,
+        kind: &str,
+        check: Option<crate::finder::PatternCheck>,
+        value: &str,
+        same: &str,
+    ) -> String {
+        let key = (kind.to_owned(), same.to_owned());
+        let known = self.numbers.get(&key).copied();
+        let number = known.unwrap_or_else(|| {
+            let count = self.counts.entry(kind.to_owned()).or_default();
+            loop {
+                *count += 1;
+                // A placeholder that is somebody's real value would say who is meant.
+                if !self.originals.contains(&placeholder(kind, check, value, *count)) {
+                    break *count;
+                }
+            }
+        });
+        self.numbers.insert(key, number);
+        self.originals.insert(value.to_owned());
+        placeholder(kind, check, value, number)
+    }
+
+    /// A text without personal data.
+    pub fn text(&mut self, text: &str) -> String {
+        if let Some((_, shape)) = self.users.iter().find(|(id, _)| id == text) {
+            return shape.clone();
+        }
+        let found = self.finder.find(text);
+        let (mut out, mut from) = (String::with_capacity(text.len()), 0);
+        for found in found {
+            out += &self.without_users(&text[from..found.at.start]);
+            let value = &text[found.at.clone()];
+            let same: String = match found.check {
+                Some(_) => value.chars().filter(|c| c.is_alphanumeric()).collect(),
+                None if found.kind == "phone" => {
+                    let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+                    digits.strip_prefix("00").unwrap_or(&digits).to_owned()
+                }
+                None if found.kind == "email" => value.to_lowercase(),
+                None => value.to_owned(),
+            };
+            out += &self.next(&found.kind, found.check, value, &same);
+            from = found.at.end;
+        }
+        out + &self.without_users(&text[from..])
+    }
+
+    fn without_users(&self, text: &str) -> String {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        let mut before = None;
+        'rest: while let Some(first) = rest.chars().next() {
+            for (id, shape) in self.users.iter().filter(|(id, _)| id.len() >= MIN_WITHIN) {
+                if let Some(after) = rest.strip_prefix(id.as_str())
+                    && !before.is_some_and(is_part)
+                    && !after.chars().next().is_some_and(is_part)
+                {
+                    out += shape;
+                    (before, rest) = (id.chars().next_back(), after);
+                    continue 'rest;
+                }
+            }
+            out.push(first);
+            (before, rest) = (Some(first), &rest[first.len_utf8()..]);
+        }
+        out
+    }
+
+    /// A value without personal data, in its texts, its numbers and the names of its fields.
+    pub fn value(&mut self, value: &Value) -> Value {
+        match value {
+            Value::Null | Value::Bool(_) => value.clone(),
+            Value::Number(number) => self.number(number),
+            Value::String(text) => Value::String(self.text_or_json(text)),
+            Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
+            Value::Object(fields) => Value::Object(self.fields(fields)),
+        }
+    }
+
+    /// The fields of an object without personal data.
+    pub fn fields(&mut self, fields: &Map<String, Value>) -> Map<String, Value> {
+        fields.iter().map(|(name, field)| (self.text(name), self.value(field))).collect()
+    }
+
+    /// A text that may be JSON, whose texts then are looked at one by one: what stands between quotes is whole.
+    fn text_or_json(&mut self, text: &str) -> String {
+        let is_json = text.starts_with(['{', '[']);
+        match serde_json::from_str::<Value>(text) {
+            Ok(read) if is_json => {
+                let replaced = self.value(&read);
+                // As it was written, unless something was found.
+                if replaced == read { text.to_owned() } else { replaced.to_string() }
+            }
+            Ok(_) | Err(_) => self.text(text),
+        }
+    }
+
+    fn number(&mut self, number: &Number) -> Value {
+        let text = number.to_string();
+        let replaced = self.text(&text);
+        let is_other = replaced != text;
+        let read = replaced.parse::<u64>().ok().filter(|_| is_other);
+        read.map_or_else(|| Value::Number(number.clone()), Value::from)
+    }
+
+    /// A case without personal data.
+    pub fn case(&mut self, case: Case) -> Result<Case, String> {
+        let mut case = case;
+        if let Some(user) = &case.user {
+            case.user = Some(self.know_user(user));
+        }
+        case.message = self.text(&case.message);
+        for turn in &mut case.history {
+            turn.content = self.text(&turn.content);
+        }
+        case.metadata = self.fields(&case.metadata);
+        for memory in &mut case.memories {
+            memory.text = self.text(&memory.text);
+        }
+        case.profile = case.profile.as_ref().map(|profile| self.value(profile));
+        for answer in &mut case.answers {
+            answer.arguments = self.value(&answer.arguments);
+            answer.content = self.value(&answer.content);
+        }
+        for call in &mut case.expect.calls {
+            if let Some(arguments) = &call.arguments {
+                let written = self.value(arguments.written());
+                call.arguments = Some(crate::Matcher::new(written)?);
+            }
+        }
+        Ok(case)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn equal_values_get_equal_placeholders() {
+        let mut placeholders = Placeholders::default();
+        let first = placeholders.text("ann@x.org, +49 30 1234567, 4111 1111 1111 1111");
+        let second =
+            placeholders.text("004930 1234567 / ANN@x.org / bob@x.org / 4111-1111-1111-1111");
+        assert!(first.starts_with("person1@example.com, +49 "), "{first}");
+        assert!(
+            second.contains("person1@example.com") && second.contains("person2@example.com"),
+            "{second}"
+        );
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        let card = |text: &str| digits(text)[digits(text).len() - 16..].to_owned();
+        assert_eq!(card(&first), card(&second));
+        assert!(!first.contains("1234567") && !second.contains("1234567"), "{first} {second}");
+    }
+
+    #[test]
+    fn a_users_id_is_replaced_as_a_word() {
+        let mut placeholders = Placeholders::default();
+        assert_eq!(placeholders.know_user("ann"), "user-1");
+        assert_eq!(placeholders.know_user("u1"), "user-2");
+        let text = placeholders.text("ann asks for planning, user:ann:scout, u1");
+        assert_eq!(text, "user-1 asks for planning, user:user-1:scout, u1");
+        assert_eq!(placeholders.value(&json!({ "user_id": "u1" })), json!({ "user_id": "user-2" }));
+    }
+
+    #[test]
+    fn values_are_replaced_wherever_they_stand() {
+        let mut placeholders = Placeholders::default();
+        let value = json!({
+            "to": ["ann@x.org"],
+            "ann@x.org": 4_111_111_111_111_111_u64,
+            "body": "{\"a\":\"ann@x.org\", \"n\": 1}",
+            "n": 12,
+        });
+        let replaced = placeholders.value(&value).to_string();
+        assert!(
+            !replaced.contains("ann@x.org") && !replaced.contains("4111111111111111"),
+            "{replaced}"
+        );
+        assert_eq!(replaced.matches("person1@example.com").count(), 3, "{replaced}");
+        assert!(replaced.contains("\"n\":12"), "{replaced}");
+    }
+}
