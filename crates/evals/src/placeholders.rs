@@ -1,18 +1,29 @@
 //! Personal data replaced by placeholders: the same value by the same one, in all cases of an export.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use serde_json::{Map, Number, Value};
 
 use crate::cases::Case;
-use crate::finder::Finder;
-use crate::shapes::placeholder;
+use crate::shapes::{check_of, placeholder};
 
 /// A user's id with fewer characters is only replaced where it stands alone: it may be a part of any word.
 const MIN_WITHIN: usize = 3;
 
+/// What was found in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where.
+    pub at: Range<usize>,
+    /// What it is: `email`, `phone`, `iban`, `card`, `key`, or a pattern's name.
+    pub kind: String,
+}
+
+/// Finds personal data in a text: in order, and nothing overlaps.
+pub type Finder = Box<dyn Fn(&str) -> Vec<Found> + Send>;
+
 /// Replaces personal data, and remembers by what.
-#[derive(Debug, Default)]
 pub struct Placeholders {
     finder: Finder,
     users: Vec<(String, String)>,
@@ -27,7 +38,13 @@ pub struct Placeholders {
 impl Placeholders {
     /// Looks for what is known to be personal, and with this finder.
     pub fn new(finder: Finder) -> Self {
-        Self { finder, ..Self::default() }
+        Self {
+            finder,
+            users: Vec::new(),
+            numbers: HashMap::new(),
+            counts: HashMap::new(),
+            originals: HashSet::new(),
+        }
     }
 
     /// Another finder from now on: another role's patterns. What is known stays.
@@ -40,7 +57,7 @@ impl Placeholders {
         if let Some((_, known)) = self.users.iter().find(|(id, _)| id == user) {
             return known.clone();
         }
-        let shape = self.next("user", None, user, user);
+        let shape = self.next("user", user, user);
         self.users.push((user.to_owned(), shape.clone()));
         // The longest first: it may have another one in it.
         self.users.sort_by_key(|(id, _)| std::cmp::Reverse(id.len()));
@@ -48,13 +65,7 @@ impl Placeholders {
     }
 
     /// The placeholder of a value; `same` is the value without what does not count.
-    fn next(
-        &mut self,
-        kind: &str,
-        check: Option<crate::finder::PatternCheck>,
-        value: &str,
-        same: &str,
-    ) -> String {
+    fn next(&mut self, kind: &str, value: &str, same: &str) -> String {
         let key = (kind.to_owned(), same.to_owned());
         let known = self.numbers.get(&key).copied();
         let number = known.unwrap_or_else(|| {
@@ -62,14 +73,14 @@ impl Placeholders {
             loop {
                 *count += 1;
                 // A placeholder that is somebody's real value would say who is meant.
-                if !self.originals.contains(&placeholder(kind, check, value, *count)) {
+                if !self.originals.contains(&placeholder(kind, value, *count)) {
                     break *count;
                 }
             }
         });
         self.numbers.insert(key, number);
         self.originals.insert(value.to_owned());
-        placeholder(kind, check, value, number)
+        placeholder(kind, value, number)
     }
 
     /// A text without personal data.
@@ -77,21 +88,23 @@ impl Placeholders {
         if let Some((_, shape)) = self.users.iter().find(|(id, _)| id == text) {
             return shape.clone();
         }
-        let found = self.finder.find(text);
+        let found = (self.finder)(text);
         let (mut out, mut from) = (String::with_capacity(text.len()), 0);
         for found in found {
             out += &self.without_users(&text[from..found.at.start]);
             let value = &text[found.at.clone()];
-            let same: String = match found.check {
-                Some(_) => value.chars().filter(|c| c.is_alphanumeric()).collect(),
-                None if found.kind == "phone" => {
+            let same: String = match found.kind.as_str() {
+                kind if check_of(kind, value).is_some() => {
+                    value.chars().filter(|c| c.is_alphanumeric()).collect()
+                }
+                "phone" => {
                     let digits: String = value.chars().filter(char::is_ascii_digit).collect();
                     digits.strip_prefix("00").unwrap_or(&digits).to_owned()
                 }
-                None if found.kind == "email" => value.to_lowercase(),
-                None => value.to_owned(),
+                "email" => value.to_lowercase(),
+                _ => value.to_owned(),
             };
-            out += &self.next(&found.kind, found.check, value, &same);
+            out += &self.next(&found.kind, value, &same);
             from = found.at.end;
         }
         out + &self.without_users(&text[from..])
@@ -191,9 +204,28 @@ mod tests {
 
     use super::*;
 
+    fn placeholders() -> Placeholders {
+        let kinds = [
+            ("email", r"[\w.]+@[\w.]+\w"),
+            ("phone", r"(?:\+|\b00)[0-9](?:[ ]?[0-9]){7,14}"),
+            ("card", r"\b[0-9](?:[ -]?[0-9]){15}\b"),
+        ];
+        let kinds = kinds.map(|(kind, text)| (kind, regex::Regex::new(text).unwrap()));
+        let find = move |text: &str| {
+            let all = kinds.iter().flat_map(|(kind, regex)| {
+                let found = regex.find_iter(text).map(|found| found.range());
+                found.map(|at| Found { at, kind: (*kind).to_owned() }).collect::<Vec<_>>()
+            });
+            let mut all: Vec<_> = all.collect();
+            all.sort_by_key(|found| found.at.start);
+            all
+        };
+        Placeholders::new(Box::new(find))
+    }
+
     #[test]
     fn equal_values_get_equal_placeholders() {
-        let mut placeholders = Placeholders::default();
+        let mut placeholders = placeholders();
         let first = placeholders.text("ann@x.org, +49 30 1234567, 4111 1111 1111 1111");
         let second =
             placeholders.text("004930 1234567 / ANN@x.org / bob@x.org / 4111-1111-1111-1111");
@@ -210,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_users_id_is_replaced_as_a_word() {
-        let mut placeholders = Placeholders::default();
+        let mut placeholders = placeholders();
         assert_eq!(placeholders.know_user("ann"), "user-1");
         assert_eq!(placeholders.know_user("u1"), "user-2");
         let text = placeholders.text("ann asks for planning, user:ann:scout, u1");
@@ -220,7 +252,7 @@ mod tests {
 
     #[test]
     fn values_are_replaced_wherever_they_stand() {
-        let mut placeholders = Placeholders::default();
+        let mut placeholders = placeholders();
         let value = json!({
             "to": ["ann@x.org"],
             "ann@x.org": 4_111_111_111_111_111_u64,
