@@ -27,9 +27,10 @@ pub use answers::{Answer, Answers, key_of};
 pub use baseline::{Baseline, Standing};
 pub use cases::{
     Case, CaseFile, CaseSource, CatalogueTool, Fixture, GivenMemory, HistoryTurn, RecordedAnswer,
+    TurnRole,
 };
 pub use compare::{Difference, RunView, ViewedCall, differences};
-pub use expect::{CallExpectation, Expect, JudgeSpec, TextExpectation, Texts};
+pub use expect::{CallExpectation, Expect, JudgeSpec, OutputSchema, TextExpectation, Texts};
 pub use judge::{Judgement, judgement, question};
 pub use matcher::Matcher;
 pub use pattern::Pattern;

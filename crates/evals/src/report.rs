@@ -133,6 +133,16 @@ pub struct MadeCall {
     /// What the tool always calls, where that is known.
     #[serde(skip)]
     pub endpoint: Option<String>,
+    /// Whether it waits for a person, and so is not made.
+    #[serde(skip)]
+    pub waits: bool,
+}
+
+impl MadeCall {
+    /// Whether it was made.
+    pub fn is_made(&self) -> bool {
+        self.answered.is_made() && !self.waits
+    }
 }
 
 /// What answered a call.
@@ -153,7 +163,7 @@ pub enum Answered {
 
 impl Answered {
     /// Whether the call was made.
-    pub fn is_made(self) -> bool {
+    fn is_made(self) -> bool {
         match self {
             Self::Journal | Self::Fixture | Self::Workspace => true,
             Self::Refused | Self::Diverged => false,
@@ -255,6 +265,7 @@ pub(crate) mod tests {
                 arguments: json!({ "a": 1 }),
                 answered: Answered::Journal,
                 endpoint: None,
+                waits: false,
             }],
             response: "<b>hello</b> | \u{1b}[31mred\nnext".to_owned(),
             ending: "ok".to_owned(),

@@ -104,7 +104,7 @@ pub async fn judge_run(expect: &Expect, run: &Ended) -> Vec<Failure> {
 }
 
 fn made(calls: &[MadeCall]) -> impl Iterator<Item = &MadeCall> {
-    calls.iter().filter(|call| call.answered.is_made())
+    calls.iter().filter(|call| call.is_made())
 }
 
 fn names(wanted: &CallExpectation, call: &MadeCall) -> bool {
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn call(tool: &str, arguments: Value, answered: Answered) -> MadeCall {
-        MadeCall { tool: tool.to_owned(), arguments, answered, endpoint: None }
+        MadeCall { tool: tool.to_owned(), arguments, answered, endpoint: None, waits: false }
     }
 
     fn run() -> Ended {

@@ -293,6 +293,9 @@ impl RunContext<'_> {
             return Err(RunError::new(RunErrorKind::Internal).into());
         };
         let started = Instant::now();
+        if let Some(replay) = self.run.replay {
+            replay.asks(&fitted.messages);
+        }
         let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, at).await;
         let (completion, reserved) = called?;
         let step = LlmStep {

@@ -22,6 +22,7 @@ use super::handing_on::HandedOn;
 use super::journal::Journal;
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
+use super::replay::Replay;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::RunError;
 use crate::run::events::{EventSink, RunEvent};
@@ -55,6 +56,8 @@ pub(super) struct RunDriver<'a> {
     pub(super) finalizer: &'a RunFinalizer,
     /// See [`crate::run::request::fingerprint`]; computed when it is first needed.
     pub(super) fingerprint: OnceLock<String>,
+    /// The case that answers in place of tools and people, where this is a test.
+    pub(super) replay: Option<&'a Replay>,
 }
 
 impl RunDriver<'_> {

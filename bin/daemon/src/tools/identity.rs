@@ -109,6 +109,10 @@ impl CallIdentity {
                 let body = canonical_json(&json!({ "arguments": arguments }));
                 Self::of_request("POST", &format!("{BACKEND_TOOLS}/{name}"), "", &body)
             }
+            // No server sees it: no call of it can be in doubt.
+            Source::Replayed(_) => {
+                Self { honours_key: true, ..Self::of_tool(&tool.spec.name, arguments) }
+            }
             Source::Mcp(server, tool) => {
                 let parts = ["mcp", server.name(), &tool.name, &canonical_json(arguments)];
                 Self::new(&parts, tool.is_repeatable, false)
@@ -128,6 +132,7 @@ pub(super) fn definition(tool: &ExternalTool) -> String {
     let source = match &tool.source {
         Source::OpenApi(tool) => tool.operation.form(),
         Source::Backend(name) => name.clone(),
+        Source::Replayed(_) => tool.spec.name.clone(),
         Source::Mcp(server, tool) => format!("{} {}", server.place(), tool.name),
     };
     sha256_hex(&[&spec.name, &spec.description, &canonical_json(&spec.parameters), &source])

@@ -1,0 +1,316 @@
+//! A run as a test (docs/EVAL.md): the run loop, prompt and rules of any run, and a real model; but a case answers in
+//! place of tools and people, and nothing is stored. Nothing is connected to but the model.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use chrono::{DateTime, Utc};
+use daemon_api::RequestKind;
+use evals::{Answered, Answers, MadeCall};
+use llm::Cost;
+use llm::event::Usage;
+use llm::request::{Message, ToolCall};
+use mc_client::idempotency::RunKey;
+use mc_client::steps::RecalledMemory;
+use mc_client::types::Capabilities;
+use serde_json::{Value, json};
+use service::otel::{Side, Span};
+use service::trace::TraceId;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+use wombat_core::agent_config::AgentProfile;
+use wombat_core::workspace::Snapshot;
+
+use super::approval::{Decision, arguments_of};
+use super::attempts::Attempt;
+use super::context::RunContext;
+use super::driver::RunDriver;
+use super::files::RunFiles;
+use super::finalizer::RunFinalizer;
+use super::finish::Progress;
+use super::handing_on::HandedOn;
+use super::journal::Journal;
+use super::launch::TIMEOUT_GRACE;
+use super::prepare::Earlier;
+use super::tool_calls::Need;
+use crate::run::answer::{Ending, RunAnswer};
+use crate::run::error::{RunError, RunErrorKind};
+use crate::run::events::EventSink;
+use crate::run::request::RunRequest;
+use crate::state::App;
+use crate::tools::{ASK_USER, OwnCall, RequestedCall, ToolReply, ToolSet};
+
+/// The tool that reads the workspace, and answers for itself.
+const READ_SKILL: &str = "read_skill";
+
+/// The task of a run that has none.
+const TASK: &str = "eval";
+
+/// The name space of the keys of cases.
+const KEYS: &str = "eval";
+
+/// What a case answers, and what it has been asked.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    answers: Mutex<Answers>,
+    calls: Mutex<BTreeMap<u32, MadeCall>>,
+    asked: Mutex<Asked>,
+    now: Option<DateTime<Utc>>,
+    memories: Vec<RecalledMemory>,
+}
+
+/// What the model was asked.
+#[derive(Debug, Clone, Default)]
+struct Asked {
+    turns: u32,
+    prompt: String,
+}
+
+/// What came of a replayed run.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    /// The answer, or why it failed.
+    pub(crate) result: Result<RunAnswer, RunError>,
+    /// The calls of the model, in order.
+    pub(crate) calls: Vec<MadeCall>,
+    /// How often the model was asked.
+    pub(crate) turns: u32,
+    /// The system prompt.
+    pub(crate) prompt: String,
+    /// The tokens.
+    pub(crate) usage: Usage,
+    /// The price.
+    pub(crate) cost: Cost,
+}
+
+/// What a replayed run works with.
+pub(crate) struct Stage {
+    /// The request.
+    pub(crate) request: RunRequest,
+    /// The workspace.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The role.
+    pub(crate) profile: AgentProfile,
+    /// Its tools.
+    pub(crate) tools: Arc<ToolSet>,
+    /// The case.
+    pub(crate) case: String,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a case answers a call. The workspace answers for itself, and a question is the run's own.
+pub(super) fn is_answered(call: &ToolCall) -> bool {
+    !matches!(call.name.as_str(), READ_SKILL | ASK_USER)
+}
+
+/// A call on which the journal has no decision: it waits, as it did.
+pub(super) fn undecided(attempt: &Attempt<'_>, need: &Need) -> Decision {
+    let requested = RequestedCall::of(&attempt.planned.call);
+    let (kind, question) = match need {
+        Need::Approval { .. } => (RequestKind::Approval, None),
+        Need::Answer(question) => {
+            let asked = question.arguments.get("question").and_then(Value::as_str);
+            (RequestKind::Question, Some(asked.unwrap_or_default().to_owned()))
+        }
+    };
+    Decision::Pending(Box::new(daemon_api::ToolRequest {
+        id: format!("eval-{}", attempt.at),
+        kind,
+        tool: requested.tool.to_owned(),
+        arguments: Value::Object(arguments_of(&requested)),
+        question,
+        options: None,
+        parameters: None,
+        expires_at: None,
+        asked_by: None,
+    }))
+}
+
+impl Replay {
+    /// A case that has not been asked yet.
+    pub(crate) fn new(
+        answers: Answers,
+        now: Option<DateTime<Utc>>,
+        memories: Vec<RecalledMemory>,
+    ) -> Self {
+        let (calls, asked) = (Mutex::default(), Mutex::default());
+        Self { answers: Mutex::new(answers), calls, asked, now, memories }
+    }
+
+    /// What the run is reminded of.
+    pub(super) fn memories(&self) -> Vec<RecalledMemory> {
+        self.memories.clone()
+    }
+
+    /// Takes down that the model is asked.
+    pub(super) fn asks(&self, messages: &[Message]) {
+        let mut asked = lock(&self.asked);
+        asked.turns += 1;
+        if let (1, Some(Message::System { content })) = (asked.turns, messages.first()) {
+            asked.prompt.clone_from(content);
+        }
+    }
+
+    /// The answer to a call of which the rules say this. A call that nothing answers ends the run.
+    pub(super) fn answer(
+        &self,
+        tools: &ToolSet,
+        attempt: &Attempt<'_>,
+        said: ToolReply,
+    ) -> Result<ToolReply, RunError> {
+        let call = &attempt.planned.call;
+        let endpoint = tools.endpoint(RequestedCall::of(call).tool).map(ToString::to_string);
+        let waits = match &said {
+            ToolReply::Judged { waits, .. } => *waits,
+            ToolReply::OfRun(OwnCall::Question(_)) => true,
+            // The workspace has answered, or was to wait for a person.
+            _ if call.name == READ_SKILL && said.is_made() => {
+                self.note(attempt, endpoint, Answered::Workspace, false);
+                return Ok(said);
+            }
+            ToolReply::NeedsApproval(_) => true,
+            _ => {
+                self.note(attempt, endpoint, Answered::Refused, false);
+                return Ok(said);
+            }
+        };
+        let answer = lock(&self.answers).next(&call.name, endpoint.as_deref(), &call.arguments);
+        match answer {
+            Some(answer) => {
+                self.note(attempt, endpoint, answer.from, false);
+                let is_word = call.name == ASK_USER && answer.ok;
+                let word = is_word.then(|| word_of(&answer.content));
+                Ok(match word {
+                    Some(word) => ToolReply::Answered(word),
+                    None => ToolReply::Recorded { ok: answer.ok, text: answer.content },
+                })
+            }
+            // Nobody has decided, so that nobody does.
+            None if waits => {
+                self.note(attempt, endpoint, Answered::Journal, true);
+                Ok(match said {
+                    ToolReply::Judged { .. } => ToolReply::NeedsApproval(call.name.clone()),
+                    said => said,
+                })
+            }
+            None => {
+                self.note(attempt, endpoint, Answered::Diverged, false);
+                let why = format!("nothing answers the call {} {}", call.name, call.arguments);
+                Err(RunError::new(RunErrorKind::Internal).caused_by(why))
+            }
+        }
+    }
+
+    fn note(
+        &self,
+        attempt: &Attempt<'_>,
+        endpoint: Option<String>,
+        answered: Answered,
+        waits: bool,
+    ) {
+        let ToolCall { name, arguments, .. } = &attempt.planned.call;
+        let arguments = if arguments.is_null() { json!({}) } else { arguments.clone() };
+        let made = MadeCall { tool: name.clone(), arguments, answered, endpoint, waits };
+        lock(&self.calls).insert(attempt.at, made);
+    }
+}
+
+/// A person's answer, as the journal has it, or as a case was written.
+fn word_of(content: &str) -> Value {
+    match serde_json::from_str::<Value>(content) {
+        Ok(Value::Object(mut fields)) if fields.len() == 1 && fields.contains_key("answer") => {
+            fields.shift_remove("answer").unwrap_or_default()
+        }
+        Ok(value) => value,
+        Err(_) => Value::String(content.to_owned()),
+    }
+}
+
+impl RunDriver<'_> {
+    /// The time that the run is told.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.replay.and_then(|replay| replay.now).unwrap_or_else(Utc::now)
+    }
+}
+
+/// Runs a case with the run loop of any run.
+pub(crate) async fn replay(app: &App, stage: Stage, replay: &Replay) -> Replayed {
+    let registered = app.runs.register(Uuid::now_v7().to_string(), None);
+    let (result, usage, cost) = match registered {
+        Ok(mut registration) => {
+            let handle = registration.handle.clone();
+            let result = Box::pin(run(app, &stage, replay, &handle)).await;
+            registration.settle();
+            let tally = handle.meter.read_with_estimate();
+            (result, tally.usage, tally.cost)
+        }
+        Err(error) => (Err(error), Usage::default(), Cost::nothing()),
+    };
+    let calls = std::mem::take(&mut *lock(&replay.calls)).into_values().collect();
+    let Asked { turns, prompt } = lock(&replay.asked).clone();
+    Replayed { result, calls, turns, prompt, usage, cost }
+}
+
+async fn run(
+    app: &App,
+    stage: &Stage,
+    replay: &Replay,
+    handle: &Arc<crate::run::registry::RunHandle>,
+) -> Result<RunAnswer, RunError> {
+    let Stage { request, snapshot, profile, tools, case } = stage;
+    let session = &request.session;
+    let (user, role) = (session.user().as_str(), session.role().as_str());
+    // The same each time, and so are the marks in the prompt.
+    let run_key = RunKey::derive_in(KEYS, user, role, case);
+    let trace = TraceId::random();
+    let span = Span::of_request(&trace, Side::Internal, || format!("eval {role}"));
+    let finalizer = RunFinalizer::new(handle.clone(), app.runs.tracker().clone());
+    let driver = RunDriver {
+        app,
+        request,
+        handle,
+        run_key: &run_key,
+        fence: OnceLock::new(),
+        trace: &trace,
+        span: &span,
+        sink: &EventSink::disabled(),
+        deadline: Instant::now() + request.limits.timeout,
+        finalizer: &finalizer,
+        fingerprint: OnceLock::new(),
+        replay: Some(replay),
+    };
+    let model = driver.model_of(profile).clone();
+    let journal = Journal::default();
+    let context = RunContext {
+        client: driver.plain_client()?,
+        run: &driver,
+        // Nothing is asked of a backend: what its features would add is in the case.
+        capabilities: Arc::new(Capabilities::default()),
+        snapshot: snapshot.clone(),
+        profile: profile.clone(),
+        tools: tools.clone(),
+        model,
+        task_id: TASK.to_owned(),
+        files: RunFiles::default(),
+        handed_on: HandedOn::of(&journal, &handle.tree),
+        memory_warning: OnceLock::new(),
+        journal,
+    };
+    driver.check_model(&context.model)?;
+    if driver.has_empty_checklist(snapshot) {
+        return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));
+    }
+    let conversation = async {
+        let turns = request.history.clone().unwrap_or_default();
+        let earlier = Earlier { turns, ..Earlier::default() };
+        let (messages, typed) = Box::pin(context.open_conversation(earlier)).await?;
+        Box::pin(context.converse(messages, typed)).await
+    };
+    let result = timeout_at(driver.deadline + TIMEOUT_GRACE, conversation).await;
+    let result = result.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)));
+    finalizer.finish(&result).await;
+    result
+}

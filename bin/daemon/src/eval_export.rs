@@ -1,0 +1,387 @@
+//! `wombat-daemon eval export`: runs of the backend as cases.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use evals::{
+    CallExpectation, Case, CaseFile, CaseSource, CatalogueTool, Expect, Finder, Found, GivenMemory,
+    HistoryTurn, Matcher, OutputSchema, Pattern, Placeholders, RecordedAnswer, key_of, to_yaml,
+};
+use mc_client::client::InternalClient;
+use mc_client::profiles;
+use mc_client::run_lists::{ListedRun, RunsQuery};
+use mc_client::runs::{Run, RunStatus};
+use mc_client::steps::ToolStep;
+use mc_client::types::Capabilities;
+use serde_json::Value;
+use service::exit;
+use service::settings::{Layers, Reader};
+use service::trace::TraceId;
+use wombat_core::redact::RedactRules;
+
+use crate::eval::{Export, Failed, Filters, write};
+use crate::eval_journal::{Recorded, answer_of, asked_for, is_refused, status_of, turn_of};
+use crate::settings::Settings;
+use crate::state::App;
+use crate::tools::{CaseTool, builtin_names};
+
+/// How many runs a page has.
+const PAGE: usize = 100;
+
+/// How much of a run's key is a part of a case's id.
+const KEY_CHARS: usize = 10;
+
+/// The feature without which there is no list of runs.
+const FEATURE: &str = "runs_list";
+
+/// The backend as a service sees it, and the tools that there are.
+pub(crate) struct Source {
+    app: App,
+    client: InternalClient,
+    capabilities: Arc<Capabilities>,
+}
+
+/// A run with whose it is.
+pub(crate) struct FoundRun {
+    pub(crate) user: String,
+    pub(crate) role: String,
+    pub(crate) run: Run,
+}
+
+impl Source {
+    /// Connects to the backend.
+    ///
+    /// # Errors
+    /// When a setting is missing, or the backend has no list of runs.
+    pub(crate) async fn connect(layers: &Layers) -> Result<Self, Failed> {
+        let settings = Settings::read(layers).map_err(Failed::settings)?;
+        let token = Reader::new(layers).secret("INTERNAL_API_TOKEN").ok_or_else(|| {
+            Failed::settings("INTERNAL_API_TOKEN is not set: runs are read with the internal token")
+        })?;
+        let http = service::http::client_builder().build();
+        let http = http.map_err(|error| Failed::new(service::http::explain(&error)))?;
+        let client = settings.backend.client(http, settings.backend_retry).internal(token);
+        let app = App::new(settings).map_err(|error| Failed::settings(error.to_string()))?;
+        let capabilities = app.backend.capabilities(&TraceId::random().traceparent()).await;
+        let capabilities = capabilities
+            .map_err(|error| Failed::new(format!("the backend cannot be asked: {error}")))?;
+        if !capabilities.has(FEATURE) {
+            let why = format!("feature_missing: the backend does not announce {FEATURE}");
+            return Err(Failed::new(why));
+        }
+        Ok(Self { app, client, capabilities })
+    }
+
+    /// The runs that these filters find, newest first, until `is_enough`.
+    async fn list(
+        &self,
+        filters: &Filters,
+        mut is_enough: impl FnMut(&[ListedRun]) -> bool,
+    ) -> Result<Vec<ListedRun>, Failed> {
+        let named = [
+            ("user_id", &filters.user),
+            ("role", &filters.role),
+            ("status", &filters.status),
+            ("model", &filters.model),
+            ("digest", &filters.digest),
+            ("rating", &filters.rating),
+            ("label", &filters.label),
+            ("from", &filters.from),
+            ("to", &filters.to),
+            ("q", &filters.q),
+        ];
+        let named = named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        let mut parameters: Vec<(&'static str, String)> = named.collect();
+        parameters.push(("limit", PAGE.to_string()));
+        let fixed = parameters.len();
+        let mut all = Vec::new();
+        loop {
+            let query = RunsQuery { parameters: parameters.clone() };
+            let page = self.client.list_runs(&query).await;
+            let page = page.map_err(|error| Failed::new(format!("GET /runs: {error}")))?;
+            all.extend(page.items);
+            match page.next_cursor {
+                Some(cursor) if !is_enough(&all) => {
+                    parameters.truncate(fixed);
+                    parameters.push(("cursor", cursor));
+                }
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// A run with its journal.
+    async fn whole(&self, listed: &ListedRun) -> Result<FoundRun, Failed> {
+        let client = self.client.clone().on_behalf_of(&listed.user_id);
+        let run = client.run_of(&listed.run_key, &listed.role).await;
+        let key = &listed.run_key;
+        let run = run.map_err(|error| Failed::new(format!("run {key}: {error}")))?;
+        let run = run.ok_or_else(|| Failed::new(format!("there is no run {key} any more")))?;
+        Ok(FoundRun { user: listed.user_id.clone(), role: listed.role.clone(), run })
+    }
+
+    /// The run with a key.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) async fn run(&self, key: &str, user: Option<&str>) -> Result<FoundRun, Failed> {
+        let filters = Filters { user: user.map(str::to_owned), ..Filters::default() };
+        let is_it = |listed: &&ListedRun| listed.run_key == key;
+        let listed = self.list(&filters, |all| all.iter().any(|run| is_it(&run))).await?;
+        let listed = listed.iter().find(is_it);
+        let listed = listed.ok_or_else(|| Failed::new(format!("there is no run {key}")))?;
+        self.whole(listed).await
+    }
+
+    /// A run as a case, with all that is in it.
+    ///
+    /// # Errors
+    /// Why it cannot be one.
+    pub(crate) async fn case(&self, found: &FoundRun) -> Result<Case, String> {
+        let FoundRun { user, role, run } = found;
+        let recorded = Recorded::of(run)?;
+        let request = &recorded.request;
+        let profile = self.profile_of(user, role, request.profile_digest.as_deref()).await;
+        if !request.attachments.is_empty() {
+            warn(run, "its files are left out");
+        }
+        let turn = |turn| {
+            let (role, content) = turn_of(turn)?;
+            Some(HistoryTurn { role, content })
+        };
+        let memory = |memory: &mc_client::steps::RecalledMemory| GivenMemory {
+            scope: memory.scope.as_str().to_owned(),
+            text: memory.text.clone(),
+        };
+        let key: String = run.run_key.chars().take(KEY_CHARS).collect();
+        Ok(Case {
+            id: format!("{role}-{key}"),
+            role: role.clone(),
+            message: request.message.clone(),
+            user: Some(user.clone()),
+            history: recorded.history.iter().filter_map(turn).collect(),
+            metadata: request.metadata.clone(),
+            now: run.created_at,
+            memories: request.memories.iter().map(memory).collect(),
+            profile: profile.unwrap_or_else(|why| {
+                warn(run, &why);
+                None
+            }),
+            answers: recorded.tools.iter().filter(|step| !is_refused(step)).map(answer).collect(),
+            fixtures: Vec::new(),
+            ignore: BTreeMap::new(),
+            expect: expected(run, &recorded)?,
+            source: Some(CaseSource {
+                run_key: Some(run.run_key.clone()),
+                workspace_digest: run.workspace_digest.clone(),
+                model: recorded.model(),
+            }),
+        })
+    }
+
+    /// The profile that a run had, where the backend still has that one.
+    async fn profile_of(
+        &self,
+        user: &str,
+        role: &str,
+        digest: Option<&str>,
+    ) -> Result<Option<Value>, String> {
+        let (Some(digest), true) = (digest, self.capabilities.has("profile")) else {
+            return Ok(None);
+        };
+        let client = self.app.backend.agent(user, role).map_err(|error| error.to_string())?;
+        let known = self.app.backend.profiles.get(&client, (user, role)).await;
+        let known = known.map_err(|error| format!("its profile cannot be read: {error}"))?;
+        let is_it = known.digest == digest
+            || profiles::digest(&known.body).is_ok_and(|of_now| of_now == digest);
+        match is_it {
+            true => Ok(Some(known.body.clone())),
+            false => Err("its profile has changed since, and is left out".to_owned()),
+        }
+    }
+
+    /// The definitions of the tools that these runs had or called and that are not built in.
+    pub(crate) async fn catalogue(&self, runs: &[&FoundRun]) -> Vec<CatalogueTool> {
+        let mut wanted = BTreeSet::new();
+        for found in runs {
+            let Ok(recorded) = Recorded::of(&found.run) else { continue };
+            wanted.extend(recorded.request.tools_offered.iter().cloned());
+            wanted.extend(recorded.tools.iter().filter(|s| !is_refused(s)).map(|s| s.name.clone()));
+        }
+        for name in builtin_names() {
+            wanted.remove(name);
+        }
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let snapshot = self.app.workspace.snapshot();
+        let tools = self.app.tools.as_of_cases(&snapshot, &self.capabilities).await;
+        let tools: Vec<_> = tools.into_iter().filter(|tool| wanted.remove(&tool.name)).collect();
+        for name in wanted {
+            exit::warn(&format!(
+                "the tool {name:?} is not there any more, and not in the catalogue"
+            ));
+        }
+        tools.into_iter().map(catalogue_tool).collect()
+    }
+
+    /// What finds personal data in the texts of a role.
+    fn finder(&self, role: &str) -> Finder {
+        let snapshot = self.app.workspace.snapshot();
+        let profile = snapshot.admit(role).ok();
+        let own = profile.and_then(|profile| profile.redact);
+        let rules = RedactRules::all_kinds(own.as_deref());
+        Box::new(move |text| {
+            let found = rules.find(text).into_iter();
+            found.map(|found| Found { at: found.range, kind: found.kind.to_owned() }).collect()
+        })
+    }
+
+    /// Ends the connections of tools.
+    pub(crate) async fn close(&self) {
+        self.app.workspaces.close().await;
+    }
+}
+
+fn catalogue_tool(tool: CaseTool) -> CatalogueTool {
+    let CaseTool { name, description, parameters, endpoint } = tool;
+    CatalogueTool { name, description, parameters, endpoint }
+}
+
+fn warn(run: &Run, why: &str) {
+    exit::warn(&format!("run {}: {why}", run.run_key));
+}
+
+fn answer(step: &ToolStep) -> RecordedAnswer {
+    RecordedAnswer {
+        tool: step.name.clone(),
+        arguments: asked_for(step).clone(),
+        nth: Some(step.nth),
+        ok: step.ok,
+        content: Value::String(answer_of(step)),
+    }
+}
+
+/// What a run is expected to do: what it did.
+fn expected(run: &Run, recorded: &Recorded) -> Result<Expect, String> {
+    let mut calls: Vec<(String, CallExpectation)> = Vec::new();
+    for step in recorded.tools.iter().filter(|step| !is_refused(step)) {
+        let key = key_of(&step.name, asked_for(step), &[]);
+        match calls.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, call)) => call.min += 1,
+            None => {
+                // An argument that looks like an operator is not told.
+                let arguments = Matcher::new(asked_for(step).clone()).ok();
+                let tool = Pattern::from(step.name.as_str());
+                calls.push((key, CallExpectation { tool, arguments, min: 1, max: None }));
+            }
+        }
+    }
+    let calls = calls.into_iter().map(|(_, call)| CallExpectation { max: Some(call.min), ..call });
+    let refused: BTreeSet<_> =
+        recorded.tools.iter().filter(|step| is_refused(step)).map(|step| &step.name).collect();
+    let output = recorded.request.output.as_ref().filter(|output| output.strict);
+    let output = output.map(|output| OutputSchema::new(output.schema.clone())).transpose()?;
+    Ok(Expect {
+        status: Some(status_of(run)),
+        calls: calls.collect(),
+        refused: refused.into_iter().map(|tool| Pattern::from(tool.as_str())).collect(),
+        output: output.filter(|_| run.known_status() == Some(RunStatus::Completed)),
+        max_turns: u32::try_from(recorded.turns.len()).ok(),
+        ..Expect::default()
+    })
+}
+
+/// Whether a run is a case of its own: it has ended or waits, and no other run asked for it.
+fn is_case(run: &Run) -> bool {
+    let is_over = !matches!(
+        run.known_status(),
+        Some(RunStatus::Running | RunStatus::Interrupted | RunStatus::Cancelled)
+    );
+    is_over && run.parent_run_key.is_none()
+}
+
+/// Runs the command.
+pub(crate) async fn run(layers: &Layers, export: Export) -> Result<bool, Failed> {
+    let source = Source::connect(layers).await?;
+    let exported = file_of(&source, &export).await;
+    source.close().await;
+    let yaml = to_yaml(&exported?).map_err(Failed::new)?;
+    match &export.out {
+        Some(path) => write(path, &yaml)?,
+        None => exit::say(yaml.trim_end()),
+    }
+    Ok(true)
+}
+
+async fn file_of(source: &Source, export: &Export) -> Result<CaseFile, Failed> {
+    let listed = listed(source, export).await?;
+    let mut found = Vec::new();
+    for run in &listed {
+        found.push(source.whole(run).await?);
+    }
+    let (mut cases, mut runs) = (Vec::new(), Vec::new());
+    for found in &found {
+        if export.runs.is_empty() && !is_case(&found.run) {
+            continue;
+        }
+        match source.case(found).await {
+            Ok(case) => {
+                cases.push(case);
+                runs.push(found);
+            }
+            Err(why) => warn(&found.run, &why),
+        }
+    }
+    if cases.is_empty() {
+        return Err(Failed::new("no run was found that can be a case"));
+    }
+    name_apart(&mut cases);
+    let catalogue = source.catalogue(&runs).await;
+    let cases = if export.raw { cases } else { without_personal_data(source, cases)? };
+    Ok(CaseFile { version: 1, catalogue, cases })
+}
+
+async fn listed(source: &Source, export: &Export) -> Result<Vec<ListedRun>, Failed> {
+    let (filters, keys) = (&export.filters, &export.runs);
+    if keys.is_empty() {
+        let most = filters.limit;
+        let mut all = source.list(filters, |all| all.len() >= most).await?;
+        all.truncate(most);
+        return Ok(all);
+    }
+    let has_all =
+        |all: &[ListedRun]| keys.iter().all(|key| all.iter().any(|run| run.run_key == *key));
+    let mut all = source.list(filters, has_all).await?;
+    all.retain(|run| keys.contains(&run.run_key));
+    match keys.iter().find(|key| !all.iter().any(|run| run.run_key == **key)) {
+        Some(missing) => Err(Failed::new(format!("there is no run {missing} among these"))),
+        None => Ok(all),
+    }
+}
+
+/// Gives each case an id of its own.
+fn name_apart(cases: &mut [Case]) {
+    let mut seen = BTreeSet::new();
+    for case in cases {
+        let (wanted, mut n) = (case.id.clone(), 1);
+        while !seen.insert(case.id.clone()) {
+            n += 1;
+            case.id = format!("{wanted}-{n}");
+        }
+    }
+}
+
+fn without_personal_data(source: &Source, cases: Vec<Case>) -> Result<Vec<Case>, Failed> {
+    let mut placeholders = Placeholders::new(source.finder(""));
+    // All of them first: one user's run may name another one.
+    for user in cases.iter().filter_map(|case| case.user.as_deref()) {
+        placeholders.know_user(user);
+    }
+    let mut replaced = Vec::with_capacity(cases.len());
+    for case in cases {
+        placeholders.look_with(source.finder(&case.role));
+        replaced.push(placeholders.case(case).map_err(Failed::new)?);
+    }
+    Ok(replaced)
+}
