@@ -87,7 +87,7 @@ pub struct Run {
     /// The files of cases.
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
-    /// Only the cases with such an id; * stands for anything.
+    /// Only the cases with such an id; * stands for anything, ? for one character.
     #[arg(long, value_name = "GLOB")]
     pub case: Option<String>,
     /// The model for all tiers, instead of that of settings and profiles.

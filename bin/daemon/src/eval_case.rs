@@ -162,8 +162,8 @@ impl Trial {
             of_role.or_insert_with(|| Arc::new(tools.tools.of_role(&snapshot, &profile))).clone()
         };
         let memories = case.memories.iter().enumerate().map(memory).collect();
-        let answers = Replay::new(Answers::of(case), case.now, memories);
-        let stage = Stage { request, snapshot, profile, tools, case: case.id.clone() };
+        let answers = Replay::new(case.id.clone(), Answers::of(case), case.now, memories);
+        let stage = Stage { request, snapshot, profile, tools };
         let started = Instant::now();
         let replayed = Box::pin(replay(&self.app, stage, &answers)).await;
         let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

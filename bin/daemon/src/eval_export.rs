@@ -230,17 +230,20 @@ impl Source {
         let snapshot = self.app.workspace.snapshot();
         let profile = snapshot.admit(role).ok();
         let own = profile.and_then(|profile| profile.redact);
-        let rules = RedactRules::all_kinds(own.as_deref());
-        Box::new(move |text| {
-            let found = rules.find(text).into_iter();
-            found.map(|found| Found { at: found.range, kind: found.kind.to_owned() }).collect()
-        })
+        finder(RedactRules::all_kinds(own.as_deref()))
     }
 
     /// Ends the connections of tools.
     pub(crate) async fn close(&self) {
         self.app.workspaces.close().await;
     }
+}
+
+fn finder(rules: RedactRules) -> Finder {
+    Box::new(move |text| {
+        let found = rules.find(text).into_iter();
+        found.map(|found| Found { at: found.range, kind: found.kind.to_owned() }).collect()
+    })
 }
 
 fn catalogue_tool(tool: CaseTool) -> CatalogueTool {
@@ -384,4 +387,36 @@ fn without_personal_data(source: &Source, cases: Vec<Case>) -> Result<Vec<Case>,
         replaced.push(placeholders.case(case).map_err(Failed::new)?);
     }
     Ok(replaced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_found_as_what_they_stand_for() {
+        let rules = || RedactRules::all_kinds(None);
+        for value in [
+            "ann.lee@mail.org",
+            "+49 30 12345678",
+            "0041 79 123 45 67",
+            "DE89 3704 0044 0532 0130 00",
+            "GB82WEST12345698765432",
+            "4111-1111-1111-1111",
+            "378282246310005",
+            "AKIAIOSFODNN7EXAMPLE",
+        ] {
+            let rules = rules();
+            let kinds = |text: &str| -> Vec<(String, usize)> {
+                let found = rules.find(text).into_iter();
+                found.map(|found| (found.kind.to_owned(), found.range.len())).collect()
+            };
+            let mut placeholders = Placeholders::new(finder(RedactRules::all_kinds(None)));
+            let shape = placeholders.text(value);
+            assert_ne!(shape, value);
+            let kind = kinds(value).first().map(|(kind, _)| kind.clone()).unwrap();
+            assert_eq!(kinds(&shape), [(kind, shape.len())], "{value} {shape}");
+            assert_eq!(placeholders.text(&format!("a {value} b")), format!("a {shape} b"));
+        }
+    }
 }

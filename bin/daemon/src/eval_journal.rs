@@ -95,9 +95,15 @@ pub(crate) fn asked_for(step: &ToolStep) -> &Value {
     step.requested_arguments.as_ref().unwrap_or(&step.arguments)
 }
 
-/// Whether a rule or a schema refused a call.
+/// Whether a rule or a schema refused a call, or it could not be made as it was asked for: what is said of that
+/// are the daemon's own words, without marks around them.
 pub(crate) fn is_refused(step: &ToolStep) -> bool {
-    step.rule.is_some()
+    let is_made = step.key.is_some() || step.tool_request_id.is_some();
+    if step.rule.is_some() || is_made {
+        return step.rule.is_some();
+    }
+    let said = serde_json::from_str::<Value>(&step.content).unwrap_or_default();
+    said["error"].is_string() && said["code"].is_null()
 }
 
 /// What a tool answered, without the marks around it.
@@ -136,5 +142,37 @@ pub(crate) fn turn_of(message: &Message) -> Option<(TurnRole, String)> {
         Message::User { content, .. } => Some((TurnRole::User, content.clone())),
         Message::Assistant(turn) => Some((TurnRole::Assistant, turn.text.clone())),
         Message::Tool { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mc_client::steps::{Rule, RuleSource};
+    use wombat_core::untrusted::FenceKey;
+
+    use super::*;
+
+    #[test]
+    fn a_call_was_refused_made_or_decided_by_a_person() {
+        let fenced = FenceKey::new(b"x").mark("run").fence("pay", "{\"error\":\"no\"}");
+        let rule =
+            Rule { source: RuleSource::Schema, list: None, pattern: None, file: None, line: None };
+        let own = || "{\"error\":\"no such path\"}".to_owned();
+        let step = |content: String| ToolStep { content, ..ToolStep::default() };
+        let made = ToolStep { key: Some("k".to_owned()), ..step(own()) };
+        let denied = ToolStep { tool_request_id: Some("r".to_owned()), ..step(fenced.clone()) };
+        let coded = step("{\"error\":\"no\",\"code\":\"ask_depth\"}".to_owned());
+        let ruled = ToolStep { rule: Some(rule), ..step(own()) };
+        for (step, expected) in [
+            (&ruled, true),
+            (&step(own()), true),
+            (&made, false),
+            (&denied, false),
+            (&coded, false),
+            (&step(fenced.clone()), false),
+        ] {
+            assert_eq!(is_refused(step), expected, "{step:?}");
+        }
+        assert_eq!(answer_of(&denied), "{\"error\":\"no\"}");
     }
 }

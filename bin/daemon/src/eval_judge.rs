@@ -40,6 +40,7 @@ pub(crate) async fn judge(
         role: ROLE.to_owned(),
         deadline: Some(Instant::now() + app.settings.run_timeout),
         without_fallback: true,
+        case: Some(case.id.clone()),
         ..CallContext::default()
     };
     let answered = app.llm.complete(&request, &call).await;

@@ -80,7 +80,29 @@ fn is_like(pattern: &str, text: &str) -> bool {
 
 /// Whether a case's id is one that is asked for by a pattern.
 pub(crate) fn is_wanted(pattern: &str, id: &str) -> bool {
-    is_like(pattern, id)
+    let (pattern, id): (Vec<char>, Vec<char>) = (pattern.chars().collect(), id.chars().collect());
+    // Where the last `*` was, and how much of the id it has taken.
+    let (mut at, mut from, mut star) = (0, 0, None);
+    while from < id.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, from));
+                at += 1;
+            }
+            Some(c) if *c == '?' || *c == id[from] => {
+                at += 1;
+                from += 1;
+            }
+            _ => match star {
+                Some((begin, taken)) => {
+                    star = Some((begin, taken + 1));
+                    (at, from) = (begin + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|c| *c == '*')
 }
 
 #[cfg(test)]
@@ -88,6 +110,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn ids_are_asked_for_by_globs() {
+        for (glob, id, wanted) in [
+            ("scout-*", "scout-1", true),
+            ("*", "", true),
+            ("", "", true),
+            ("s?out*1", "scout-11", true),
+            ("*a*b", "xaxbxab", true),
+            ("scout", "scout-1", false),
+            ("?", "", false),
+            ("a*b", "a", false),
+        ] {
+            assert_eq!(is_wanted(glob, id), wanted, "{glob} {id}");
+        }
+    }
 
     #[test]
     fn a_pattern_is_a_name_or_an_endpoint() {

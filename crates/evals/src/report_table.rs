@@ -35,12 +35,12 @@ impl Report {
     pub fn summary(&self) -> String {
         let totals = &self.totals;
         format!(
-            "{} cases: {} passed, {} failed, {} diverged, {} errors; {} tokens, ${:.4}, {:.1} s; model {}, workspace {}",
-            totals.cases,
+            "{}: {} passed, {} failed, {} diverged, {}; {} tokens, ${:.4}, {:.1} s; model {}, workspace {}",
+            counted(totals.cases, "case"),
             totals.passed,
             totals.failed,
             totals.diverged,
-            totals.error,
+            counted(totals.error, "error"),
             totals.tokens,
             totals.cost_usd,
             std::time::Duration::from_millis(totals.duration_ms).as_secs_f64(),
@@ -48,6 +48,12 @@ impl Report {
             self.workspace_digest.chars().take(12).collect::<String>()
         )
     }
+}
+
+/// A number of things.
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 fn row(case: &CaseReport, baseline: Option<&Baseline>) -> [String; 7] {
@@ -90,7 +96,7 @@ mod tests {
         assert_eq!(lines.len(), 1 + 4 + 3 + 2, "{lines:#?}");
         assert!(lines[1].starts_with("a     scout  passed"), "{lines:#?}");
         assert!(
-            lines.last().unwrap().starts_with("4 cases: 1 passed, 1 failed, 1 diverged, 1 errors;")
+            lines.last().unwrap().starts_with("4 cases: 1 passed, 1 failed, 1 diverged, 1 error;")
         );
         assert!(lines.iter().all(|line| !line.contains(char::is_control)), "{lines:#?}");
     }

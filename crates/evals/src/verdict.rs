@@ -120,15 +120,23 @@ fn count(wanted: &CallExpectation, calls: &[MadeCall]) -> u32 {
     u32::try_from(made(calls).filter(like).count()).unwrap_or(u32::MAX)
 }
 
+fn times(number: u32) -> String {
+    match number {
+        0 => "not made".to_owned(),
+        1 => "made once".to_owned(),
+        more => format!("made {more} times"),
+    }
+}
+
 /// How often it was made, and with which arguments.
 fn told(wanted: &CallExpectation, made_so: u32, calls: &[MadeCall]) -> Value {
     let others: Vec<_> = made(calls).filter(|call| names(wanted, call)).take(5).collect();
     match (wanted.arguments.is_some(), others.is_empty()) {
         (true, false) => {
             let arguments: Vec<_> = others.iter().map(|call| call.arguments.to_string()).collect();
-            json!(format!("made {made_so} times; {} with {}", wanted.tool, arguments.join(" and ")))
+            json!(format!("{}; {} with {}", times(made_so), wanted.tool, arguments.join(" and ")))
         }
-        _ => json!(format!("made {made_so} times")),
+        _ => json!(times(made_so)),
     }
 }
 

@@ -262,6 +262,7 @@ impl RunContext<'_> {
                 role: role.to_owned(),
                 user_text: Some(self.run.request.message.clone()),
                 without_fallback: !self.run.request.customer.falls_back(),
+                case: self.run.replay.map(|replay| replay.case().to_owned()),
                 tally: llm::Tally::default(),
                 received: llm::Received::default(),
                 shown: llm::Shown::default(),

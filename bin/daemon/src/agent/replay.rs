@@ -23,12 +23,9 @@ use wombat_core::workspace::Snapshot;
 
 use super::approval::{Decision, arguments_of};
 use super::attempts::Attempt;
-use super::context::RunContext;
 use super::driver::RunDriver;
-use super::files::RunFiles;
 use super::finalizer::RunFinalizer;
 use super::finish::Progress;
-use super::handing_on::HandedOn;
 use super::journal::Journal;
 use super::launch::TIMEOUT_GRACE;
 use super::prepare::Earlier;
@@ -52,6 +49,7 @@ const KEYS: &str = "eval";
 /// What a case answers, and what it has been asked.
 #[derive(Debug)]
 pub(crate) struct Replay {
+    case: String,
     answers: Mutex<Answers>,
     calls: Mutex<BTreeMap<u32, MadeCall>>,
     asked: Mutex<Asked>,
@@ -93,8 +91,6 @@ pub(crate) struct Stage {
     pub(crate) profile: AgentProfile,
     /// Its tools.
     pub(crate) tools: Arc<ToolSet>,
-    /// The case.
-    pub(crate) case: String,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -132,12 +128,18 @@ pub(super) fn undecided(attempt: &Attempt<'_>, need: &Need) -> Decision {
 impl Replay {
     /// A case that has not been asked yet.
     pub(crate) fn new(
+        case: String,
         answers: Answers,
         now: Option<DateTime<Utc>>,
         memories: Vec<RecalledMemory>,
     ) -> Self {
         let (calls, asked) = (Mutex::default(), Mutex::default());
-        Self { answers: Mutex::new(answers), calls, asked, now, memories }
+        Self { case, answers: Mutex::new(answers), calls, asked, now, memories }
+    }
+
+    /// The id of the case.
+    pub(super) fn case(&self) -> &str {
+        &self.case
     }
 
     /// What the run is reminded of.
@@ -260,11 +262,11 @@ async fn run(
     replay: &Replay,
     handle: &Arc<crate::run::registry::RunHandle>,
 ) -> Result<RunAnswer, RunError> {
-    let Stage { request, snapshot, profile, tools, case } = stage;
+    let Stage { request, snapshot, profile, tools } = stage;
     let session = &request.session;
     let (user, role) = (session.user().as_str(), session.role().as_str());
     // The same each time, and so are the marks in the prompt.
-    let run_key = RunKey::derive_in(KEYS, user, role, case);
+    let run_key = RunKey::derive_in(KEYS, user, role, replay.case());
     let trace = TraceId::random();
     let span = Span::of_request(&trace, Side::Internal, || format!("eval {role}"));
     let finalizer = RunFinalizer::new(handle.clone(), app.runs.tracker().clone());
@@ -282,23 +284,10 @@ async fn run(
         fingerprint: OnceLock::new(),
         replay: Some(replay),
     };
-    let model = driver.model_of(profile).clone();
+    // Nothing is asked of a backend: what its features would add is in the case.
+    let found = (driver.plain_client()?, Arc::new(Capabilities::default()), snapshot.clone());
     let journal = Journal::default();
-    let context = RunContext {
-        client: driver.plain_client()?,
-        run: &driver,
-        // Nothing is asked of a backend: what its features would add is in the case.
-        capabilities: Arc::new(Capabilities::default()),
-        snapshot: snapshot.clone(),
-        profile: profile.clone(),
-        tools: tools.clone(),
-        model,
-        task_id: TASK.to_owned(),
-        files: RunFiles::default(),
-        handed_on: HandedOn::of(&journal, &handle.tree),
-        memory_warning: OnceLock::new(),
-        journal,
-    };
+    let context = driver.context_with(found, profile.clone(), tools.clone(), TASK, journal);
     driver.check_model(&context.model)?;
     if driver.has_empty_checklist(snapshot) {
         return Ok(context.answer(Ending::Silent, String::new(), Progress::default()));

@@ -183,13 +183,37 @@ async fn people_decide_as_the_journal_has_it() {
 }
 
 #[tokio::test]
+async fn the_model_is_told_what_it_was_told() {
+    let world = World::new();
+    let case = r#"
+  - {id: told, role: scout, message: hello, now: "2026-07-01T10:00:00Z", metadata: {timezone: Europe/Vienna},
+     memories: [She likes tea.], history: [{role: user, content: Good morning}, {role: assistant, content: Good morning!}],
+     profile: {locale: de-AT, prompt_append: Be polite.}}
+"#;
+    world.write("cases.yaml", &format!("{CATALOGUE}{case}"));
+    let output = world.run(&["cases.yaml", "--record", "recordings"]).await;
+    assert!(output.status.success(), "{}", told(&output));
+    let file = fs::read_dir(world.0.path().join("recordings")).unwrap().next().unwrap().unwrap();
+    let exchange: Value = serde_json::from_str(&fs::read_to_string(file.path()).unwrap()).unwrap();
+    let messages = exchange["request"]["messages"].as_array().unwrap();
+    let newest = messages.last().unwrap()["content"].as_str().unwrap();
+    for part in ["12:00", "She likes tea.", "Locale: de-AT", "hello"] {
+        assert!(newest.contains(part), "{part}: {newest}");
+    }
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    assert!(messages[0]["content"].as_str().unwrap().ends_with("## Customer\n\nBe polite."));
+    let tools = exchange["request"]["tools"].as_array().unwrap();
+    assert!(tools.iter().any(|tool| tool["name"] == "refund"), "{tools:?}");
+}
+
+#[tokio::test]
 async fn a_run_that_fails_is_told_and_may_be_expected() {
     let world = World::new();
     let report = world
         .report(
             r#"
   - {id: unexpected, role: scout, message: fail}
-  - {id: expected, role: scout, message: fail, expect: {status: llm_rejected}}
+  - {id: expected, role: scout, message: fail, expect: {status: llm_invalid_request}}
   - {id: role, role: nobody, message: hello}
   - {id: bad-profile, role: scout, message: hello, profile: {tools: {denies: []}}}
   - {id: bad-zone, role: scout, message: hello, metadata: {timezone: Nowhere/There}}
@@ -199,8 +223,7 @@ async fn a_run_that_fails_is_told_and_may_be_expected() {
 "#,
         )
         .await;
-    let code = report["cases"][0]["ending"].as_str().unwrap().to_owned();
-    let expected = json!({ "unexpected": "error", "expected": if code == "llm_rejected" { "passed" } else { "error" },
+    let expected = json!({ "unexpected": "error", "expected": "passed",
         "role": "error", "bad-profile": "error", "bad-zone": "error", "judged": "passed", "condemned": "failed",
         "lenient": "passed" });
     assert_eq!(statuses(&report), expected, "{report:#}");
@@ -225,9 +248,9 @@ async fn exit_codes_and_broken_files() {
         "version: 1\ncatalogue: [{name: create_task}]\ncases: [{id: z, role: scout, message: x}]\n",
     );
     for (arguments, code, said) in [
-        (&["good.yaml"][..], 0, "1 cases: 1 passed"),
+        (&["good.yaml"][..], 0, "1 case: 1 passed"),
         (&["good.yaml", "bad.yaml"], 1, "status: expected x, got ok"),
-        (&["good.yaml", "bad.yaml", "--case", "a*"], 0, "1 cases: 1 passed"),
+        (&["good.yaml", "bad.yaml", "--case", "a*"], 0, "1 case: 1 passed"),
         (&["good.yaml", "--case", "nothing"], 2, "there is no case \"nothing\""),
         (&["empty.yaml"], 2, "there is no case"),
         (&["missing.yaml"], 2, "missing.yaml cannot be read"),
@@ -272,7 +295,10 @@ async fn reports_and_a_baseline() {
     let output = world.run(&["cases.yaml", "--baseline", "out/r.json"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
     assert!(told(&output).contains("0 regressed, 0 fixed, 1 failing as before, 0 new"));
-    world.write("before.json", &world.read("out/r.json").replace("\"status\": \"failed\"", "\"status\": \"passed\""));
+    world.write(
+        "before.json",
+        &world.read("out/r.json").replace("\"status\": \"failed\"", "\"status\": \"passed\""),
+    );
     let output = world.run(&["cases.yaml", "--baseline", "before.json"]).await;
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert!(told(&output).contains("1 regressed"), "{}", told(&output));

@@ -40,7 +40,10 @@ const NOT_RUN: [(&str, &str); 9] = [
         "docs/DEPLOY.md",
         "needs root and systemd; scripts/package-check.sh does the same in a folder",
     ),
-    ("docs/EVAL.md", "reads the runs of one's own backend; evals.rs here and of the daemon does the same"),
+    (
+        "docs/EVAL.md",
+        "reads the runs of one's own backend; evals.rs here and of the daemon does the same",
+    ),
     ("docs/REAL_MODELS.md", "needs a model; real_model.rs runs one where it is installed"),
     ("docs/TOKENS.md", "asks the reader's own application; tokens.rs runs the recipes"),
     ("examples/axum-backend/README.md", "the commands of docs/EXAMPLES.md"),
