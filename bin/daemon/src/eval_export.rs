@@ -13,7 +13,7 @@ use mc_client::run_lists::{ListedRun, RunsQuery};
 use mc_client::runs::{Run, RunStatus};
 use mc_client::steps::ToolStep;
 use mc_client::types::Capabilities;
-use serde_json::Value;
+use serde_json::{Value, json};
 use service::exit;
 use service::settings::{Layers, Reader};
 use service::trace::TraceId;
@@ -195,7 +195,8 @@ impl Source {
         let is_it = known.digest == digest
             || profiles::digest(&known.body).is_ok_and(|of_now| of_now == digest);
         match is_it {
-            true => Ok(Some(known.body.clone())),
+            // An empty one narrows nothing.
+            true => Ok(Some(known.body.clone()).filter(|body| *body != json!({}))),
             false => Err("its profile has changed since, and is left out".to_owned()),
         }
     }

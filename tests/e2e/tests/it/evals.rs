@@ -68,6 +68,11 @@ impl World {
         client.send(&request, &OPTIONS).await.unwrap()
     }
 
+    /// The key of the run that answers this.
+    async fn key(&self, user: &str, message: &str) -> String {
+        self.say(user, message).await.run_key.unwrap().into_owned()
+    }
+
     async fn eval(&self, arguments: &[&str]) -> Output {
         Command::new(Program::path("wombat-daemon").unwrap())
             .arg("eval")
@@ -150,9 +155,9 @@ async fn real_runs_become_cases_without_personal_data_and_pass() {
 #[tokio::test]
 async fn runs_are_compared_with_each_other_and_with_a_replay() {
     let mut world = World::new().await;
-    let first = world.say("annabel", "note one").await.run_key;
-    let second = world.say("annabel", "note one").await.run_key;
-    let other = world.say("annabel", "note two").await.run_key;
+    let first = world.key("annabel", "note one").await;
+    let second = world.key("annabel", "note one").await;
+    let other = world.key("annabel", "note two").await;
 
     let output = world.eval(&["diff", &first, &second]).await;
     assert_eq!(code(&output), 0, "{}", told(&output));
