@@ -8,6 +8,7 @@ use evals::{
     Answered, Answers, Case, CaseReport, CaseStatus, CatalogueTool, Ended, Failure, GivenMemory,
     HistoryTurn, TurnRole, judge_run,
 };
+use llm::model::ModelRef;
 use llm::request::Message;
 use mc_client::memories::MemoryScope;
 use mc_client::steps::RecalledMemory;
@@ -63,7 +64,14 @@ pub(crate) struct Trial {
     pub(crate) app: App,
     /// Whether the models of profiles are asked.
     pub(crate) models_of_profiles: bool,
+    /// Whether answers come from recordings.
+    pub(crate) is_replayed: bool,
+    /// The model that judges.
+    pub(crate) judge: ModelRef,
 }
+
+/// The code of a run of which an answer of the model was not recorded.
+const NOT_RECORDED: &str = "llm_invalid_request";
 
 /// What came of a case, before it is judged.
 pub(crate) struct Tried {
@@ -111,6 +119,8 @@ impl Trial {
         };
         report.status = match (diverged.is_some(), report.failures.is_empty()) {
             (true, _) => CaseStatus::Diverged,
+            // What was not recorded says nothing of the run, whatever is expected.
+            _ if self.is_replayed && ended.status == NOT_RECORDED => CaseStatus::Error,
             (false, true) => CaseStatus::Passed,
             (false, false) if is_broken && is_of_status(&report.failures) => CaseStatus::Error,
             (false, false) => CaseStatus::Failed,
@@ -118,7 +128,7 @@ impl Trial {
         if let (Some(judge), CaseStatus::Passed | CaseStatus::Failed) =
             (&case.expect.judge, report.status)
         {
-            match eval_judge::judge(&self.app, judge, case, &ended).await {
+            match eval_judge::judge(self, judge, case, &ended).await {
                 Ok(judged) => {
                     report.score = Some(judged.score);
                     if judged.score < judge.min {
@@ -153,6 +163,8 @@ impl Trial {
             metadata: &case.metadata,
             profile: case.profile.as_ref(),
             models_of_profile: self.models_of_profiles,
+            // The run that it was made of was asked for JSON.
+            output: case.source.as_ref().and(case.expect.output.as_ref()).map(|o| o.written()),
         };
         let (request, snapshot, profile) = cases::read(&self.app, asked).await?;
         let tools = {

@@ -16,9 +16,11 @@ pub(crate) async fn diff(layers: &Layers, diff: Diff) -> Result<bool, Failed> {
     let user = diff.user.as_deref();
     let left = source.run(&diff.left, user).await?;
     let right = source.run(&diff.right, user).await?;
+    let most = source.heartbeat_ack_max();
     source.close().await;
     let [left, right] = [&left, &right].map(|found| {
-        view(&found.run).map_err(|why| Failed::new(format!("run {}: {why}", found.run.run_key)))
+        view(&found.run, most)
+            .map_err(|why| Failed::new(format!("run {}: {why}", found.run.run_key)))
     });
     Ok(tell(&left?, &right?))
 }
@@ -39,7 +41,7 @@ pub(crate) async fn rerun(
     let asking = Asking { model: rerun.model, ..Asking::default() };
     let trial = trial(layers, flags, &asking)?;
     let Tried { ended, model, .. } = trial.replay(&case, &tools).await.map_err(failed)?;
-    let left = view(&found.run).map_err(failed)?;
+    let left = view(&found.run, source.heartbeat_ack_max()).map_err(failed)?;
     let diverged = ended.calls.iter().find(|call| call.answered == Answered::Diverged);
     let diverged = diverged.map(|call| format!("{} {}", call.tool, call.arguments));
     let call = |call: &evals::MadeCall| ViewedCall {

@@ -72,11 +72,12 @@ impl Source {
         Ok(Self { app, client, capabilities })
     }
 
-    /// The runs that these filters find, newest first, until `is_enough`.
+    /// The first `most` of the runs that these filters find, newest first, and that are wanted.
     async fn list(
         &self,
         filters: &Filters,
-        mut is_enough: impl FnMut(&[ListedRun]) -> bool,
+        most: usize,
+        is_wanted: impl Fn(&ListedRun) -> bool,
     ) -> Result<Vec<ListedRun>, Failed> {
         let named = [
             ("user_id", &filters.user),
@@ -94,18 +95,21 @@ impl Source {
         let mut parameters: Vec<(&'static str, String)> = named.collect();
         parameters.push(("limit", PAGE.to_string()));
         let fixed = parameters.len();
-        let mut all = Vec::new();
+        let mut wanted = Vec::new();
         loop {
             let query = RunsQuery { parameters: parameters.clone() };
             let page = self.client.list_runs(&query).await;
             let page = page.map_err(|error| Failed::new(format!("GET /runs: {error}")))?;
-            all.extend(page.items);
+            wanted.extend(page.items.into_iter().filter(|run| is_wanted(run)));
             match page.next_cursor {
-                Some(cursor) if !is_enough(&all) => {
+                Some(cursor) if wanted.len() < most => {
                     parameters.truncate(fixed);
                     parameters.push(("cursor", cursor));
                 }
-                _ => return Ok(all),
+                _ => {
+                    wanted.truncate(most);
+                    return Ok(wanted);
+                }
             }
         }
     }
@@ -126,10 +130,8 @@ impl Source {
     /// When there is none.
     pub(crate) async fn run(&self, key: &str, user: Option<&str>) -> Result<FoundRun, Failed> {
         let filters = Filters { user: user.map(str::to_owned), ..Filters::default() };
-        let is_it = |listed: &&ListedRun| listed.run_key == key;
-        let listed = self.list(&filters, |all| all.iter().any(|run| is_it(&run))).await?;
-        let listed = listed.iter().find(is_it);
-        let listed = listed.ok_or_else(|| Failed::new(format!("there is no run {key}")))?;
+        let listed = self.list(&filters, 1, |listed| listed.run_key == key).await?;
+        let listed = listed.first().ok_or_else(|| Failed::new(format!("there is no run {key}")))?;
         self.whole(listed).await
     }
 
@@ -139,6 +141,9 @@ impl Source {
     /// Why it cannot be one.
     pub(crate) async fn case(&self, found: &FoundRun) -> Result<Case, String> {
         let FoundRun { user, role, run } = found;
+        if !is_over(run) {
+            return Err(format!("it is {} and no case yet", run.status));
+        }
         let recorded = Recorded::of(run)?;
         let request = &recorded.request;
         let profile = self.profile_of(user, role, request.profile_digest.as_deref()).await;
@@ -167,10 +172,10 @@ impl Source {
                 warn(run, &why);
                 None
             }),
-            answers: recorded.tools.iter().filter(|step| !is_refused(step)).map(answer).collect(),
+            answers: answers(run, &recorded),
             fixtures: Vec::new(),
             ignore: BTreeMap::new(),
-            expect: expected(run, &recorded)?,
+            expect: expected(run, &recorded, self.heartbeat_ack_max())?,
             source: Some(CaseSource {
                 run_key: Some(run.run_key.clone()),
                 workspace_digest: run.workspace_digest.clone(),
@@ -234,6 +239,11 @@ impl Source {
         finder(RedactRules::all_kinds(own.as_deref()))
     }
 
+    /// What a heartbeat may say and still be silent.
+    pub(crate) fn heartbeat_ack_max(&self) -> usize {
+        self.app.settings.heartbeat_ack_max
+    }
+
     /// Ends the connections of tools.
     pub(crate) async fn close(&self) {
         self.app.workspaces.close().await;
@@ -256,39 +266,74 @@ fn warn(run: &Run, why: &str) {
     exit::warn(&format!("run {}: {why}", run.run_key));
 }
 
-fn answer(step: &ToolStep) -> RecordedAnswer {
-    RecordedAnswer {
+/// What the tools answered, and which calls wait for a person.
+fn answers(run: &Run, recorded: &Recorded) -> Vec<RecordedAnswer> {
+    let given = recorded.tools.iter().filter(|step| !is_refused(step)).map(|step| RecordedAnswer {
         tool: step.name.clone(),
         arguments: asked_for(step).clone(),
         nth: Some(step.nth),
         ok: step.ok,
         content: Value::String(answer_of(step)),
+    });
+    let mut answers: Vec<_> = given.collect();
+    let waits = [RunStatus::AwaitingApproval, RunStatus::AwaitingAnswer];
+    if run.known_status().is_some_and(|status| waits.contains(&status)) {
+        let waiting = recorded.waiting();
+        answers.extend(waiting.into_iter().map(|call| RecordedAnswer {
+            tool: call.name.clone(),
+            arguments: call.arguments.clone(),
+            nth: None,
+            ok: false,
+            content: Value::Null,
+        }));
+    }
+    answers
+}
+
+/// Whether something in a value could be taken for an operator of a matcher.
+fn has_operator(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.starts_with('$'),
+        Value::Array(items) => items.iter().any(has_operator),
+        Value::Object(fields) => {
+            fields.iter().any(|(name, field)| name.starts_with('$') || has_operator(field))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
-/// What a run is expected to do: what it did.
-fn expected(run: &Run, recorded: &Recorded) -> Result<Expect, String> {
-    let mut calls: Vec<(String, CallExpectation)> = Vec::new();
-    for step in recorded.tools.iter().filter(|step| !is_refused(step)) {
-        let key = key_of(&step.name, asked_for(step), &[]);
-        match calls.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, call)) => call.min += 1,
-            None => {
-                // An argument that looks like an operator is not told.
-                let arguments = Matcher::new(asked_for(step).clone()).ok();
-                let tool = Pattern::from(step.name.as_str());
-                calls.push((key, CallExpectation { tool, arguments, min: 1, max: None }));
-            }
+/// The calls that were made, each as often as there were some that are like it.
+fn expected_calls(made: &[&ToolStep]) -> Vec<CallExpectation> {
+    let mut seen = BTreeSet::new();
+    let mut calls = Vec::new();
+    for step in made {
+        let arguments = Some(asked_for(step)).filter(|arguments| !has_operator(arguments));
+        let arguments = arguments.and_then(|arguments| Matcher::new(arguments.clone()).ok());
+        let key = arguments.as_ref().map(|_| key_of(&step.name, asked_for(step), &[]));
+        if !seen.insert((step.name.clone(), key)) {
+            continue;
         }
+        let is_like = |other: &&&ToolStep| {
+            other.name == step.name
+                && arguments.as_ref().is_none_or(|like| like.fits(asked_for(other)))
+        };
+        let count = u32::try_from(made.iter().filter(is_like).count()).unwrap_or(u32::MAX);
+        let tool = Pattern::from(step.name.as_str());
+        calls.push(CallExpectation { tool, arguments, min: count, max: Some(count) });
     }
-    let calls = calls.into_iter().map(|(_, call)| CallExpectation { max: Some(call.min), ..call });
+    calls
+}
+
+/// What a run is expected to do: what it did.
+fn expected(run: &Run, recorded: &Recorded, most: usize) -> Result<Expect, String> {
+    let made: Vec<_> = recorded.tools.iter().filter(|step| !is_refused(step)).collect();
     let refused: BTreeSet<_> =
         recorded.tools.iter().filter(|step| is_refused(step)).map(|step| &step.name).collect();
     let output = recorded.request.output.as_ref().filter(|output| output.strict);
     let output = output.map(|output| OutputSchema::new(output.schema.clone())).transpose()?;
     Ok(Expect {
-        status: Some(status_of(run)),
-        calls: calls.collect(),
+        status: Some(status_of(run, recorded, most)),
+        calls: expected_calls(&made),
         refused: refused.into_iter().map(|tool| Pattern::from(tool.as_str())).collect(),
         output: output.filter(|_| run.known_status() == Some(RunStatus::Completed)),
         max_turns: u32::try_from(recorded.turns.len()).ok(),
@@ -298,11 +343,15 @@ fn expected(run: &Run, recorded: &Recorded) -> Result<Expect, String> {
 
 /// Whether a run is a case of its own: it has ended or waits, and no other run asked for it.
 fn is_case(run: &Run) -> bool {
-    let is_over = !matches!(
+    is_over(run) && run.parent_run_key.is_none()
+}
+
+/// Whether nobody works on a run, and nobody has stopped it.
+fn is_over(run: &Run) -> bool {
+    !matches!(
         run.known_status(),
         Some(RunStatus::Running | RunStatus::Interrupted | RunStatus::Cancelled)
-    );
-    is_over && run.parent_run_key.is_none()
+    )
 }
 
 /// Runs the command.
@@ -322,7 +371,12 @@ async fn file_of(source: &Source, export: &Export) -> Result<CaseFile, Failed> {
     let listed = listed(source, export).await?;
     let mut found = Vec::new();
     for run in &listed {
-        found.push(source.whole(run).await?);
+        match source.whole(run).await {
+            Ok(whole) => found.push(whole),
+            // It was deleted meanwhile.
+            Err(Failed { why, .. }) if export.runs.is_empty() => exit::warn(&why),
+            Err(failed) => return Err(failed),
+        }
     }
     let (mut cases, mut runs) = (Vec::new(), Vec::new());
     for found in &found {
@@ -334,7 +388,8 @@ async fn file_of(source: &Source, export: &Export) -> Result<CaseFile, Failed> {
                 cases.push(case);
                 runs.push(found);
             }
-            Err(why) => warn(&found.run, &why),
+            Err(why) if export.runs.is_empty() => warn(&found.run, &why),
+            Err(why) => return Err(Failed::new(format!("run {}: {why}", found.run.run_key))),
         }
     }
     if cases.is_empty() {
@@ -349,15 +404,9 @@ async fn file_of(source: &Source, export: &Export) -> Result<CaseFile, Failed> {
 async fn listed(source: &Source, export: &Export) -> Result<Vec<ListedRun>, Failed> {
     let (filters, keys) = (&export.filters, &export.runs);
     if keys.is_empty() {
-        let most = filters.limit;
-        let mut all = source.list(filters, |all| all.len() >= most).await?;
-        all.truncate(most);
-        return Ok(all);
+        return source.list(filters, filters.limit, |_| true).await;
     }
-    let has_all =
-        |all: &[ListedRun]| keys.iter().all(|key| all.iter().any(|run| run.run_key == *key));
-    let mut all = source.list(filters, has_all).await?;
-    all.retain(|run| keys.contains(&run.run_key));
+    let all = source.list(filters, keys.len(), |run| keys.contains(&run.run_key)).await?;
     match keys.iter().find(|key| !all.iter().any(|run| run.run_key == **key)) {
         Some(missing) => Err(Failed::new(format!("there is no run {missing} among these"))),
         None => Ok(all),
@@ -393,6 +442,26 @@ fn without_personal_data(source: &Source, cases: Vec<Case>) -> Result<Vec<Case>,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn step(name: &str, arguments: Value) -> ToolStep {
+        ToolStep { name: name.to_owned(), arguments, ..ToolStep::default() }
+    }
+
+    #[test]
+    fn a_run_is_as_its_own_expectations_have_it() {
+        let steps = [
+            step("list", json!({})),
+            step("list", json!({ "status": "pending" })),
+            step("list", json!({ "status": "pending" })),
+            step("find", json!({ "price": { "$gte": 5 } })),
+            step("find", json!({ "q": "$any" })),
+            step("find", json!({ "q": "x" })),
+        ];
+        let calls = expected_calls(&steps.iter().collect::<Vec<_>>());
+        let counts: Vec<_> = calls.iter().map(|call| (call.min, call.max)).collect();
+        assert_eq!(counts, [(3, Some(3)), (2, Some(2)), (3, Some(3)), (1, Some(1))]);
+        assert!(calls[2].arguments.is_none() && calls[3].arguments.is_some());
+    }
 
     #[test]
     fn placeholders_are_found_as_what_they_stand_for() {

@@ -2,11 +2,12 @@
 
 use evals::{RunView, TurnRole, ViewedCall};
 use llm::model::Provider;
-use llm::request::Message;
+use llm::request::{Message, ToolCall};
 use mc_client::runs::{Run, RunStatus, RunStep};
 use mc_client::steps::{LLM, LLM_REJECTED, LlmStep, REQUEST, THREAD, TOOL, ThreadStep, ToolStep};
 use serde::Deserialize as _;
 use serde_json::Value;
+use wombat_core::heartbeat::{HeartbeatReply, heartbeat_reply};
 use wombat_core::untrusted::unfenced;
 
 use crate::agent::journal::RecordedRequest;
@@ -65,6 +66,23 @@ impl Recorded {
         Some(format!("{}/{}", last.completion.provider, last.completion.model))
     }
 
+    /// Whether it is a heartbeat that had nothing to say.
+    fn is_silent(&self, most: usize) -> bool {
+        let kind = self.request.metadata.get(daemon_api::metadata::TYPE);
+        let most = (kind.and_then(Value::as_str) == Some("heartbeat")).then_some(most);
+        // JSON is no acknowledgement.
+        let most = most.filter(|_| self.request.output.is_none());
+        !self.turns.is_empty()
+            && matches!(heartbeat_reply(&self.reply(), most), HeartbeatReply::Silent { .. })
+    }
+
+    /// The calls of the last turn that have no result: they wait for a person.
+    pub(crate) fn waiting(&self) -> Vec<&ToolCall> {
+        let last = self.turns.last();
+        let calls = last.into_iter().flat_map(|turn| &turn.completion.message.tool_calls);
+        calls.filter(|call| !self.tools.iter().any(|step| step.call_id == call.id)).collect()
+    }
+
     /// What the model said last without calling a tool: the reply.
     pub(crate) fn reply(&self) -> String {
         let said = self.turns.iter().rev().map(|turn| &turn.completion.message);
@@ -73,10 +91,11 @@ impl Recorded {
     }
 }
 
-/// How a run ended, as `expect.status` has it.
-pub(crate) fn status_of(run: &Run) -> String {
+/// How a run ended, as `expect.status` has it. `most` is what a heartbeat may say and still be silent.
+pub(crate) fn status_of(run: &Run, recorded: &Recorded, most: usize) -> String {
     let code = || run.extra.get("error_code").and_then(Value::as_str).map(str::to_owned);
     match run.known_status() {
+        Some(RunStatus::Completed) if recorded.is_silent(most) => "silent".to_owned(),
         Some(RunStatus::Completed) => "ok".to_owned(),
         Some(RunStatus::Failed) => code().unwrap_or_else(|| "internal_error".to_owned()),
         Some(RunStatus::Cancelled) => "run_cancelled".to_owned(),
@@ -112,7 +131,7 @@ pub(crate) fn answer_of(step: &ToolStep) -> String {
 }
 
 /// A run as it is compared.
-pub(crate) fn view(run: &Run) -> Result<RunView, String> {
+pub(crate) fn view(run: &Run, most: usize) -> Result<RunView, String> {
     let recorded = Recorded::of(run)?;
     let call = |step: &ToolStep| ViewedCall {
         tool: step.name.clone(),
@@ -124,7 +143,7 @@ pub(crate) fn view(run: &Run) -> Result<RunView, String> {
     let costs: Option<Vec<f64>> = costs.map(|cost| Some(cost?.total_cost)).collect();
     Ok(RunView {
         name: run.run_key.clone(),
-        status: status_of(run),
+        status: status_of(run, &recorded, most),
         calls: recorded.tools.iter().map(call).collect(),
         response: recorded.reply(),
         model: recorded.model(),

@@ -27,6 +27,9 @@ const NO_SECRET: &str = "a replayed run sends no agent token anywhere";
 /// What the marks in prompts are made with: the same on each machine, so that recordings fit.
 const MARKS: &[u8] = b"wombat eval";
 
+/// The most of a tool's answer that the model gets, characters.
+const MAX_RESULT: usize = 100_000_000;
+
 /// How the model is asked.
 #[derive(Debug, Default)]
 pub(crate) struct Asking {
@@ -47,12 +50,10 @@ pub(crate) fn trial(
     mut flags: Vec<(&'static str, String)>,
     asking: &Asking,
 ) -> Result<Trial, Failed> {
-    let is_set = |name: &str| layers(Vec::new()).is_set(name);
     flags.push(("BACKEND_URL", NO_BACKEND.to_owned()));
     flags.push(("WOMBAT_CONTROL_PLANE_URL", NO_BACKEND.to_owned()));
-    if !is_set("AGENT_JWT_SECRET") {
-        flags.push(("AGENT_JWT_SECRET", NO_SECRET.to_owned()));
-    }
+    flags.push(("AGENT_JWT_SECRET", NO_SECRET.to_owned()));
+    flags.push(("AGENT_JWT_ALGORITHM", "HS256".to_owned()));
     let folders = [("LLM_RECORD_DIR", &asking.record), ("LLM_REPLAY_DIR", &asking.replay)];
     for (name, folder) in folders {
         flags.extend(folder.clone().map(|folder| (name, folder)));
@@ -64,6 +65,8 @@ pub(crate) fn trial(
         (_, Some(_)) => settings.llm.record_dir = None,
         (None, None) => {}
     }
+    // Whoever judges is the same, whichever model is tried.
+    let judge = settings.llm.default.clone();
     if let Some(name) = &asking.model {
         let model = ModelRef::parse(name, settings.llm.default.provider);
         let model = model.map_err(|error| Failed::settings(format!("--model: {error}")))?;
@@ -72,12 +75,15 @@ pub(crate) fn trial(
     }
     settings.fences = FenceKey::new(MARKS);
     settings.openapi = None;
+    // What is recorded was cut when it was told.
+    settings.tool_result_max_chars = MAX_RESULT;
     let app = App::new(settings).map_err(|error| Failed::settings(error.to_string()))?;
     if let Err(error) = app.workspace.snapshot().usable() {
         let folder = app.settings.workspace.display();
         return Err(Failed::settings(format!("the workspace {folder}: {error}")));
     }
-    Ok(Trial { app, models_of_profiles: asking.model.is_none() })
+    let is_replayed = asking.replay.is_some();
+    Ok(Trial { app, models_of_profiles: asking.model.is_none(), is_replayed, judge })
 }
 
 /// A case, and the tools of its file.
@@ -94,6 +100,11 @@ pub(crate) async fn run(
     let asking =
         Asking { model: run.model.clone(), record: run.record.clone(), replay: run.replay.clone() };
     let trial = trial(layers, flags, &asking)?;
+    for (case, _) in &cases {
+        let judge = case.expect.judge.as_ref();
+        let checked = judge.map_or(Ok(()), |judge| trial.judge_of(judge).map(drop));
+        checked.map_err(|why| Failed::broken(format!("case {:?}: {why}", case.id)))?;
+    }
     let report = replay_all(&trial, cases, usize::from(run.jobs)).await;
     for line in report.to_table(baseline.as_ref()) {
         exit::say(line);

@@ -4,35 +4,56 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use crate::cases::{Case, Fixture};
+use crate::cases::{Case, Fixture, RecordedAnswer};
 use crate::json::{canonical, without};
 use crate::report::Answered;
 
-/// An answer to a call.
+/// What a case has on a call.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// Whether the call succeeded.
-    pub ok: bool,
-    /// What was answered.
-    pub content: String,
-    /// Where it comes from.
-    pub from: Answered,
+pub enum Answer {
+    /// An answer.
+    Given {
+        /// Whether the call succeeded.
+        ok: bool,
+        /// What was answered.
+        content: String,
+        /// Where it comes from.
+        from: Answered,
+    },
+    /// The call waits for a person, as it did.
+    Waits,
 }
 
 /// The answers of a case, which remember what they have been asked.
 #[derive(Debug)]
 pub struct Answers {
-    recorded: HashMap<String, Vec<Recorded>>,
+    recorded: HashMap<String, HashMap<usize, Recorded>>,
     fixtures: Vec<Fixture>,
     ignore: BTreeMap<String, Vec<String>>,
     seen: HashMap<String, usize>,
+    may_wait: bool,
 }
 
 #[derive(Debug)]
 struct Recorded {
-    nth: Option<u32>,
     ok: bool,
-    content: String,
+    /// None for a call that waits.
+    content: Option<String>,
+}
+
+/// A call as answers are looked up for it.
+#[derive(Debug, Clone, Copy)]
+pub struct AskedCall<'a> {
+    /// The tool that the model has called.
+    pub tool: &'a str,
+    /// Its arguments.
+    pub arguments: &'a Value,
+    /// The tool that is meant, and its arguments: another one where a person is asked for it.
+    pub meant: (&'a str, &'a Value),
+    /// The method and path that it calls.
+    pub endpoint: Option<&'a str>,
+    /// Whether a person has to approve it.
+    pub needs_approval: bool,
 }
 
 /// What equal calls of a run have in common: the tool, and its arguments but for what is ignored of them.
@@ -55,56 +76,93 @@ fn text(content: &Value) -> String {
 impl Answers {
     /// The answers of a case.
     pub fn of(case: &Case) -> Self {
-        let mut recorded: HashMap<String, Vec<Recorded>> = HashMap::new();
+        let mut written: HashMap<String, Vec<&RecordedAnswer>> = HashMap::new();
         for answer in &case.answers {
             let ignored = case.ignore.get(&answer.tool).map_or(&[][..], Vec::as_slice);
             let key = key_of(&answer.tool, &answer.arguments, ignored);
-            let content = text(&answer.content);
-            recorded.entry(key).or_default().push(Recorded {
-                nth: answer.nth,
-                ok: answer.ok,
-                content,
-            });
+            written.entry(key).or_default().push(answer);
         }
-        let (fixtures, ignore) = (case.fixtures.clone(), case.ignore.clone());
-        Self { recorded, fixtures, ignore, seen: HashMap::new() }
+        let recorded = written.into_iter().map(|(key, all)| (key, in_order(&all))).collect();
+        let says_which = case.answers.iter().any(|answer| answer.content.is_null());
+        let waits =
+            matches!(case.expect.status.as_deref(), Some("awaiting_approval" | "awaiting_answer"));
+        Self {
+            recorded,
+            fixtures: case.fixtures.clone(),
+            ignore: case.ignore.clone(),
+            seen: HashMap::new(),
+            may_wait: waits && !says_which,
+        }
     }
 
-    /// The answer to the next call of this tool with these arguments, if there is one. `endpoint` is what the
-    /// tool always calls.
-    pub fn next(
-        &mut self,
-        tool: &str,
-        endpoint: Option<&str>,
-        arguments: &Value,
-    ) -> Option<Answer> {
-        let ignored = self.ignore.get(tool).map_or(&[][..], Vec::as_slice);
-        let key = key_of(tool, arguments, ignored);
+    /// What there is on the next call. No fixture approves a call.
+    pub fn next(&mut self, call: AskedCall<'_>) -> Option<Answer> {
+        let ignored = self.ignore.get(call.tool).map_or(&[][..], Vec::as_slice);
+        let key = key_of(call.tool, call.arguments, ignored);
         let nth = self.seen.entry(key.clone()).or_default();
         *nth += 1;
-        let of_journal = self.recorded.get(&key).and_then(|all| of_occurrence(all, *nth));
-        if let Some(Recorded { ok, content, .. }) = of_journal {
-            return Some(Answer { ok: *ok, content: content.clone(), from: Answered::Journal });
+        let of_journal = self.recorded.get(&key).and_then(|all| all.get(nth));
+        match of_journal {
+            Some(Recorded { ok, content: Some(content) }) => {
+                let (ok, content) = (*ok, content.clone());
+                return Some(Answer::Given { ok, content, from: Answered::Journal });
+            }
+            Some(Recorded { content: None, .. }) => {
+                return call.needs_approval.then_some(Answer::Waits);
+            }
+            None => {}
         }
-        let fixture = self.fixtures.iter().find(|fixture| {
-            fixture.tool.fits(tool, endpoint, arguments)
-                && fixture.arguments.as_ref().is_none_or(|like| like.fits(arguments))
-        })?;
-        let content = text(&fixture.content);
-        Some(Answer { ok: fixture.ok, content, from: Answered::Fixture })
+        if !call.needs_approval
+            && let Some(fixture) = self.fixtures.iter().find(|fixture| is_for(fixture, call))
+        {
+            let content = text(&fixture.content);
+            return Some(Answer::Given { ok: fixture.ok, content, from: Answered::Fixture });
+        }
+        (call.needs_approval && self.may_wait).then_some(Answer::Waits)
+    }
+
+    /// What there is on a question to a person: as on any call, but where nobody answers, it waits.
+    pub fn next_question(&mut self, call: AskedCall<'_>) -> Option<Answer> {
+        let given = self.next(AskedCall { needs_approval: false, ..call });
+        let waits = given.is_none() && (self.may_wait || self.is_open(call));
+        if waits { Some(Answer::Waits) } else { given }
+    }
+
+    /// Whether the journal has the call without an answer.
+    fn is_open(&self, call: AskedCall<'_>) -> bool {
+        let ignored = self.ignore.get(call.tool).map_or(&[][..], Vec::as_slice);
+        let key = key_of(call.tool, call.arguments, ignored);
+        let nth = self.seen.get(&key).copied().unwrap_or_default();
+        let recorded = self.recorded.get(&key).and_then(|all| all.get(&nth));
+        recorded.is_some_and(|recorded| recorded.content.is_none())
     }
 }
 
-/// The answer to the n-th of equal calls. Where what is ignored makes calls equal that were not, they are
-/// taken one after the other.
-fn of_occurrence(all: &[Recorded], nth: usize) -> Option<&Recorded> {
-    let mut numbers: Vec<_> = all.iter().filter_map(|recorded| recorded.nth).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    if numbers.len() < all.len() {
-        return all.get(nth - 1);
+fn is_for(fixture: &Fixture, call: AskedCall<'_>) -> bool {
+    let named = |(tool, arguments): (&str, &Value)| {
+        fixture.tool.fits(tool, call.endpoint, arguments)
+            && fixture.arguments.as_ref().is_none_or(|like| like.fits(arguments))
+    };
+    named((call.tool, call.arguments)) || named(call.meant)
+}
+
+/// The answers to equal calls, by which of them each is for: as they say, and the others in their order. Where what is
+/// ignored makes calls equal that were not, all are taken in their order.
+fn in_order(all: &[&RecordedAnswer]) -> HashMap<usize, Recorded> {
+    let given = |answer: &RecordedAnswer| answer.nth.and_then(|nth| usize::try_from(nth).ok());
+    let mut taken: Vec<_> = all.iter().filter_map(|answer| given(answer)).collect();
+    let count = taken.len();
+    taken.sort_unstable();
+    taken.dedup();
+    let as_said = taken.len() == count;
+    let mut free = (1..).filter(|nth| !as_said || !taken.contains(nth));
+    let mut ordered = HashMap::with_capacity(all.len());
+    for answer in all {
+        let nth = given(answer).filter(|_| as_said).or_else(|| free.next()).unwrap_or_default();
+        let content = Some(&answer.content).filter(|content| !content.is_null()).map(text);
+        ordered.insert(nth, Recorded { ok: answer.ok, content });
     }
-    all.iter().find(|recorded| recorded.nth.and_then(|n| usize::try_from(n).ok()) == Some(nth))
+    ordered
 }
 
 #[cfg(test)]
@@ -120,7 +178,54 @@ mod tests {
     }
 
     fn told(answers: &mut Answers, tool: &str, arguments: Value) -> Option<(String, Answered)> {
-        answers.next(tool, None, &arguments).map(|answer| (answer.content, answer.from))
+        match next(answers, tool, &arguments, false)? {
+            Answer::Given { content, from, .. } => Some((content, from)),
+            Answer::Waits => panic!("it waits"),
+        }
+    }
+
+    fn next(
+        answers: &mut Answers,
+        tool: &str,
+        arguments: &Value,
+        needs_approval: bool,
+    ) -> Option<Answer> {
+        let meant = (tool, arguments);
+        answers.next(AskedCall { tool, arguments, meant, endpoint: None, needs_approval })
+    }
+
+    #[test]
+    fn people_decide_as_the_journal_has_it() {
+        let pay = json!({ "id": 7 });
+        let fixtures = json!([{ "tool": "*", "content": "x" }]);
+        // Nobody has decided, and no fixture does.
+        let none = case(json!({ "fixtures": fixtures }));
+        assert_eq!(next(&mut Answers::of(&none), "pay", &pay, true), None);
+        let expects = json!({ "fixtures": fixtures, "expect": { "status": "awaiting_approval" } });
+        assert_eq!(next(&mut Answers::of(&case(expects)), "pay", &pay, true), Some(Answer::Waits));
+        // The journal says which call waited: no other one does, and that one is not made without asking.
+        let waited = json!({
+            "answers": [{ "tool": "pay", "arguments": pay, "content": null }],
+            "expect": { "status": "awaiting_approval" },
+        });
+        let waited = case(waited);
+        assert_eq!(next(&mut Answers::of(&waited), "pay", &pay, true), Some(Answer::Waits));
+        assert_eq!(next(&mut Answers::of(&waited), "pay", &pay, false), None);
+        assert_eq!(next(&mut Answers::of(&waited), "pay", &json!({ "id": 8 }), true), None);
+    }
+
+    #[test]
+    fn answers_that_say_which_call_they_are_for_come_first() {
+        let case = case(json!({ "answers": [
+            { "tool": "get", "nth": 2, "content": "second" },
+            { "tool": "get", "content": "first" },
+            { "tool": "get", "content": "third" },
+        ] }));
+        let mut answers = Answers::of(&case);
+        for expected in ["first", "second", "third"] {
+            let told = told(&mut answers, "get", json!({}));
+            assert_eq!(told, Some((expected.to_owned(), Answered::Journal)));
+        }
     }
 
     #[test]

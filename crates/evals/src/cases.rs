@@ -1,6 +1,6 @@
 //! The file of cases: YAML, in which every unknown key is an error.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
+use crate::answers::key_of;
 use crate::expect::Expect;
 use crate::matcher::Matcher;
 use crate::pattern::{Pattern, is_wanted};
@@ -134,9 +135,6 @@ struct WrittenMemory {
     #[serde(default)]
     scope: Option<String>,
     text: String,
-    #[serde(default)]
-    #[expect(dead_code, reason = "a memory may be written as the backend answers it")]
-    id: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for GivenMemory {
@@ -178,7 +176,8 @@ pub struct RecordedAnswer {
     /// Whether it succeeded.
     #[serde(default = "yes")]
     pub ok: bool,
-    /// What it answered: text, or JSON.
+    /// What it answered: text, or JSON; null where the call waits for a person who has not decided.
+    #[serde(deserialize_with = "Value::deserialize")]
     pub content: Value,
 }
 
@@ -316,8 +315,16 @@ impl Case {
         if self.answers.iter().any(|answer| answer.nth == Some(0)) {
             return Some(format!("case {:?}: nth counts from 1", self.id));
         }
+        let mut seen = HashSet::new();
+        let numbered = self.answers.iter().filter(|answer| !self.ignore.contains_key(&answer.tool));
+        for answer in numbered.filter(|answer| answer.nth.is_some()) {
+            if !seen.insert((key_of(&answer.tool, &answer.arguments, &[]), answer.nth)) {
+                let (id, tool) = (&self.id, &answer.tool);
+                return Some(format!("case {id:?}: two answers of {tool} have the same nth"));
+            }
+        }
         let mut pointers = self.ignore.values().flatten();
-        let wrong = pointers.find(|pointer| !pointer.starts_with('/'))?;
+        let wrong = pointers.find(|pointer| !pointer.is_empty() && !pointer.starts_with('/'))?;
         let id = &self.id;
         Some(format!("case {id:?}: {wrong:?} is no JSON pointer, such as /a/b"))
     }
@@ -386,6 +393,13 @@ cases:
             ),
             (format!("{case}  - id: a\n    role: r\n    message: m\n"), 6, "stands in line 3"),
             (format!("{case}    ignore: {{a: [b]}}\n"), 3, "JSON pointer"),
+            (
+                format!(
+                    "{case}    answers: [{{tool: a, nth: 1, content: x}}, {{tool: a, nth: 1, content: y}}]\n"
+                ),
+                3,
+                "same nth",
+            ),
             (format!("{case}    expect: {{judge: {{rubric: a, min: 2}}}}\n"), 6, "0 to 1"),
             ("version: 1\ncases: [\n".to_owned(), 0, "line"),
         ] {

@@ -226,6 +226,11 @@ pub struct OutputSchema {
 }
 
 impl OutputSchema {
+    /// As it was written.
+    pub fn written(&self) -> &Value {
+        &self.written
+    }
+
     /// Compiles a schema.
     ///
     /// # Errors

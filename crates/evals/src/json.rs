@@ -2,8 +2,8 @@
 
 use serde_json::{Number, Value};
 
-/// The largest whole number that a double holds exactly.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+/// From here on JSON's canonical form (RFC 8785) has an exponent.
+const EXPONENT: f64 = 1e21;
 
 /// The canonical text of a value: equal values give equal text.
 pub(crate) fn canonical(value: &Value) -> String {
@@ -46,7 +46,7 @@ fn write(value: &Value, out: &mut String) {
 /// A number in its shortest form.
 fn plain(number: &Number) -> String {
     match number.as_f64() {
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT => {
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXPONENT => {
             format!("{:.0}", float + 0.0)
         }
         Some(_) | None => number.to_string(),
@@ -56,9 +56,7 @@ fn plain(number: &Number) -> String {
 /// Whether two values are the same.
 pub(crate) fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            one == other || (one.as_f64() == other.as_f64() && plain(one) == plain(other))
-        }
+        (Value::Number(one), Value::Number(other)) => one == other || plain(one) == plain(other),
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
         }
@@ -82,7 +80,11 @@ pub(crate) fn without(value: &Value, pointers: &[String]) -> Value {
 }
 
 fn remove(value: &mut Value, pointer: &str) {
-    let Some((parent, name)) = pointer.rsplit_once('/') else { return };
+    let Some((parent, name)) = pointer.rsplit_once('/') else {
+        // The empty pointer leads to the whole (RFC 6901).
+        *value = Value::Null;
+        return;
+    };
     let name = name.replace("~1", "/").replace("~0", "~");
     match value.pointer_mut(parent) {
         Some(Value::Object(fields)) => drop(fields.shift_remove(&name)),
@@ -108,6 +110,8 @@ mod tests {
         let other = json!({ "c": null, "b": [1, 0, 2.5, "x"], "a": 1.0 });
         assert_eq!(canonical(&one), canonical(&other));
         assert!(equal(&one, &other));
+        let large = (json!(1e16), json!(10_000_000_000_000_000_u64));
+        assert!(equal(&large.0, &large.1) && canonical(&large.0) == canonical(&large.1));
         for (one, other) in [
             (json!(1), json!("1")),
             (json!([1, 2]), json!([2, 1])),
@@ -123,8 +127,9 @@ mod tests {
     #[test]
     fn what_is_ignored_is_taken_out() {
         let value = json!({ "a": { "b": 1, "c/d": 2 }, "e": [1, { "f": 2 }] });
-        let pointers = ["/a/b", "/a/c~1d", "/e/1/f", "/nothing/there", "/e/9", ""];
+        let pointers = ["/a/b", "/a/c~1d", "/e/1/f", "/nothing/there", "/e/9"];
         let pointers = pointers.map(str::to_owned);
         assert_eq!(without(&value, &pointers), json!({ "a": {}, "e": [1, {}] }));
+        assert_eq!(without(&value, &[String::new()]), json!(null));
     }
 }

@@ -23,7 +23,7 @@ mod shapes;
 mod verdict;
 mod yaml;
 
-pub use answers::{Answer, Answers, key_of};
+pub use answers::{Answer, Answers, AskedCall, key_of};
 pub use baseline::{Baseline, Standing};
 pub use cases::{
     Case, CaseFile, CaseSource, CatalogueTool, Fixture, GivenMemory, HistoryTurn, RecordedAnswer,

@@ -138,7 +138,7 @@ fn test(name: &str, wanted: &Value) -> Result<Test, String> {
 }
 
 fn fits(rule: &Rule, value: Option<&Value>) -> bool {
-    let Some(value) = value else { return matches!(rule, Rule::Absent) };
+    let Some(value) = value else { return may_be_absent(rule) };
     match rule {
         Rule::Any => true,
         Rule::Absent => false,
@@ -151,6 +151,18 @@ fn fits(rule: &Rule, value: Option<&Value>) -> bool {
             .as_object()
             .is_some_and(|fields| wanted.iter().all(|(name, rule)| fits(rule, fields.get(name)))),
         Rule::All(tests) => tests.iter().all(|test| holds(test, value)),
+    }
+}
+
+/// Whether a field that is not there is like this.
+fn may_be_absent(rule: &Rule) -> bool {
+    match rule {
+        Rule::Absent => true,
+        Rule::All(tests) => tests.iter().all(|test| match test {
+            Test::In(all) => all.iter().any(may_be_absent),
+            Test::Regex(_) | Test::AtLeast(_) | Test::AtMost(_) => false,
+        }),
+        Rule::Equal(_) | Rule::Fields(_) | Rule::Whole(_) | Rule::Any => false,
     }
 }
 
@@ -199,6 +211,8 @@ mod tests {
             (json!({ "a": { "$regex": "x" } }), json!({ "a": 1 }), false),
             (json!({ "$in": [1, "two", { "$regex": "^t" }] }), json!("three"), true),
             (json!({ "$in": [1, 2] }), json!(2.0), true),
+            (json!({ "a": { "$in": [1, { "$absent": true }] } }), json!({}), true),
+            (json!({ "a": { "$in": [1, 2] } }), json!({}), false),
             (json!({ "$in": [1, 2] }), json!(3), false),
             (json!({ "$gte": 1, "$lte": 3 }), json!(2.5), true),
             (json!({ "$gte": 1, "$lte": 3 }), json!(3), true),

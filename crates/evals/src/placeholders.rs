@@ -8,8 +8,8 @@ use serde_json::{Map, Number, Value};
 use crate::cases::Case;
 use crate::shapes::{check_of, placeholder};
 
-/// A user's id with fewer characters is only replaced where it stands alone: it may be a part of any word.
-const MIN_WITHIN: usize = 3;
+/// A user's id of one character is only replaced where it is all of a text: it may be anything else.
+const MIN_WITHIN: usize = 2;
 
 /// What was found in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +57,32 @@ impl Placeholders {
         if let Some((_, known)) = self.users.iter().find(|(id, _)| id == user) {
             return known.clone();
         }
-        let shape = self.next("user", user, user);
+        // An address or a number is replaced as such, wherever it stands.
+        let found = (self.finder)(user);
+        let shape = match found.as_slice() {
+            [found] if found.at == (0..user.len()) => self.shape_of(&found.kind, user),
+            _ => self.next("user", user, user),
+        };
         self.users.push((user.to_owned(), shape.clone()));
         // The longest first: it may have another one in it.
         self.users.sort_by_key(|(id, _)| std::cmp::Reverse(id.len()));
         shape
+    }
+
+    /// The placeholder of what was found.
+    fn shape_of(&mut self, kind: &str, value: &str) -> String {
+        let same: String = match kind {
+            kind if check_of(kind, value).is_some() => {
+                value.chars().filter(|c| c.is_alphanumeric()).collect()
+            }
+            "phone" => {
+                let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+                digits.strip_prefix("00").unwrap_or(&digits).to_owned()
+            }
+            "email" => value.to_lowercase(),
+            _ => value.to_owned(),
+        };
+        self.next(kind, value, &same)
     }
 
     /// The placeholder of a value; `same` is the value without what does not count.
@@ -85,33 +106,37 @@ impl Placeholders {
 
     /// A text without personal data.
     pub fn text(&mut self, text: &str) -> String {
+        let found = (self.finder)(text);
+        self.replaced(text, found)
+    }
+
+    /// A text of a field, whose name may say that it is a secret.
+    fn named(&mut self, name: &str, text: &str) -> String {
+        let before = format!("{name}: ");
+        let found = (self.finder)(&format!("{before}{text}")).into_iter();
+        let of_text = found.filter(|found| found.at.end > before.len()).map(|found| Found {
+            at: found.at.start.saturating_sub(before.len())..found.at.end - before.len(),
+            kind: found.kind,
+        });
+        let of_text = of_text.collect();
+        self.replaced(text, of_text)
+    }
+
+    fn replaced(&mut self, text: &str, found: Vec<Found>) -> String {
         if let Some((_, shape)) = self.users.iter().find(|(id, _)| id == text) {
             return shape.clone();
         }
-        let found = (self.finder)(text);
         let (mut out, mut from) = (String::with_capacity(text.len()), 0);
         for found in found {
             out += &self.without_users(&text[from..found.at.start]);
-            let value = &text[found.at.clone()];
-            let same: String = match found.kind.as_str() {
-                kind if check_of(kind, value).is_some() => {
-                    value.chars().filter(|c| c.is_alphanumeric()).collect()
-                }
-                "phone" => {
-                    let digits: String = value.chars().filter(char::is_ascii_digit).collect();
-                    digits.strip_prefix("00").unwrap_or(&digits).to_owned()
-                }
-                "email" => value.to_lowercase(),
-                _ => value.to_owned(),
-            };
-            out += &self.next(&found.kind, value, &same);
+            out += &self.shape_of(&found.kind, &text[found.at.clone()]);
             from = found.at.end;
         }
         out + &self.without_users(&text[from..])
     }
 
     fn without_users(&self, text: &str) -> String {
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let is_part = char::is_alphanumeric;
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         let mut before = None;
@@ -136,8 +161,8 @@ impl Placeholders {
     pub fn value(&mut self, value: &Value) -> Value {
         match value {
             Value::Null | Value::Bool(_) => value.clone(),
-            Value::Number(number) => self.number(number),
-            Value::String(text) => Value::String(self.text_or_json(text)),
+            Value::Number(number) => self.number("", number),
+            Value::String(text) => Value::String(self.text_or_json("", text)),
             Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
             Value::Object(fields) => Value::Object(self.fields(fields)),
         }
@@ -145,11 +170,20 @@ impl Placeholders {
 
     /// The fields of an object without personal data.
     pub fn fields(&mut self, fields: &Map<String, Value>) -> Map<String, Value> {
-        fields.iter().map(|(name, field)| (self.text(name), self.value(field))).collect()
+        let mut replaced = Map::with_capacity(fields.len());
+        for (name, field) in fields {
+            let value = match field {
+                Value::Number(number) => self.number(name, number),
+                Value::String(text) => Value::String(self.text_or_json(name, text)),
+                other => self.value(other),
+            };
+            replaced.insert(self.text(name), value);
+        }
+        replaced
     }
 
     /// A text that may be JSON, whose texts then are looked at one by one: what stands between quotes is whole.
-    fn text_or_json(&mut self, text: &str) -> String {
+    fn text_or_json(&mut self, name: &str, text: &str) -> String {
         let is_json = text.starts_with(['{', '[']);
         match serde_json::from_str::<Value>(text) {
             Ok(read) if is_json => {
@@ -157,16 +191,25 @@ impl Placeholders {
                 // As it was written, unless something was found.
                 if replaced == read { text.to_owned() } else { replaced.to_string() }
             }
-            Ok(_) | Err(_) => self.text(text),
+            Ok(_) | Err(_) if name.is_empty() => self.text(text),
+            Ok(_) | Err(_) => self.named(name, text),
         }
     }
 
-    fn number(&mut self, number: &Number) -> Value {
+    fn number(&mut self, name: &str, number: &Number) -> Value {
         let text = number.to_string();
-        let replaced = self.text(&text);
-        let is_other = replaced != text;
-        let read = replaced.parse::<u64>().ok().filter(|_| is_other);
-        read.map_or_else(|| Value::Number(number.clone()), Value::from)
+        let replaced = match name {
+            "" => self.text(&text),
+            // One digit is a user's id by chance.
+            _ if text.len() < MIN_WITHIN => text.clone(),
+            name => self.named(name, &text),
+        };
+        if replaced == text {
+            return Value::Number(number.clone());
+        }
+        // What is no number that is written so stays a text.
+        let read = serde_json::from_str::<Number>(&replaced).ok();
+        read.map_or(Value::String(replaced), Value::Number)
     }
 
     /// A case without personal data.
@@ -193,6 +236,10 @@ impl Placeholders {
                 let written = self.value(arguments.written());
                 call.arguments = Some(crate::Matcher::new(written)?);
             }
+        }
+        if let Some(output) = &case.expect.output {
+            let written = self.value(output.written());
+            case.expect.output = Some(crate::OutputSchema::new(written)?);
         }
         Ok(case)
     }
@@ -245,9 +292,19 @@ mod tests {
         let mut placeholders = placeholders();
         assert_eq!(placeholders.know_user("ann"), "user-1");
         assert_eq!(placeholders.know_user("u1"), "user-2");
-        let text = placeholders.text("ann asks for planning, user:ann:scout, u1");
-        assert_eq!(text, "user-1 asks for planning, user:user-1:scout, u1");
+        let text = placeholders.text("ann asks for planning, user:ann:scout, u1, task_ann, u12");
+        assert_eq!(text, "user-1 asks for planning, user:user-1:scout, user-2, task_user-1, u12");
         assert_eq!(placeholders.value(&json!({ "user_id": "u1" })), json!({ "user_id": "user-2" }));
+    }
+
+    #[test]
+    fn an_id_that_is_an_address_has_one_placeholder() {
+        let mut placeholders = placeholders();
+        assert_eq!(placeholders.know_user("ann@x.org"), "person1@example.com");
+        let value = json!({ "user_id": "ann@x.org", "text": "I am ann@x.org" });
+        let expected =
+            json!({ "user_id": "person1@example.com", "text": "I am person1@example.com" });
+        assert_eq!(placeholders.value(&value), expected);
     }
 
     #[test]

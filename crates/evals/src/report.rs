@@ -133,6 +133,9 @@ pub struct MadeCall {
     /// What the tool always calls, where that is known.
     #[serde(skip)]
     pub endpoint: Option<String>,
+    /// The tool that is meant and its arguments, where the model has asked a person for it (`request_tool`).
+    #[serde(skip)]
+    pub meant: Option<(String, Value)>,
     /// Whether it waits for a person, and so is not made.
     #[serde(skip)]
     pub waits: bool,
@@ -265,6 +268,7 @@ pub(crate) mod tests {
                 arguments: json!({ "a": 1 }),
                 answered: Answered::Journal,
                 endpoint: None,
+                meant: None,
                 waits: false,
             }],
             response: "<b>hello</b> | \u{1b}[31mred\nnext".to_owned(),

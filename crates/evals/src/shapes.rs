@@ -1,7 +1,7 @@
 //! Placeholders of the form of what they stand for, with valid check digits.
 
 /// The fewest characters of a pattern's match that are taken for one with check digits.
-const MIN_CHECKED: usize = 8;
+const MIN_CHECKED: usize = 6;
 
 /// Check digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,25 +66,61 @@ fn user(value: &str, n: usize) -> String {
     }
 }
 
-/// A key that opens nothing: its kind stays, which is what stands before the first of its own characters.
+/// What keys of services begin with, the longer ones first.
+const KEY_PREFIXES: [&str; 30] = [
+    "github_pat_",
+    "sk-ant-",
+    "sk-proj-",
+    "sk_live_",
+    "sk_test_",
+    "pk_live_",
+    "pk_test_",
+    "rk_live_",
+    "rk_test_",
+    "whsec_",
+    "glpat-",
+    "nvapi-",
+    "npm_",
+    "gsk_",
+    "hf_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "xoxb-",
+    "xoxp-",
+    "xapp-",
+    "xai-",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "sk-",
+    "pk-",
+    "rk-",
+];
+
+/// A key that opens nothing. Of a service's key stays what all of its kind begin with, and of any other nothing.
 fn key(value: &str, n: usize) -> String {
-    if value.starts_with("-----BEGIN") {
-        let mut lines = value.lines();
-        let (first, last) =
-            (lines.next().unwrap_or_default(), lines.next_back().unwrap_or_default());
-        return format!("{first}\nplaceholder{n}\n{last}");
+    if let Some(rest) = value.strip_prefix("-----BEGIN ") {
+        let label = rest.split("-----").next().unwrap_or_default();
+        let is_label = |c: char| c.is_ascii_uppercase() || c == ' ';
+        let label = if label.chars().all(is_label) { label } else { "PRIVATE KEY" };
+        // Where it stands in one line, a line break would end the text that it is in.
+        let end = if value.contains('\n') { '\n' } else { ' ' };
+        return format!("-----BEGIN {label}-----{end}placeholder{n}{end}-----END {label}-----");
     }
-    let known = ["AKIA", "ASIA", "AIza", "eyJ"];
-    let kept = match known.iter().find(|prefix| value.starts_with(**prefix)) {
-        Some(prefix) => prefix.len(),
-        None => value.find(['-', '_']).map_or(0, |at| at + 1),
-    };
-    if value.starts_with("eyJ") {
+    if value.starts_with("eyJ") && value.matches('.').count() == 2 {
         return format!("eyJplaceholder.placeholder{n:08}.placeholder");
     }
-    let (prefix, rest) = value.split_at(kept);
-    let width = rest.chars().count();
-    format!("{prefix}{n:0>width$}")
+    let known = KEY_PREFIXES.iter().find(|prefix| value.starts_with(**prefix));
+    let prefix = known.copied().unwrap_or_default();
+    let width = value.chars().count().saturating_sub(prefix.len());
+    // A letter, so that it is taken for a key again.
+    match known {
+        Some(_) => format!("{prefix}{n:0>width$}"),
+        None => format!("k{n:0>rest$}", rest = width.saturating_sub(1)),
+    }
 }
 
 /// A pattern's match: other digits; where it has too few of them, other letters, too.
@@ -170,7 +206,7 @@ pub(crate) fn check_of(kind: &str, value: &str) -> Option<Check> {
         "iban" => Some(Check::Mod97),
         "email" | "phone" | "key" | "user" => None,
         // A pattern's matches may have some, too.
-        _ if plain.len() < MIN_CHECKED || plain.len() != value.len() => None,
+        _ if plain.len() < MIN_CHECKED => None,
         _ if plain.bytes().all(|b| b.is_ascii_digit()) => {
             (luhn(&plain) == 0).then_some(Check::Luhn)
         }
@@ -245,6 +281,18 @@ mod tests {
             ("phone", "0041 79 123 45 67", "0041 00 000 00 07"),
             ("key", "sk-abcdefghij0123456789", "sk-00000000000000000007"),
             ("key", "AKIAIOSFODNN7EXAMPLE", "AKIA0000000000000007"),
+            ("key", "Sup3rSecret9-", "k000000000007"),
+            ("key", "ya29.abcdef-ghi", "k00000000000007"),
+            (
+                "key",
+                "-----BEGIN PRIVATE KEY-----\\nMIIEv\\n-----END PRIVATE KEY-----",
+                "-----BEGIN PRIVATE KEY----- placeholder7 -----END PRIVATE KEY-----",
+            ),
+            (
+                "key",
+                "-----BEGIN RSA PRIVATE KEY-----\nMIIEv\nabc",
+                "-----BEGIN RSA PRIVATE KEY-----\nplaceholder7\n-----END RSA PRIVATE KEY-----",
+            ),
         ] {
             assert_eq!(placeholder(kind, value, 7), shape);
         }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::expect::{CallExpectation, Expect, OutputSchema, TextExpectation};
+use crate::pattern::Pattern;
 use crate::report::{Answered, Failure, MadeCall};
 
 /// How a replayed run ended.
@@ -35,8 +36,7 @@ pub async fn judge_run(expect: &Expect, run: &Ended) -> Vec<Failure> {
         failures.push(Failure { expectation: expectation.to_owned(), expected, actual });
     };
     let wanted = expect.status.as_deref().unwrap_or("ok");
-    // A heartbeat that has nothing to say has ended well.
-    if run.status != wanted && !(wanted == "ok" && run.status == "silent") {
+    if run.status != wanted {
         let actual = match &run.error {
             Some(error) => format!("{}: {error}", run.status),
             None => run.status.clone(),
@@ -60,8 +60,7 @@ pub async fn judge_run(expect: &Expect, run: &Ended) -> Vec<Failure> {
         fail("order", json!(expect.order), json!(format!("no {missing} in {}", tools.join(", "))));
     }
     for pattern in &expect.refused {
-        let is_it =
-            |call: &&MadeCall| pattern.fits(&call.tool, call.endpoint.as_deref(), &call.arguments);
+        let is_it = |call: &&MadeCall| is_named(pattern, call).is_some();
         let of_it: Vec<_> = run.calls.iter().filter(is_it).collect();
         if !of_it.iter().any(|call| call.answered == Answered::Refused) {
             let actual = match of_it.first() {
@@ -107,15 +106,21 @@ fn made(calls: &[MadeCall]) -> impl Iterator<Item = &MadeCall> {
     calls.iter().filter(|call| call.is_made())
 }
 
-fn names(wanted: &CallExpectation, call: &MadeCall) -> bool {
-    wanted.tool.fits(&call.tool, call.endpoint.as_deref(), &call.arguments)
+/// The arguments of a call that a pattern names: of the tool that is meant, or of the one that was called.
+fn is_named<'a>(pattern: &Pattern, call: &'a MadeCall) -> Option<&'a Value> {
+    let endpoint = call.endpoint.as_deref();
+    let meant = call.meant.as_ref().map(|(tool, arguments)| (tool, arguments));
+    let called = std::iter::once((&call.tool, &call.arguments));
+    let mut all = meant.into_iter().chain(called);
+    all.find(|(tool, arguments)| pattern.fits(tool, endpoint, arguments)).map(|(_, a)| a)
 }
 
 /// How often a call was made.
 fn count(wanted: &CallExpectation, calls: &[MadeCall]) -> u32 {
     let like = |call: &&MadeCall| {
-        names(wanted, call)
-            && wanted.arguments.as_ref().is_none_or(|like| like.fits(&call.arguments))
+        is_named(&wanted.tool, call).is_some_and(|arguments| {
+            wanted.arguments.as_ref().is_none_or(|like| like.fits(arguments))
+        })
     };
     u32::try_from(made(calls).filter(like).count()).unwrap_or(u32::MAX)
 }
@@ -130,7 +135,8 @@ fn times(number: u32) -> String {
 
 /// How often it was made, and with which arguments.
 fn told(wanted: &CallExpectation, made_so: u32, calls: &[MadeCall]) -> Value {
-    let others: Vec<_> = made(calls).filter(|call| names(wanted, call)).take(5).collect();
+    let others: Vec<_> =
+        made(calls).filter(|call| is_named(&wanted.tool, call).is_some()).take(5).collect();
     match (wanted.arguments.is_some(), others.is_empty()) {
         (true, false) => {
             let arguments: Vec<_> = others.iter().map(|call| call.arguments.to_string()).collect();
@@ -143,9 +149,8 @@ fn told(wanted: &CallExpectation, made_so: u32, calls: &[MadeCall]) -> Value {
 /// The first of the tools that is not called after those before it.
 fn first_missing(expect: &Expect, calls: &[MadeCall]) -> Option<String> {
     let mut calls = made(calls);
-    let missing = expect.order.iter().find(|pattern| {
-        !calls.any(|call| pattern.fits(&call.tool, call.endpoint.as_deref(), &call.arguments))
-    });
+    let missing =
+        expect.order.iter().find(|pattern| !calls.any(|call| is_named(pattern, call).is_some()));
     missing.map(ToString::to_string)
 }
 
@@ -171,7 +176,14 @@ mod tests {
     use super::*;
 
     fn call(tool: &str, arguments: Value, answered: Answered) -> MadeCall {
-        MadeCall { tool: tool.to_owned(), arguments, answered, endpoint: None, waits: false }
+        MadeCall {
+            tool: tool.to_owned(),
+            arguments,
+            answered,
+            endpoint: None,
+            meant: None,
+            waits: false,
+        }
     }
 
     fn run() -> Ended {

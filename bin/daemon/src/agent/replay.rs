@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use daemon_api::RequestKind;
-use evals::{Answered, Answers, MadeCall};
+use evals::{Answer, Answered, Answers, AskedCall, MadeCall};
 use llm::Cost;
 use llm::event::Usage;
 use llm::request::{Message, ToolCall};
@@ -164,58 +164,68 @@ impl Replay {
         said: ToolReply,
     ) -> Result<ToolReply, RunError> {
         let call = &attempt.planned.call;
-        let endpoint = tools.endpoint(RequestedCall::of(call).tool).map(ToString::to_string);
-        let waits = match &said {
-            ToolReply::Judged { waits, .. } => *waits,
-            ToolReply::OfRun(OwnCall::Question(_)) => true,
-            // The workspace has answered, or was to wait for a person.
-            _ if call.name == READ_SKILL && said.is_made() => {
-                self.note(attempt, endpoint, Answered::Workspace, false);
-                return Ok(said);
+        let meant = RequestedCall::of(call);
+        let called = attempt.identity.endpoint.as_ref();
+        let called = called.map(|(method, path)| format!("{method} {path}"));
+        let endpoint = called.or_else(|| tools.endpoint(meant.tool).map(ToString::to_string));
+        let asked = AskedCall {
+            tool: &call.name,
+            arguments: &call.arguments,
+            meant: (meant.tool, meant.arguments),
+            endpoint: endpoint.as_deref(),
+            needs_approval: match &said {
+                ToolReply::Judged { waits, .. } => *waits,
+                said => matches!(said, ToolReply::NeedsApproval(_)),
+            },
+        };
+        let note = |answered, waits| self.note(attempt, &asked, answered, waits);
+        let answer = match &said {
+            ToolReply::Judged { .. } | ToolReply::NeedsApproval(_) => {
+                lock(&self.answers).next(asked)
             }
-            ToolReply::NeedsApproval(_) => true,
-            _ => {
-                self.note(attempt, endpoint, Answered::Refused, false);
+            ToolReply::OfRun(OwnCall::Question(_)) => lock(&self.answers).next_question(asked),
+            // The workspace has answered, or the call was not made.
+            other => {
+                let from = if other.is_made() { Answered::Workspace } else { Answered::Refused };
+                note(from, false);
                 return Ok(said);
             }
         };
-        let answer = lock(&self.answers).next(&call.name, endpoint.as_deref(), &call.arguments);
         match answer {
-            Some(answer) => {
-                self.note(attempt, endpoint, answer.from, false);
-                let is_word = call.name == ASK_USER && answer.ok;
-                let word = is_word.then(|| word_of(&answer.content));
-                Ok(match word {
-                    Some(word) => ToolReply::Answered(word),
-                    None => ToolReply::Recorded { ok: answer.ok, text: answer.content },
+            Some(Answer::Given { ok, content, from }) => {
+                note(from, false);
+                Ok(match call.name == ASK_USER && ok {
+                    true => ToolReply::Answered(word_of(&content)),
+                    false => ToolReply::Recorded { ok, text: content },
                 })
             }
             // Nobody has decided, so that nobody does.
-            None if waits => {
-                self.note(attempt, endpoint, Answered::Journal, true);
+            Some(Answer::Waits) => {
+                note(Answered::Journal, true);
                 Ok(match said {
                     ToolReply::Judged { .. } => ToolReply::NeedsApproval(call.name.clone()),
                     said => said,
                 })
             }
             None => {
-                self.note(attempt, endpoint, Answered::Diverged, false);
+                note(Answered::Diverged, false);
                 let why = format!("nothing answers the call {} {}", call.name, call.arguments);
                 Err(RunError::new(RunErrorKind::Internal).caused_by(why))
             }
         }
     }
 
-    fn note(
-        &self,
-        attempt: &Attempt<'_>,
-        endpoint: Option<String>,
-        answered: Answered,
-        waits: bool,
-    ) {
-        let ToolCall { name, arguments, .. } = &attempt.planned.call;
-        let arguments = if arguments.is_null() { json!({}) } else { arguments.clone() };
-        let made = MadeCall { tool: name.clone(), arguments, answered, endpoint, waits };
+    fn note(&self, attempt: &Attempt<'_>, asked: &AskedCall<'_>, answered: Answered, waits: bool) {
+        let arguments = |given: &Value| if given.is_null() { json!({}) } else { given.clone() };
+        let (tool, of_tool) = asked.meant;
+        let made = MadeCall {
+            tool: asked.tool.to_owned(),
+            arguments: arguments(asked.arguments),
+            answered,
+            endpoint: asked.endpoint.map(str::to_owned),
+            meant: (tool != asked.tool).then(|| (tool.to_owned(), arguments(of_tool))),
+            waits,
+        };
         lock(&self.calls).insert(attempt.at, made);
     }
 }

@@ -14,6 +14,7 @@ use super::output;
 use super::protocol_request::admitted;
 use crate::agent::customers;
 use crate::run::customer::Customer;
+use crate::run::output::OutputFormat;
 use crate::run::request::{RunRequest, TaskTarget};
 use crate::state::App;
 
@@ -33,6 +34,8 @@ pub(crate) struct CaseRequest<'a> {
     pub(crate) profile: Option<&'a Value>,
     /// Whether the profile's models are asked.
     pub(crate) models_of_profile: bool,
+    /// The schema that the reply has to fit, where the role has none.
+    pub(crate) output: Option<&'a Value>,
 }
 
 /// The request, the workspace and the role of a case.
@@ -59,6 +62,11 @@ pub(crate) async fn read(
     let asked_limits = limits;
     let (options, limits) = narrow(&customer, case.metadata, options, limits);
     let output = output::of_run(&profile, &options, None).await.map_err(error)?;
+    let output = output.or_else(|| {
+        let schema = case.output?.clone();
+        let name = "output".to_owned();
+        Some(Arc::new(OutputFormat { schema, name, strict: true, fixed: false }))
+    });
     let request = RunRequest {
         session,
         message: case.message.to_owned(),

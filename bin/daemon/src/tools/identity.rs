@@ -25,7 +25,7 @@ pub struct CallIdentity {
     /// Whether its server is known to recognise a repetition by the idempotency key.
     pub honours_key: bool,
     /// The method and path of a request of the backend.
-    pub(super) endpoint: Option<(String, String)>,
+    pub(crate) endpoint: Option<(String, String)>,
 }
 
 impl CallIdentity {
@@ -110,9 +110,11 @@ impl CallIdentity {
                 Self::of_request("POST", &format!("{BACKEND_TOOLS}/{name}"), "", &body)
             }
             // No server sees it: no call of it can be in doubt.
-            Source::Replayed(_) => {
-                Self { honours_key: true, ..Self::of_tool(&tool.spec.name, arguments) }
-            }
+            Source::Replayed(of_case) => Self {
+                honours_key: true,
+                endpoint: of_case.called(arguments),
+                ..Self::of_tool(&tool.spec.name, arguments)
+            },
             Source::Mcp(server, tool) => {
                 let parts = ["mcp", server.name(), &tool.name, &canonical_json(arguments)];
                 Self::new(&parts, tool.is_repeatable, false)

@@ -142,6 +142,12 @@ impl ReplayedTool {
         })
     }
 
+    /// The method and the path of a call.
+    pub(super) fn called(&self, arguments: &Value) -> Option<(String, String)> {
+        let calls = self.calls.as_ref()?;
+        Some((calls.method.clone(), calls.path(arguments).ok()?.as_str().to_owned()))
+    }
+
     /// Whether there is such a tool for roles: where it calls an endpoint, that is declared or named.
     fn is_one(&self, snapshot: &Snapshot, profile: &AgentProfile) -> bool {
         self.calls.as_ref().is_none_or(|calls| {

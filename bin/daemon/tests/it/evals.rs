@@ -30,6 +30,19 @@ rules:
     call: [{name: create_task, arguments: {titel: x}}]
   - when: {user: "^ask", step: 0}
     call: [{name: ask_user, arguments: {question: "Which one?"}}]
+  - when: {user: "^request", step: 0}
+    call: [{name: request_tool, arguments: {tool: refund, arguments: {id: 7}, reason: please}}]
+  - when: {user: "^encoded", step: 0}
+    call: [{name: call_backend, arguments: {method: GET, path: /api/%6frders}}]
+  - when: {user: "^every", step: 0}
+    call:
+      - {name: post_message, arguments: {content: "@scout hello"}}
+      - {name: recall, arguments: {query: tea}}
+      - {name: remember, arguments: {text: tea, scope: user}}
+      - {name: ask_agent, arguments: {role: scout, message: hello}}
+      - {name: mention, arguments: {role: scout, message: hello}}
+      - {name: save_file, arguments: {name: a.txt, content: tea}}
+      - {name: list_tasks, arguments: {}}
   - when: {user: "^unknown", step: 0}
     call: [{name: fly, arguments: {}}]
   - when: {user: "^fail"}
@@ -43,7 +56,9 @@ const SKILL: &str = "---\nname: shop\ndescription: The shop.\n---\n```http\nGET 
 
 const AGENTS: &str = r#"{"agents": [
   {"role": "scout", "tools": {"deny": ["fly_away"], "approval": ["POST /api/refunds"], "enable": ["ask_user"]}},
-  {"role": "clerk", "tools": {"deny": ["GET /api/orders"]}}
+  {"role": "clerk", "tools": {"deny": ["GET /api/orders"]}},
+  {"role": "busy", "memory": {"read": ["user"], "write": ["user"]},
+    "tools": {"enable": ["ask_agent", "mention", "save_file"]}}
 ]}"#;
 
 const CATALOGUE: &str = "version: 1
@@ -167,7 +182,10 @@ async fn people_decide_as_the_journal_has_it() {
   - {id: denied, role: scout, message: refund,
      answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, ok: false, content: '{"error":"a person denied it"}'}],
      expect: {response: {contains: a person denied it}}}
-  - {id: waits, role: scout, message: refund, expect: {status: awaiting_approval, no_calls: [refund]}}
+  - {id: waits, role: scout, message: refund, expect: {status: awaiting_approval, no_calls: [refund]},
+     fixtures: [{tool: "*", content: paid}]}
+  - {id: waited, role: scout, message: refund, answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, content: null}],
+     expect: {status: awaiting_approval}}
   - {id: answered, role: scout, message: ask, answers: [{tool: ask_user, arguments: {question: "Which one?"},
      content: '{"answer":"the red one"}'}], expect: {calls: [ask_user]}}
   - {id: asks, role: scout, message: ask, expect: {status: awaiting_answer}}
@@ -180,6 +198,25 @@ async fn people_decide_as_the_journal_has_it() {
         .await;
     let all = statuses(&report);
     assert!(all.as_object().unwrap().values().all(|status| status == "passed"), "{report:#}");
+    // No fixture approves, and what waited with other arguments, or waits no more, is another call.
+    let report = world
+        .report(
+            r#"
+  - {id: fixture, role: scout, message: refund, fixtures: [{tool: "*", content: paid}]}
+  - {id: other, role: scout, message: refund, answers: [{tool: refund, arguments: {id: 8, at: "10:00"}, content: null}],
+     expect: {status: awaiting_approval}}
+  - {id: unasked, role: clerk, message: refund, answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, content: null}],
+     expect: {status: awaiting_approval}}
+  - {id: requested, role: clerk, message: request, fixtures: [{tool: "*", content: x}],
+     expect: {status: awaiting_approval, no_calls: [refund]}}
+  - {id: path, role: scout, message: encoded, fixtures: [{tool: GET /api/orders, content: x}],
+     expect: {calls: [GET /api/orders]}}
+"#,
+        )
+        .await;
+    let expected = json!({ "fixture": "diverged", "other": "diverged", "unasked": "diverged", "requested": "passed",
+        "path": "passed" });
+    assert_eq!(statuses(&report), expected, "{report:#}");
 }
 
 #[tokio::test]
@@ -316,7 +353,9 @@ async fn nothing_is_connected_to_but_the_model() {
     world.write("workspace/mcp.json", &server.to_string());
     world.write(
         "cases.yaml",
-        &format!("{CATALOGUE}  - {{id: a, role: clerk, message: refund, memories: [tea], fixtures: [{{tool: '*', content: x}}]}}\n"),
+        &format!("{CATALOGUE}  - {{id: a, role: clerk, message: refund, memories: [tea], fixtures: [{{tool: '*', content: x}}]}}\n  \
+             - {{id: b, role: busy, message: every tool, fixtures: [{{tool: '*', content: x}}], expect: {{calls: [post_message, \
+             recall, remember, ask_agent, mention, save_file, list_tasks]}}}}\n"),
     );
     let settings = [
         ("BACKEND_URL", url.as_str()),
