@@ -83,7 +83,6 @@ pub struct CallExpectation {
     pub max: Option<u32>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_one(number: &u32) -> bool {
     *number == 1
 }

@@ -33,7 +33,7 @@ pub fn question(judge: &JudgeSpec, case: &Case, run: &Ended) -> (String, String)
     while parts.iter().any(|part| part.contains(&format!("data-{mark}"))) {
         mark += 1;
     }
-    let [message, calls, reply] = parts.map(|part| cut(part));
+    let [message, calls, reply] = parts.map(cut);
     let asked = format!(
         "Rubric:\n{}\n\n<data-{mark} what=\"the user's message\">\n{message}\n</data-{mark}>\n\n\
          <data-{mark} what=\"the agent's tool calls\">\n{calls}\n</data-{mark}>\n\n\

@@ -41,7 +41,7 @@ rules:
       - {name: remember, arguments: {text: tea, scope: user}}
       - {name: ask_agent, arguments: {role: scout, message: hello}}
       - {name: mention, arguments: {role: scout, message: hello}}
-      - {name: save_file, arguments: {name: a.txt, content: tea}}
+      - {name: save_file, arguments: {name: a.txt, media_type: text/plain, content: tea}}
       - {name: list_tasks, arguments: {}}
   - when: {user: "^unknown", step: 0}
     call: [{name: fly, arguments: {}}]
