@@ -14,6 +14,7 @@ pub mod check;
 pub mod eval;
 mod eval_case;
 mod eval_compare;
+mod eval_expected;
 mod eval_export;
 mod eval_journal;
 mod eval_judge;
