@@ -9,6 +9,7 @@ use mc_client::client::AgentClient;
 use mc_client::journal_seal::Mask;
 use mc_client::steps::KnownFile;
 use serde_json::{Number, Value};
+use wombat_core::agent_config::AgentProfile;
 use wombat_core::redact::{RedactRules, Redactor};
 
 use super::context::RunContext;
@@ -23,6 +24,12 @@ pub(super) fn of_run(app: &App, request: &RunRequest) -> Option<Arc<Redactor>> {
     let session = &request.session;
     let rules = app.workspaces.redact_of(&request.customer, session.role())?;
     let (key, user) = (app.settings.redact_key.clone(), session.user().as_str());
+    Some(Arc::new(Redactor::new(rules, key, user)))
+}
+
+/// The redactor of a run that a case is, with the role as the case has it.
+pub(super) fn of_profile(app: &App, profile: &AgentProfile, user: &str) -> Option<Arc<Redactor>> {
+    let (rules, key) = (profile.redact.clone()?, app.settings.redact_key.clone());
     Some(Arc::new(Redactor::new(rules, key, user)))
 }
 
