@@ -121,6 +121,7 @@ impl RunContext<'_> {
             deadline: self.run.deadline,
             finalizer: &finalizer,
             fingerprint: OnceLock::new(),
+            replay: None,
         };
         let result = match self.client_of(&driver) {
             Ok(client) => {

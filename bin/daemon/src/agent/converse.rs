@@ -281,6 +281,7 @@ impl RunContext<'_> {
                 role: role.to_owned(),
                 user_text: Some(self.run.redact(&self.run.request.message).into_owned()),
                 without_fallback: !self.run.request.customer.falls_back(),
+                case: self.run.replay.map(|replay| replay.case().to_owned()),
                 tally: llm::Tally::default(),
                 received: llm::Received::default(),
                 shown: llm::Shown::default(),
@@ -321,6 +322,9 @@ impl RunContext<'_> {
             return Err(RunError::new(RunErrorKind::Internal).into());
         };
         let started = Instant::now();
+        if let Some(replay) = self.run.replay {
+            replay.asks(&fitted.messages);
+        }
         let going_on = self.going_on(state);
         let told = (at, &going_on);
         let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, told).await;

@@ -49,6 +49,7 @@ mod questions;
 mod recorder;
 mod redaction;
 mod refusals;
+pub(crate) mod replay;
 mod reply_text;
 pub(crate) mod requests;
 mod standing_rules;

@@ -331,6 +331,7 @@ impl Life<'_> {
             deadline,
             finalizer: &self.finalizer,
             fingerprint: OnceLock::new(),
+            replay: None,
         };
         let answer =
             Box::pin(driver.finish_up(client, capabilities, task_id, (journal, chosen))).await;

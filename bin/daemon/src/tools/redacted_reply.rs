@@ -64,6 +64,7 @@ impl ToolReply {
         };
         Some(match self {
             Self::Data(said) => Self::Data(answer(said)),
+            Self::Recorded { ok, text } => Self::Recorded { ok: *ok, text: answer(text) },
             // The files themselves come beside the text.
             Self::Files { text, .. } => Self::Files { text: answer(text), files: Vec::new() },
             Self::Saved(file) => Self::Saved(FileMeta { name: text(&file.name), ..file.clone() }),
