@@ -49,12 +49,6 @@ fn made(app: &App, request: &RunRequest, rules: Arc<RedactRules>) -> Arc<Redacto
     Arc::new(Redactor::new(rules, key, user))
 }
 
-/// The redactor of a run that a case is, with the role as the case has it.
-pub(super) fn of_profile(app: &App, profile: &AgentProfile, user: &str) -> Option<Arc<Redactor>> {
-    let (rules, key) = (profile.redact.clone()?, app.settings.redact_key.clone());
-    Some(Arc::new(Redactor::new(rules, key, user)))
-}
-
 /// The same with what earlier attempts of the run have replaced: that comes back although the rules may be others by
 /// now, or none.
 pub(super) fn of_journal(journal: &Journal, run: &RunDriver<'_>) -> Option<Arc<Redactor>> {

@@ -287,7 +287,7 @@ async fn run(
         handle,
         run_key: &run_key,
         fence: OnceLock::new(),
-        redactor: redaction::of_profile(app, profile, user),
+        redactor: redaction::of_profile(app, request, profile),
         trace: &trace,
         span: &span,
         sink: &EventSink::disabled(),
