@@ -8,7 +8,7 @@ use llm::CallContext;
 use llm::error::LlmErrorKind;
 use llm::event::{Completion, FinishReason};
 use llm::model::ModelRef;
-use llm::request::Message;
+use llm::request::{Message, ToolCall};
 use tokio::time::{Instant, timeout_at};
 
 use super::attempts::{Attempts, TurnOrigin};
@@ -51,7 +51,11 @@ impl RunContext<'_> {
         let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools), media);
         let mut attempts = Attempts::default();
         let mut made = HashMap::new();
-        let mut place = Place { at: self.journal.first_turn(), origin: TurnOrigin::default() };
+        let mut place = Place {
+            at: self.journal.first_turn(),
+            origin: TurnOrigin::default(),
+            recorded: Vec::new(),
+        };
         loop {
             match state.next() {
                 Next::Ask { .. } => {
@@ -67,7 +71,7 @@ impl RunContext<'_> {
                 }
                 Next::CallTools(calls) => {
                     let said = self.shown(state.text_so_far(), is_json);
-                    let calls = self.restored(calls, &mut made);
+                    let calls = self.restored(calls, &place.recorded, &mut made);
                     let finished = Finished::default();
                     let (planned, origin) = ((&*calls, place.at), &place.origin);
                     let turn = self.call_tools(planned, &said, &attempts, origin, &finished);
@@ -164,9 +168,10 @@ impl RunContext<'_> {
                 place.origin = TurnOrigin { is_fresh, definitions: step.definitions };
                 self.files.note(&step.files);
                 let mut completion = step.completion;
-                if !is_fresh {
-                    self.redact_turn_again(&mut completion.message);
-                }
+                place.recorded = match is_fresh {
+                    true => Vec::new(),
+                    false => self.redact_turn_again(&mut completion.message),
+                };
                 progress.model = Some(ModelRef::new(completion.provider, &completion.model));
                 if state.take(completion, &step.errors) {
                     self.take_back(at).await;
@@ -230,7 +235,7 @@ impl RunContext<'_> {
             let mut completion = rejected.completion;
             progress.model = Some(ModelRef::new(completion.provider, &completion.model));
             let data = rejected.shown.unwrap_or_else(|| completion.message.text.clone());
-            self.redact_turn_again(&mut completion.message);
+            drop(self.redact_turn_again(&mut completion.message));
             if !state.take(completion, &rejected.errors) {
                 let step = Some(step);
                 self.run.sink.send(|| RunEvent::Chunk { data, step }).await;
@@ -391,6 +396,8 @@ struct Place {
     at: u32,
     /// The newest turn of the model.
     origin: TurnOrigin,
+    /// Its calls, where they come from the journal.
+    recorded: Vec<ToolCall>,
 }
 
 /// Whether the model went on calling tools although none was allowed.

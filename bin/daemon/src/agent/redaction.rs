@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use llm::request::{AssistantMessage, Message, ResponseSchema};
+use llm::request::{AssistantMessage, Message, ResponseSchema, ToolCall};
 use mc_client::client::AgentClient;
 use mc_client::journal_seal::Mask;
 use mc_client::steps::KnownFile;
@@ -175,13 +175,15 @@ impl RunContext<'_> {
         }
     }
 
-    /// A recorded turn of a model, likewise.
-    pub(super) fn redact_turn_again(&self, turn: &mut AssistantMessage) {
-        let Some(redactor) = self.of_recorded() else { return };
+    /// A recorded turn of a model, likewise. Returns its calls as they were recorded.
+    pub(super) fn redact_turn_again(&self, turn: &mut AssistantMessage) -> Vec<ToolCall> {
+        let Some(redactor) = self.of_recorded() else { return Vec::new() };
+        let recorded = turn.tool_calls.clone();
         put(&mut turn.text, |text| redactor.redact_again(text));
         for call in &mut turn.tool_calls {
             redactor.redact_value_again(&mut call.arguments);
         }
+        recorded
     }
 
     /// Recorded turns, likewise.
@@ -194,7 +196,7 @@ impl RunContext<'_> {
                 Message::System { content }
                 | Message::User { content, .. }
                 | Message::Tool { content, .. } => self.redact_again(content),
-                Message::Assistant(turn) => self.redact_turn_again(turn),
+                Message::Assistant(turn) => drop(self.redact_turn_again(turn)),
             }
         }
     }
@@ -246,17 +248,26 @@ impl RunContext<'_> {
     }
 
     /// Calls as they are made; `made` counts those of the run. Two that differed only in placeholders of one value are
-    /// equal then, and the later one is the next of its kind.
+    /// equal then, and the later one is the next of its kind. Those that were `recorded` are made as they were, whatever
+    /// the model gets of them by now.
     pub(super) fn restored<'c>(
         &self,
         calls: &'c [PlannedCall],
+        recorded: &[ToolCall],
         made: &mut HashMap<String, u32>,
     ) -> Cow<'c, [PlannedCall]> {
-        let Some(redactor) = self.gives_back() else { return Cow::Borrowed(calls) };
+        let redactor = self.gives_back();
+        if redactor.is_none() && recorded.is_empty() {
+            return Cow::Borrowed(calls);
+        }
         let mut calls = calls.to_vec();
+        let mut recorded = recorded.iter();
         for PlannedCall { call, nth } in &mut calls {
+            if let Some(recorded) = recorded.next() {
+                call.arguments.clone_from(&recorded.arguments);
+            }
             let before = call.arguments.clone();
-            if redactor.restore_value(&mut call.arguments) {
+            if redactor.is_some_and(|redactor| redactor.restore_value(&mut call.arguments)) {
                 numbers_again(&before, &mut call.arguments, self.tools.parameters(&call.name));
             }
             let many = made.entry(identity(call)).or_default();

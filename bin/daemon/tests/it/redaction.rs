@@ -169,7 +169,7 @@ async fn another_user_s_placeholder_is_only_text() {
 #[tokio::test]
 async fn schema_and_policy_see_the_values() {
     let world = World::new().await;
-    let tools = json!({ "enable": ["call_backend"], "deny": ["POST /api/orders/M-*"] });
+    let tools = json!({ "deny": ["POST /api/orders/M-*"] });
     let skill = "---\nname: shop\ndescription: d\n---\n```http\nPOST /api/orders/{id}\n```\n";
     world.write("skills/shop/SKILL.md", skill);
     world.daemon.until("/skills", |skills| skills["total"] == 1).await;
