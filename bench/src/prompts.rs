@@ -1,6 +1,7 @@
 //! `bench prompts`: the cost of a prompt, streams, and runs that wait for a slow model. Each figure
 //! is the median of five rounds.
 
+mod redaction;
 mod render;
 mod streams;
 
@@ -30,5 +31,6 @@ fn row(what: &str, time: Duration, goal: &str) {
 pub(crate) async fn run() -> std::io::Result<()> {
     println!("| what | time | goal |\n| --- | --- | --- |");
     render::run()?;
+    redaction::run();
     streams::run().await
 }

@@ -8,6 +8,7 @@ mod enabled;
 mod matrix;
 mod models;
 mod outputs;
+mod redaction;
 mod running;
 
 use std::fmt::{self, Write as _};
@@ -105,6 +106,7 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
             report.named_workspaces(&settings);
             if let Some((options, snapshot)) = &workspace {
                 report.outputs(options, snapshot).await;
+                report.redaction(snapshot);
             }
             let lacks_role =
                 workspace.as_ref().is_some_and(|(_, snapshot)| report.lacks_role(tried, snapshot));
@@ -128,6 +130,7 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
             if let Some((options, snapshot)) = report.workspace(workspace_without_settings(layers))
             {
                 report.outputs(&options, &snapshot).await;
+                report.redaction(&snapshot);
                 report.lacks_role(tried, &snapshot);
                 report.advice(&options, &snapshot, &tools::unasked(&snapshot));
             }

@@ -4,13 +4,18 @@
 pub(crate) mod compact;
 pub(crate) mod llm_task;
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use llm::event::{Completion, Usage};
 use llm::request::LlmRequest;
 use llm::{CallContext, Cost, Received, Shown, Tally};
+use serde_json::Value;
 use service::trace::TraceId;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
+use wombat_core::redact::Redactor;
 
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::meter::{InFlight, complete_usage, estimate};
@@ -20,6 +25,9 @@ use crate::state::App;
 /// The role of these calls, for offline scripts.
 const ROLE: &str = "system";
 
+/// Whose placeholders they are: no user's.
+const NOBODY: &str = "";
+
 /// One task, with its slot among the runs.
 pub(crate) struct ModelTask<'a> {
     app: &'a App,
@@ -28,6 +36,8 @@ pub(crate) struct ModelTask<'a> {
     call_context: CallContext,
     /// The log span with its ids.
     log_span: tracing::Span,
+    /// What is replaced, where any role has anything replaced.
+    redactor: Option<Redactor>,
 }
 
 impl<'a> ModelTask<'a> {
@@ -51,7 +61,44 @@ impl<'a> ModelTask<'a> {
         };
         let run_id = &registration.handle.run_id;
         let log_span = tracing::error_span!("model_task", run_id, trace_id = %trace);
-        Ok(Self { app, registration, deadline, call_context, log_span })
+        let key = || app.settings.redact_key.clone();
+        let rules = app.workspaces.redact_of_all();
+        let redactor = rules.map(|rules| Redactor::new(Arc::new(rules), key(), NOBODY));
+        Ok(Self { app, registration, deadline, call_context, log_span, redactor })
+    }
+
+    /// A text as the model gets it. The task belongs to no role, so that what any role keeps from providers is kept
+    /// from them here, too, and comes back with the answer.
+    pub(crate) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.redactor.as_ref().map_or(Cow::Borrowed(text), |redactor| redactor.redact(text))
+    }
+
+    /// A text for the log.
+    pub(crate) fn logged<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let redactor = self.redactor.as_ref().filter(|redactor| redactor.rules().to.traces);
+        redactor.map_or(Cow::Borrowed(text), |redactor| redactor.mask(text))
+    }
+
+    /// The same of a value.
+    pub(crate) fn redact_value(&self, value: &mut Value) {
+        if let Some(redactor) = &self.redactor {
+            redactor.redact_value(value);
+        }
+    }
+
+    /// A value of the model's, as the caller gets it.
+    pub(crate) fn restore_value(&self, value: &mut Value) {
+        if let Some(redactor) = &self.redactor {
+            redactor.restore_value(value);
+        }
+    }
+
+    /// What the model has said, as the caller gets it.
+    pub(crate) fn restore(&self, text: String, is_json: bool) -> String {
+        match &self.redactor {
+            Some(redactor) => redactor.restore_as(&text, is_json).into_owned(),
+            None => text,
+        }
     }
 
     /// Calls the model. Dropping the future cancels the call.

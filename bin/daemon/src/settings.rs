@@ -23,6 +23,7 @@ use service::forwarded::Front;
 use service::otel::OtelSettings;
 use service::settings::{Effective, Layers, Reader, SettingsError, Variables};
 use service::telemetry::LogFormat;
+use wombat_core::redact::RedactKey;
 use wombat_core::untrusted::FenceKey;
 use wombat_core::workspace::{EnvLookup, SkillsMode};
 use zones::Zone;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub journal_keys: std::sync::Arc<JournalKeys>,
     /// Makes the marks of fences around untrusted text; derived from the agents' key.
     pub fences: FenceKey,
+    /// What placeholders of redacted values are made with.
+    pub redact_key: RedactKey,
     /// Settings that work but should be corrected.
     pub warnings: Vec<String>,
     /// `WOMBAT_WORKSPACE`.
@@ -198,8 +201,12 @@ impl Settings {
         let otel = OtelSettings::read(&mut r);
         let effective = r.finish()?;
         // Unreachable: `finish` fails if one of these could not be read.
-        let (Some(minter), Some(Key::Secret(key) | Key::Pem(key)), Some(journal_keys), Some(llm)) =
-            (tokens.minter, tokens.key, journal_keys, llm)
+        let (
+            Some(minter),
+            Some(Key::Secret(key) | Key::Pem(key)),
+            Some((journal_keys, redact_key)),
+            Some(llm),
+        ) = (tokens.minter, tokens.key, journal_keys, llm)
         else {
             return Err(SettingsError(vec!["settings could not be read".to_owned()]));
         };
@@ -213,6 +220,7 @@ impl Settings {
             minter,
             journal_keys: std::sync::Arc::new(journal_keys),
             fences: FenceKey::new(key.expose_secret().as_bytes()),
+            redact_key,
             warnings: tokens
                 .warning
                 .into_iter()
@@ -303,8 +311,9 @@ fn read_timezone(r: &mut Reader<'_>) -> Zone {
     })
 }
 
-/// The keys of the journal: their own, or those of the agent tokens. `None` when there is neither.
-fn read_journal_keys(r: &mut Reader<'_>, agents: Option<&Key>) -> Option<JournalKeys> {
+/// The keys of the journal and of placeholders: their own, or those of the agent tokens. `None` when there is
+/// neither.
+fn read_journal_keys(r: &mut Reader<'_>, agents: Option<&Key>) -> Option<(JournalKeys, RedactKey)> {
     let mut own = |name: &'static str| {
         let key = r.secret(name)?;
         if key.expose_secret().trim().len() < MIN_SECRET_BYTES {
@@ -319,7 +328,9 @@ fn read_journal_keys(r: &mut Reader<'_>, agents: Option<&Key>) -> Option<Journal
     let agents_previous = r.secret("AGENT_JWT_SECRET_PREVIOUS").filter(|_| key.is_none());
     let previous = previous.or(agents_previous);
     let agents = agents.map(|(Key::Secret(key) | Key::Pem(key))| key);
-    key.as_ref().or(agents).map(|key| JournalKeys::new(key, previous.as_ref()))
+    let key = key.as_ref().or(agents)?;
+    let redact_key = RedactKey::new(key.expose_secret().as_bytes());
+    Some((JournalKeys::new(key, previous.as_ref()), redact_key))
 }
 
 fn read_retry(r: &mut Reader<'_>) -> RetrySettings {

@@ -85,6 +85,7 @@ impl App {
         let http = service::http::client()?;
         let opened = workspaces::open(&settings);
         let client = settings.backend.client(http.clone(), settings.backend_retry);
+        let client = client.with_journal_keys(settings.journal_keys.clone());
         let named = &settings.llm;
         let models = [
             Some(&named.default),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use llm::LlmClient;
 use wombat_core::agent_config::AgentProfile;
+use wombat_core::redact::RedactRules;
 use wombat_core::session::Role;
 use wombat_core::workspace::{RoleError, Snapshot, WatchGuard, Workspace, WorkspaceOptions};
 
@@ -161,6 +162,12 @@ impl Workspaces {
             }
             chosen => chosen,
         }
+    }
+
+    /// What any role keeps from providers: model calls that belong to no role keep it from them, too.
+    pub fn redact_of_all(&self) -> Option<RedactRules> {
+        let snapshots: Vec<_> = self.snapshots().collect();
+        RedactRules::of_provider(snapshots.iter().flat_map(|snapshot| snapshot.redacts()))
     }
 
     /// Watches all folders.

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use crate::backend::{Address, Backend};
 use crate::caller::{Caller, Identity};
 use crate::error::McError;
+use crate::journal_keys::JournalKeys;
+use crate::journal_seal::Mask;
 use crate::token::AgentAuth;
 
 pub use crate::retry_policy::RetryPolicy;
@@ -19,6 +21,7 @@ pub use crate::types::TaskQuery;
 #[derive(Debug, Clone)]
 pub struct McClient {
     backend: Arc<Backend>,
+    journal_keys: Option<Arc<JournalKeys>>,
 }
 
 impl McClient {
@@ -27,7 +30,15 @@ impl McClient {
         let http = http.into();
         let address = Address::new(base_url);
         let (control_plane, application) = (address.clone(), address);
-        Self { backend: Arc::new(Backend { control_plane, application, http, retry }) }
+        let backend = Arc::new(Backend { control_plane, application, http, retry });
+        Self { backend, journal_keys: None }
+    }
+
+    /// The same, with the keys that sealed parts of journals are read with.
+    #[must_use]
+    pub fn with_journal_keys(mut self, keys: Arc<JournalKeys>) -> Self {
+        self.journal_keys = Some(keys);
+        self
     }
 
     /// The same, with the application's own endpoints at another address: only what is under
@@ -50,7 +61,8 @@ impl McClient {
 
     /// A client that acts as one agent of one user.
     pub fn agent(&self, auth: Arc<AgentAuth>) -> AgentClient {
-        AgentClient { caller: Caller::new(self.backend.clone(), Identity::Agent(auth)) }
+        let caller = Caller::new(self.backend.clone(), Identity::Agent(auth));
+        AgentClient { caller, journal_keys: self.journal_keys.clone(), mask: None }
     }
 
     /// A client with the internal token, as the dispatcher uses it.
@@ -65,6 +77,9 @@ impl McClient {
 #[derive(Debug, Clone)]
 pub struct AgentClient {
     pub(crate) caller: Caller,
+    pub(crate) journal_keys: Option<Arc<JournalKeys>>,
+    /// What of a run's journal is redacted; see [`crate::journal_seal`].
+    pub(crate) mask: Option<Arc<dyn Mask>>,
 }
 
 impl AgentClient {

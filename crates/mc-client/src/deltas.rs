@@ -121,6 +121,9 @@ impl AgentClient {
         run_key: &str,
         deltas: &PostDeltas,
     ) -> Result<DeltasNote, McError> {
+        let masked = self.masked_events(run_key, deltas.seq, &deltas.events)?;
+        let masked = masked.map(|events| PostDeltas { events, ..*deltas });
+        let deltas = masked.as_ref().unwrap_or(deltas);
         let call = Call::new(Method::POST, &path(&["runs", run_key, "deltas"]));
         self.caller.fetch(call.json(deltas)?.repeatable()).await
     }
@@ -132,7 +135,10 @@ impl AgentClient {
         after: i64,
         limit: Option<u32>,
     ) -> Result<Deltas, McError> {
-        self.caller.fetch(read(run_key, self.caller.role(), after, limit)).await
+        let read = read(run_key, self.caller.role(), after, limit);
+        let mut page: Deltas = self.caller.fetch(read).await?;
+        self.open_events(run_key, &mut page.events)?;
+        Ok(page)
     }
 }
 

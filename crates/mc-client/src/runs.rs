@@ -235,7 +235,8 @@ impl AgentClient {
     /// is named, because a backend lets leads read other roles' runs, too.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
         let role = self.caller.role().map(str::to_owned);
-        found(self.caller.fetch(whole(run_key, &[("role", role)])).await)
+        let run = found(self.caller.fetch(whole(run_key, &[("role", role)])).await)?;
+        Ok(run.map(|run| self.opened_run(run_key, run)))
     }
 
     /// Where a run of the token's own role stands, without its journal: cheap, to be asked often. A
@@ -243,11 +244,14 @@ impl AgentClient {
     pub async fn run_state(&self, run_key: &str) -> Result<Option<Run>, McError> {
         let role = self.caller.role().map(str::to_owned);
         let query = [("steps", Some("false".to_owned())), ("role", role)];
-        found(self.caller.fetch(whole(run_key, &query)).await)
+        let run = found(self.caller.fetch(whole(run_key, &query)).await)?;
+        Ok(run.map(|run| self.opened_run(run_key, run)))
     }
 
     /// Creates or updates a run. The first call names session and task.
     pub async fn put_run(&self, run_key: &str, run: &PutRun) -> Result<RunNote, McError> {
+        let masked = self.masked_run(run_key, run)?;
+        let run = masked.as_ref().unwrap_or(run);
         self.caller.fetch(Call::new(Method::PUT, &path(&["runs", run_key])).json(run)?).await
     }
 
@@ -260,6 +264,8 @@ impl AgentClient {
         step: &PutStep,
     ) -> Result<RunNote, McError> {
         let url = path(&["runs", run_key, "steps", &index.to_string()]);
+        let masked = self.masked_step(run_key, index, step)?;
+        let step = masked.as_ref().unwrap_or(step);
         self.caller.fetch(Call::new(Method::PUT, &url).json(step)?).await
     }
 

@@ -166,6 +166,9 @@ pub struct LlmStep<P> {
     /// The digest of the customer's profile that it was asked under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_digest: Option<String>,
+    /// Its text as the user gets it, where values were put in the place of placeholders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
     /// The id of its first event, in a run that has readers elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_event: Option<i64>,

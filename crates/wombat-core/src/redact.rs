@@ -1,10 +1,11 @@
 //! Redaction: what of a text a role's rules replace by placeholders, and how the text gets back.
 //!
-//! Kinds that are built in are found by hand-written scanners in linear time, those with check digits only
-//! where these are right; a role's own patterns have the syntax of RE2, likewise in linear time.
+//! Kinds that are built in are found by scanners in linear time, those with check digits only
+//! where these are right; a role's own patterns have the syntax of RE2, of which no search looks back.
 
 mod checks;
 mod emails;
+mod escapes;
 mod ibans;
 mod keys;
 mod numbers;

@@ -5,7 +5,7 @@ use mc_client::client::AgentClient;
 use mc_client::runs::{PutRun, Run, RunStatus};
 
 use super::budget;
-use super::detach::{Accepted, Admission, Entering, NEEDS, Place, accepted, client, pending};
+use super::detach::{Accepted, Admission, Entering, NEEDS, Place, accepted, pending};
 use super::driver::RunDriver;
 use super::journal::{Detached, Journal, RecordedRequest, empty_chain};
 use super::lease::SessionLease;
@@ -29,11 +29,13 @@ impl RunDriver<'_> {
         let role = self.request.session.role().as_str();
         let Chosen { snapshot, profile, tools } =
             self.app.workspaces.for_run(&self.request.customer, role)?;
-        let lasting = client(self.app, self.request, &self.span.traceparent())?;
+        self.check_rules(&profile)?;
+        let lasting = self.plain_client()?;
         let client = lasting.clone().with_deadline(self.deadline);
         let keys = &self.app.settings.journal_keys;
         let chain = empty_chain(keys, self.run_key, &self.request.session);
         let journal = Journal::open(&client, chain, self.run_key, !is_new_key).await?;
+        journal.give_back_by(self.redactor.as_ref());
         let recorded = journal.recorded_request()?;
         if let (Some(recorded), Some(earlier)) = (&recorded, journal.earlier_run()) {
             let earlier = Run { steps: journal.steps(), ..earlier.clone() };
@@ -243,7 +245,7 @@ impl RunDriver<'_> {
         let request = self.request;
         RecordedRequest {
             message: request.message.clone(),
-            history: request.history.clone().unwrap_or_default(),
+            history: self.redact_turns(request.history.clone().unwrap_or_default()),
             attachments: request.attachments.iter().map(|own| own.file.clone()).collect(),
             files: Vec::new(),
             newest: self.newest_turn(&recalled.memories),

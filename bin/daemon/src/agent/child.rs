@@ -15,6 +15,7 @@ use service::otel::{Side, Span};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
+use wombat_core::agent_config::AgentProfile;
 use wombat_core::session::{Role, SessionKey};
 use wombat_core::workspace::PromptMode;
 
@@ -26,6 +27,7 @@ use super::finalizer::RunFinalizer;
 use super::journal::{ChildReport, Journal, empty_chain};
 use super::launch::{TIMEOUT_GRACE, describe, outcome_label};
 use super::prepare::Earlier;
+use super::redaction;
 use crate::run::answer::RunAnswer;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -102,13 +104,17 @@ impl RunContext<'_> {
         span.set("gen_ai.operation.name", "invoke_agent");
         span.set("gen_ai.agent.name", role.clone());
         span.set("wombat.run_id", handle.run_id.clone());
+        let profile = self.snapshot.admit(role)?.narrowed(request.customer.rules.as_ref());
+        let redactor = redaction::of_profile(app, &request, &profile);
         let finalizer = RunFinalizer::detached(handle.clone(), app.runs.tracker().clone());
+        let finalizer = finalizer.redacting(redactor.clone());
         let driver = RunDriver {
             app,
             request: &request,
             handle,
             run_key: key,
             fence: OnceLock::new(),
+            redactor: redactor.clone(),
             trace: self.run.trace,
             span: &span,
             sink: &EventSink::disabled(),
@@ -120,7 +126,7 @@ impl RunContext<'_> {
         let result = match self.client_of(&driver) {
             Ok(client) => {
                 let watched = watch(&client, key, self.journal.is_enabled(), handle);
-                let worked = Box::pin(self.work(&driver, client.clone(), is_known));
+                let worked = Box::pin(self.work(&driver, profile, client.clone(), is_known));
                 tokio::select! {
                     result = timeout_at(self.run.deadline + TIMEOUT_GRACE, worked) => match result {
                         Ok(result) => result,
@@ -138,7 +144,8 @@ impl RunContext<'_> {
             audit::journal_rejected(app, &request.session, key, self.run.trace, cause).await;
         }
         if let Err(error) = &result {
-            let (code, cause) = (error.code(), &error.cause);
+            let cause = redaction::logged(redactor.as_ref(), &error.cause);
+            let (code, cause) = (error.code(), &*cause);
             tracing::warn!(code, cause, "a run that was handed on has failed");
         }
         let outcome = result.clone().map(Arc::new);
@@ -152,6 +159,7 @@ impl RunContext<'_> {
         let client = child.app.backend.agent(session.user().as_str(), session.role().as_str());
         let client = client.map_err(|error| RunError::backend(&error))?;
         let client = client.with_trace(&child.span.traceparent()).with_deadline(child.deadline);
+        let client = redaction::masked(client, child.redactor.as_ref());
         // Without a journal nothing tells a backend whose child it is.
         Ok(match self.journal.is_enabled() {
             true => client.with_fence_of(&self.client),
@@ -162,12 +170,11 @@ impl RunContext<'_> {
     async fn work(
         &self,
         driver: &RunDriver<'_>,
+        profile: AgentProfile,
         client: AgentClient,
         is_known: bool,
     ) -> Result<RunAnswer, RunError> {
         let (app, request) = (driver.app, driver.request);
-        let profile = self.snapshot.admit(request.session.role().as_str())?;
-        let profile = profile.narrowed(request.customer.rules.as_ref());
         driver.refuse_unread(&self.capabilities)?;
         let journal = match self.journal.is_enabled() {
             true => {

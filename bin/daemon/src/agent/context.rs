@@ -7,6 +7,7 @@ use mc_client::client::AgentClient;
 use mc_client::runs::RunStatus;
 use mc_client::types::Capabilities;
 use wombat_core::agent_config::AgentProfile;
+use wombat_core::redact::Redactor;
 use wombat_core::workspace::Snapshot;
 
 use super::driver::RunDriver;
@@ -18,6 +19,8 @@ use crate::tools::ToolSet;
 /// An admitted run with everything that was found out before the model is called. All steps of the
 /// conversation are methods of it.
 pub(super) struct RunContext<'a> {
+    /// What is redacted, and given back, where anything is.
+    pub(super) redactor: Option<Arc<Redactor>>,
     /// The run as it was admitted.
     pub(super) run: &'a RunDriver<'a>,
     /// The backend, as the run's user and role.

@@ -1,14 +1,14 @@
 //! The conversation of a run: model and tools in turn, until there is a reply or a tool call needs a
 //! person's approval.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use daemon_api::Step;
 use llm::CallContext;
 use llm::error::LlmErrorKind;
 use llm::event::{Completion, FinishReason};
 use llm::model::ModelRef;
-use llm::request::Message;
+use llm::request::{Message, ToolCall};
 use tokio::time::{Instant, timeout_at};
 
 use super::attempts::{Attempts, TurnOrigin};
@@ -18,8 +18,10 @@ use super::finish::Progress;
 use super::journal::{LlmStep, millis, refused, report};
 use super::model::{CallError, ModelCaller};
 use super::prompt_window::{Window, prompt_report};
+use super::redaction;
 use super::tool_calls::{Finished, Turn};
 use super::typed::Typed;
+use super::words::GoingOn;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::context_window::Fitted;
 use crate::run::error::{RunError, RunErrorKind};
@@ -39,6 +41,7 @@ impl RunContext<'_> {
         typed: Option<Typed>,
     ) -> Result<RunAnswer, RunError> {
         let caller = self.model_caller(typed.as_ref());
+        let is_json = typed.is_some();
         let mut progress = Progress::default();
         let mut state = RunState::new(messages, self.run.request.limits.max_steps);
         if typed.is_some() {
@@ -47,7 +50,12 @@ impl RunContext<'_> {
         let media = self.run.app.llm.media_support(&self.model);
         let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools), media);
         let mut attempts = Attempts::default();
-        let mut place = Place { at: self.journal.first_turn(), origin: TurnOrigin::default() };
+        let mut made = HashMap::new();
+        let mut place = Place {
+            at: self.journal.first_turn(),
+            origin: TurnOrigin::default(),
+            recorded: Vec::new(),
+        };
         loop {
             match state.next() {
                 Next::Ask { .. } => {
@@ -62,10 +70,11 @@ impl RunContext<'_> {
                     ask.await?;
                 }
                 Next::CallTools(calls) => {
-                    let said = state.text_so_far();
+                    let said = self.shown(state.text_so_far(), is_json);
+                    let calls = self.restored(calls, &place.recorded, &mut made);
                     let finished = Finished::default();
-                    let (calls, origin) = ((calls, place.at), &place.origin);
-                    let turn = self.call_tools(calls, said, &attempts, origin, &finished);
+                    let (planned, origin) = ((&*calls, place.at), &place.origin);
+                    let turn = self.call_tools(planned, &said, &attempts, origin, &finished);
                     let turn = Box::pin(turn);
                     let turn = timeout_at(self.run.deadline, turn).await;
                     let turn = turn.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Timeout)));
@@ -73,13 +82,14 @@ impl RunContext<'_> {
                         Ok(Turn::Done { steps, places }) => (steps, places),
                         Ok(Turn::Waits(tool_requests)) => {
                             let ending = Ending::Waits { tool_requests };
-                            return Ok(self.answer(ending, said.to_owned(), progress));
+                            return Ok(self.answer(ending, said.into_owned(), progress));
                         }
                         Err(error) => {
                             progress.steps.extend(finished.into_reports());
-                            return Err(self.attach(error, said, &progress.steps));
+                            return Err(self.attach(error, &said, &progress.steps));
                         }
                     };
+                    drop((said, calls));
                     place.at = place.at.saturating_add(places);
                     progress.steps.extend(done.iter().map(report));
                     let named = done.iter().flat_map(|step| refused(&step.mentions_refused));
@@ -87,7 +97,8 @@ impl RunContext<'_> {
                     done.iter().for_each(|step| attempts.add(step));
                     let results = Box::pin(self.results(done)).await;
                     let results = results.map_err(|error| {
-                        self.attach(error, state.text_so_far(), &progress.steps)
+                        let said = self.shown(state.text_so_far(), is_json);
+                        self.attach(error, &said, &progress.steps)
                     })?;
                     state.on_tool_results(results);
                 }
@@ -104,9 +115,11 @@ impl RunContext<'_> {
                 }
                 Next::Fail(why) => {
                     let error = RunError::new(error_kind(why));
-                    return Err(self.attach(error, state.text_so_far(), &progress.steps));
+                    let said = self.shown(state.text_so_far(), is_json);
+                    return Err(self.attach(error, &said, &progress.steps));
                 }
                 Next::Reply { text, finish_reason } => {
+                    let text = &*self.shown(text, is_json);
                     if let Some(typed) = &typed {
                         // The turn before the next place.
                         let end = (text, finish_reason, place.at.saturating_sub(1));
@@ -129,8 +142,10 @@ impl RunContext<'_> {
         place: &mut Place,
     ) -> Result<(), RunError> {
         let recorded = self.recorded_answer(state, window, progress, &mut place.at).await;
-        let recorded =
-            recorded.map_err(|error| self.attach(error, state.text_so_far(), &progress.steps))?;
+        let is_json = typed.is_some();
+        let recorded = recorded.map_err(|error| {
+            self.attach(error, &self.shown(state.text_so_far(), is_json), &progress.steps)
+        })?;
         if !matches!(state.next(), Next::Ask { .. }) {
             // The last answer in the journal was sent back for the last time.
             return Ok(());
@@ -152,7 +167,11 @@ impl RunContext<'_> {
                 place.at += 1;
                 place.origin = TurnOrigin { is_fresh, definitions: step.definitions };
                 self.files.note(&step.files);
-                let completion = step.completion;
+                let mut completion = step.completion;
+                place.recorded = match is_fresh {
+                    true => Vec::new(),
+                    false => self.redact_turn_again(&mut completion.message),
+                };
                 progress.model = Some(ModelRef::new(completion.provider, &completion.model));
                 if state.take(completion, &step.errors) {
                     self.take_back(at).await;
@@ -163,7 +182,7 @@ impl RunContext<'_> {
         };
         if window.shrink(&error, state, &fitted) {
             tracing::warn!(
-                cause = error.cause,
+                cause = &*redaction::logged(self.redactor.as_ref(), &error.cause),
                 "the conversation is longer than the model's context window; leaving out its oldest \
                  turns"
             );
@@ -172,17 +191,21 @@ impl RunContext<'_> {
         drop(fitted);
         if said.is_empty() && self.withhold_files(&error, state) {
             tracing::warn!(
-                cause = error.cause,
+                cause = &*redaction::logged(self.redactor.as_ref(), &error.cause),
                 "the model does not take the files of the conversation; they are named instead"
             );
             return Ok(());
         }
         if state.is_summing_up() && is_forbidden_call(&error) {
-            tracing::warn!(cause = error.cause, "the model wrote no final answer");
+            tracing::warn!(
+                cause = &*redaction::logged(self.redactor.as_ref(), &error.cause),
+                "the model wrote no final answer"
+            );
             state.on_no_summary();
             return Ok(());
         }
-        let text = if said.is_empty() { state.text_so_far() } else { &said };
+        let before = self.shown(state.text_so_far(), is_json);
+        let text = if said.is_empty() { &*before } else { &said };
         Err(self.attach(error, text, &progress.steps))
     }
 
@@ -209,9 +232,10 @@ impl RunContext<'_> {
             // It did not fit its schema, and was sent back: its words are void. Of the last one they may
             // be all that there is.
             self.files.note(&rejected.files);
-            let completion = rejected.completion;
+            let mut completion = rejected.completion;
             progress.model = Some(ModelRef::new(completion.provider, &completion.model));
-            let data = completion.message.text.clone();
+            let data = rejected.shown.unwrap_or_else(|| completion.message.text.clone());
+            drop(self.redact_turn_again(&mut completion.message));
             if !state.take(completion, &rejected.errors) {
                 let step = Some(step);
                 self.run.sink.send(|| RunEvent::Chunk { data, step }).await;
@@ -231,7 +255,7 @@ impl RunContext<'_> {
     /// Tells of an answer in the journal like of a new one.
     async fn replay_answer(&self, step: LlmStep, at: u32) -> LlmStep {
         self.run.handle.meter.call_finished(&step.completion);
-        let text = &step.completion.message.text;
+        let text = step.shown.as_ref().unwrap_or(&step.completion.message.text);
         // Readers of a detached run have it from the journal.
         if !text.is_empty() && self.run.sink.recorded().is_none() {
             let chunk = || RunEvent::Chunk { data: text.clone(), step: Some(at) };
@@ -253,14 +277,14 @@ impl RunContext<'_> {
             app: self.run.app,
             model: &self.model,
             tools: self.tools.specs(),
-            response_schema: typed.map(|typed| typed.wanted.clone()),
+            response_schema: typed.map(|typed| self.schema_wanted(typed)),
             limits: self.run.request.limits,
             call_context: CallContext {
                 // Each call has a span of its own; `ModelCaller::call` sets it.
                 traceparent: None,
                 deadline: Some(self.run.deadline),
                 role: role.to_owned(),
-                user_text: Some(self.run.request.message.clone()),
+                user_text: Some(self.run.redact(&self.run.request.message).into_owned()),
                 without_fallback: !self.run.request.customer.falls_back(),
                 case: self.run.replay.map(|replay| replay.case().to_owned()),
                 tally: llm::Tally::default(),
@@ -271,12 +295,21 @@ impl RunContext<'_> {
             meter: &self.run.handle.meter,
             tree: &self.run.handle.tree,
             sink: self.run.sink,
+            redactor: self.redactor.as_ref(),
             budget: Budget::new(
                 self.capabilities.has("budgets").then(|| self.client.clone()),
                 &self.run.handle.run_id,
                 role,
                 self.run.app.runs.tracker().clone(),
             ),
+        }
+    }
+
+    /// How the next answer follows on the one before, for those who read along.
+    fn going_on(&self, state: &RunState) -> GoingOn {
+        match self.gives_back() {
+            Some(_) => GoingOn::of(state.cut_off(), state.may_go_on()),
+            None => GoingOn::default(),
         }
     }
 
@@ -297,7 +330,9 @@ impl RunContext<'_> {
         if let Some(replay) = self.run.replay {
             replay.asks(&fitted.messages);
         }
-        let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, at).await;
+        let going_on = self.going_on(state);
+        let told = (at, &going_on);
+        let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, told).await;
         let (completion, reserved) = called?;
         let step = LlmStep {
             errors: Vec::new(),
@@ -312,6 +347,7 @@ impl RunContext<'_> {
             duration_ms: millis(started.elapsed()),
             definitions: self.definitions(&completion),
             files: self.uses(&caller.call_context.shown, &completion, &fitted.messages),
+            shown: going_on.shown(self.gives_back(), &completion, typed.is_some()),
             completion,
             first_event: None,
             last_event: None,
@@ -327,14 +363,14 @@ impl RunContext<'_> {
         let mut after = state.clone();
         after.on_completion(step.completion.clone());
         if let Some(typed) = typed {
-            step.errors = typed.errors(&after).await;
+            step.errors = self.redact_all(self.misfits(typed, &after).await);
         }
         if !self.journal.is_enabled() {
             reserved.settle(&step.completion).await;
             return Ok((step, true));
         }
         let useful = !matches!(after.next(), Next::Fail(_)) && step.errors.is_empty();
-        let said = step.completion.message.text.clone();
+        let said = step.shown.as_ref().unwrap_or(&step.completion.message.text).clone();
         let completion = step.completion.clone();
         let put = self.journal.put_llm(at, step, useful);
         let (step, ()) = tokio::join!(Box::pin(put), Box::pin(reserved.settle(&completion)));
@@ -344,7 +380,8 @@ impl RunContext<'_> {
 
 /// A turn whose words readers elsewhere have been told, with the ids of its events.
 async fn with_events(step: LlmStep, at: u32, recording: &Recording) -> LlmStep {
-    let span = recording.complete(at, &step.completion.message.text).await;
+    let said = step.shown.as_ref().unwrap_or(&step.completion.message.text);
+    let span = recording.complete(at, said).await;
     recording.forget_tools();
     LlmStep {
         first_event: span.map(|span| span.first),
@@ -359,6 +396,8 @@ struct Place {
     at: u32,
     /// The newest turn of the model.
     origin: TurnOrigin,
+    /// Its calls, where they come from the journal.
+    recorded: Vec<ToolCall>,
 }
 
 /// Whether the model went on calling tools although none was allowed.

@@ -21,6 +21,7 @@ use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
 use super::launch::{Leader, wait_for};
 use super::lease::SessionLease;
+use super::redaction;
 use super::take_up;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -159,6 +160,7 @@ pub(super) fn accepted(key: &RunKey, run: &Run) -> Result<Accepted, RunError> {
     Ok(Accepted { run_key: key.clone(), run_id, task_id, standing, is_replay: true })
 }
 
+/// The backend as the run's user and role: to read. What writes texts of a run masks it first.
 pub(super) fn client(
     app: &App,
     request: &RunRequest,
@@ -200,7 +202,15 @@ async fn admit_and_run(
     tell: Tell,
 ) -> Option<Outcome> {
     let handle = registration.handle.clone();
+    let redactor = match redaction::of_run(app, request) {
+        Ok(redactor) => redactor,
+        Err(error) => {
+            drop(tell.send(Err(error.clone())));
+            return Some(Err(error));
+        }
+    };
     let finalizer = RunFinalizer::detached(handle.clone(), app.runs.tracker().clone());
+    let finalizer = finalizer.redacting(redactor.clone());
     let role = request.session.role();
     let span = Span::of_request(trace, Side::Internal, || format!("invoke_agent {role}"));
     let key = request.key.clone().unwrap_or_else(RunKey::random);
@@ -210,6 +220,7 @@ async fn admit_and_run(
         handle: &handle,
         run_key: &key,
         fence: OnceLock::new(),
+        redactor: redactor.clone(),
         trace,
         span: &span,
         sink: &EventSink::disabled(),
@@ -235,7 +246,8 @@ async fn admit_and_run(
     };
     let open = app.feeds.open(&key);
     drop(tell.send(Ok(accepted)));
-    let life = take_up::Life { app, request, trace, span, registration, finalizer, key, open };
+    let life =
+        take_up::Life { app, request, trace, span, registration, finalizer, redactor, key, open };
     Box::pin(life.run(*place)).await
 }
 

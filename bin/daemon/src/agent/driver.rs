@@ -10,6 +10,7 @@ use service::trace::TraceId;
 use tokio::time::Instant;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::heartbeat::is_empty_checklist;
+use wombat_core::redact::Redactor;
 use wombat_core::untrusted::FenceMark;
 use wombat_core::workspace::Snapshot;
 
@@ -22,6 +23,7 @@ use super::handing_on::HandedOn;
 use super::journal::Journal;
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
+use super::redaction;
 use super::replay::Replay;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::RunError;
@@ -45,6 +47,8 @@ pub(super) struct RunDriver<'a> {
     pub(super) run_key: &'a RunKey,
     /// See [`Self::fence`].
     pub(super) fence: OnceLock<FenceMark>,
+    /// What is redacted, where its role has anything redacted.
+    pub(super) redactor: Option<Arc<Redactor>>,
     /// The trace of the request.
     pub(super) trace: &'a TraceId,
     /// The run's span in the trace.
@@ -69,8 +73,8 @@ impl RunDriver<'_> {
 
     /// Runs from the first look-up to the answer. The stages are boxed: while a run waits for its
     /// model, as most do, no memory is kept for the stages before and after.
-    pub(super) async fn run(&self) -> Result<RunAnswer, RunError> {
-        let (context, known) = Box::pin(self.build_context()).await?;
+    pub(super) async fn run(&self, chosen: Chosen) -> Result<RunAnswer, RunError> {
+        let (context, known) = Box::pin(self.build_context(chosen)).await?;
         self.sink
             .send(|| RunEvent::Start {
                 run_id: self.handle.run_id.clone(),
@@ -98,20 +102,22 @@ impl RunDriver<'_> {
 
     /// Finds out everything that is needed before the model is called: task, session turn, thread,
     /// journal, tools.
-    async fn build_context(&self) -> Result<(RunContext<'_>, LookupResult), RunError> {
+    async fn build_context(
+        &self,
+        chosen: Chosen,
+    ) -> Result<(RunContext<'_>, LookupResult), RunError> {
         let app = self.app;
         let traceparent = self.span.traceparent();
         let session = &self.request.session;
         // The same snapshot is used to the end of the run.
-        let customer = &self.request.customer;
-        let Chosen { snapshot, profile, tools } =
-            app.workspaces.for_run(customer, session.role().as_str())?;
+        let Chosen { snapshot, profile, tools } = chosen;
         let client = app
             .backend
             .agent(session.user().as_str(), session.role().as_str())
             .map_err(|error| RunError::backend(&error))?
             .with_trace(&traceparent)
             .with_deadline(self.deadline);
+        let client = redaction::masked(client, self.redactor.as_ref());
         let model = self.model_of(&profile).clone();
         let task_before = async || self.task_before(&client, &model, &snapshot).await;
         let policy = app.settings.session_policy;
@@ -134,6 +140,7 @@ impl RunDriver<'_> {
         }
         let tools = tools.of_role(&snapshot, &profile, &capabilities).await;
         let context = RunContext {
+            redactor: redaction::of_journal(&journal, self),
             run: self,
             client,
             capabilities,
@@ -177,6 +184,7 @@ impl RunDriver<'_> {
         journal: Journal,
     ) -> RunContext<'_> {
         RunContext {
+            redactor: redaction::of_journal(&journal, self),
             run: self,
             client,
             capabilities,
@@ -194,7 +202,8 @@ impl RunDriver<'_> {
 
     /// The backend as the run's user and role, without a deadline or a lease.
     pub(super) fn plain_client(&self) -> Result<AgentClient, RunError> {
-        detach::client(self.app, self.request, &self.span.traceparent())
+        let client = detach::client(self.app, self.request, &self.span.traceparent())?;
+        Ok(redaction::masked(client, self.redactor.as_ref()))
     }
 
     /// The backend's optional features.

@@ -1,24 +1,33 @@
 //! What the backend is told of a run for its lists (feature `runs_list`), beside the run's status.
 
+use std::sync::Arc;
+
 use llm::Cost;
 use llm::model::ModelRef;
 use mc_client::run_lists::{MAX_TEXT, RunFacts};
 use serde_json::{Map, Value};
+use wombat_core::redact::Redactor;
 
+use super::redaction::in_journal;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::RunError;
 
 /// The beginning of a text.
-fn beginning(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
+fn beginning(text: &str, redactor: Option<&Arc<Redactor>>) -> String {
+    // Of a value that is cut the rest would be told.
+    in_journal(redactor, text).chars().take(MAX_TEXT).collect()
 }
 
 /// When it begins: what is asked, and of which model.
-pub(super) fn at_begin(message: &str, model: &ModelRef) -> Map<String, Value> {
+pub(super) fn at_begin(
+    message: &str,
+    model: &ModelRef,
+    redactor: Option<&Arc<Redactor>>,
+) -> Map<String, Value> {
     let facts = RunFacts {
         model: Some(model.name.clone()),
         provider: Some(model.provider.as_str().to_owned()),
-        asked: Some(beginning(message)),
+        asked: Some(beginning(message, redactor)),
         ..RunFacts::default()
     };
     facts.fields()
@@ -34,7 +43,11 @@ pub(super) fn at_leaving(cost: &Cost) -> Map<String, Value> {
 }
 
 /// When it ends: what was answered, by which model, for how much; or why not.
-pub(super) fn at_end(result: Result<&RunAnswer, &RunError>, cost: &Cost) -> Map<String, Value> {
+pub(super) fn at_end(
+    result: Result<&RunAnswer, &RunError>,
+    cost: &Cost,
+    redactor: Option<&Arc<Redactor>>,
+) -> Map<String, Value> {
     let cost_usd = known(cost);
     let facts = match result {
         Ok(answer) => RunFacts {
@@ -42,7 +55,7 @@ pub(super) fn at_end(result: Result<&RunAnswer, &RunError>, cost: &Cost) -> Map<
             provider: answer.model.as_ref().map(|model| model.provider.as_str().to_owned()),
             // A reply that stood already was paid for by whoever made it.
             cost_usd: cost_usd.filter(|_| !matches!(answer.ending, Ending::Replayed(_))),
-            reply: Some(beginning(&answer.response)).filter(|reply| !reply.is_empty()),
+            reply: Some(beginning(&answer.response, redactor)).filter(|reply| !reply.is_empty()),
             ..RunFacts::default()
         },
         Err(error) => {

@@ -45,6 +45,7 @@ impl RunContext<'_> {
                     sha256: item.sha256().to_owned(),
                 };
                 let file = files.get(item.sha256()).map_or_else(unknown, |file| (*file).clone());
+                let file = self.named(&file).into_owned();
                 let is_repeated = !seen.insert(file.sha256.clone());
                 // Of pictures and documents the request to the model has each once in any case.
                 *item = if is_repeated && item.kind().is_none() {

@@ -1,5 +1,7 @@
 //! The bytes of files, as a model gets them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use llm::Media;
@@ -7,12 +9,13 @@ use llm::error::LlmErrorKind;
 use llm::request::Message;
 use mc_client::error::McError;
 use mc_client::steps::KnownFile;
+use wombat_core::redact::Redactor;
 use wombat_core::untrusted::break_control_tokens;
 
 use super::context::RunContext;
 use crate::run::attachments::{stored, used};
 use crate::run::error::{RunError, RunErrorKind};
-use crate::run::file_text::text_of;
+use crate::run::file_text::{changed_text_of, text_of};
 use crate::run::state_machine::RunState;
 use crate::settings::Files;
 
@@ -28,6 +31,25 @@ const TOO_MANY: &str = "the message has more files, or larger ones, than the age
 /// The least of a text that is given, characters, however little room there is.
 const LEAST_CHARS: usize = 200;
 
+/// From this many bytes on a text is redacted apart from the threads that serve others.
+const LARGE: usize = 64 * 1024;
+
+/// The beginning of a text file with placeholders.
+async fn redacted_text(
+    redactor: &Arc<Redactor>,
+    bytes: &Bytes,
+    max_chars: usize,
+) -> Result<Option<String>, RunError> {
+    let (redactor, text) = (redactor.clone(), bytes.clone());
+    let read = move || changed_text_of(&text, max_chars, |text| redactor.redact(text));
+    if bytes.len() < LARGE {
+        return Ok(read());
+    }
+    tokio::task::spawn_blocking(read).await.map_err(|error| {
+        RunError::new(RunErrorKind::Internal).caused_by(format!("text not redacted: {error}"))
+    })
+}
+
 impl RunContext<'_> {
     /// The newest turn of the conversation, with the files that came with it.
     pub(super) async fn with_attachments(
@@ -36,6 +58,9 @@ impl RunContext<'_> {
         attachments: &[KnownFile],
     ) -> Result<Message, RunError> {
         self.files.set_attachments(attachments.to_vec());
+        let named: Vec<KnownFile> =
+            attachments.iter().map(|file| self.named(file).into_owned()).collect();
+        let attachments = named.as_slice();
         let shown = &shown(&self.run.app.settings.files, attachments);
         let max_chars = self.text_room(attachments);
         let is_first = |(at, file): &(usize, &KnownFile)| {
@@ -82,7 +107,11 @@ impl RunContext<'_> {
         };
         let media_type = media_type::of(Some(&file.media_type), &file.name, &bytes);
         let is_text = media_type::is_text(&media_type);
-        let text = if is_text { text_of(&bytes, max_chars) } else { None };
+        let text = match self.for_model().filter(|_| is_text) {
+            Some(redactor) => redacted_text(redactor, &bytes, max_chars).await?,
+            None if is_text => text_of(&bytes, max_chars),
+            None => None,
+        };
         let media = Media::new(break_control_tokens(&file.name), media_type, bytes);
         Ok(match text {
             Some(text) => {

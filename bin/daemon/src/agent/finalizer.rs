@@ -7,6 +7,7 @@ use mc_client::runs::RunStatus;
 use serde_json::{Map, Value, json};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
+use wombat_core::redact::Redactor;
 
 use super::facts;
 use super::journal::Journal;
@@ -29,6 +30,8 @@ pub(super) struct RunFinalizer {
     tracker: TaskTracker,
     /// Whether the end of the run is read from its journal, at any instance.
     is_detached: bool,
+    /// What of the end is redacted.
+    redactor: Mutex<Option<Arc<Redactor>>>,
 }
 
 /// The session's turn: in this instance, and (the lease) among all instances.
@@ -61,7 +64,24 @@ impl RunFinalizer {
             handle,
             tracker,
             is_detached,
+            redactor: Mutex::default(),
         }
+    }
+
+    /// The same with what is redacted.
+    pub(super) fn redacting(self, redactor: Option<Arc<Redactor>>) -> Self {
+        self.redact_by(redactor);
+        self
+    }
+
+    /// From now on this is redacted.
+    pub(super) fn redact_by(&self, redactor: Option<Arc<Redactor>>) {
+        *self.redactor.lock().unwrap_or_else(PoisonError::into_inner) = redactor;
+    }
+
+    /// What is redacted.
+    pub(super) fn redactor(&self) -> Option<Arc<Redactor>> {
+        self.redactor.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The same for a run whose end is read from its journal.
@@ -73,7 +93,8 @@ impl RunFinalizer {
     pub(super) fn fields_of(&self, result: &Result<RunAnswer, RunError>) -> Map<String, Value> {
         let (_, mut extra) = Self::final_status(result);
         self.add_usage(&mut extra);
-        let facts = facts::at_end(result.as_ref(), &self.handle.meter.read_with_estimate().cost);
+        let cost = self.handle.meter.read_with_estimate().cost;
+        let facts = facts::at_end(result.as_ref(), &cost, self.redactor().as_ref());
         if let Value::Object(extra) = &mut extra {
             extra.extend(facts);
         }

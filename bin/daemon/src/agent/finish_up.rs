@@ -22,12 +22,10 @@ impl RunDriver<'_> {
         client: AgentClient,
         capabilities: Arc<Capabilities>,
         task_id: &str,
-        journal: Journal,
+        (journal, chosen): (Journal, Chosen),
     ) -> Result<RunAnswer, RunError> {
         self.refuse_unread(&capabilities)?;
-        let role = self.request.session.role().as_str();
-        let Chosen { snapshot, profile, .. } =
-            self.app.workspaces.for_run(&self.request.customer, role)?;
+        let Chosen { snapshot, profile, .. } = chosen;
         let context = self.context(client, capabilities, snapshot, profile, task_id, journal).await;
         let recorded = context.journal.recorded_request()?;
         let recorded = recorded.ok_or_else(|| RunError::new(RunErrorKind::RunNotFound))?;
@@ -44,7 +42,11 @@ impl RunDriver<'_> {
                 let read = known.history(self.request, told.as_deref());
                 let reads_thread = detached.reads_thread;
                 let thread = ThreadStep {
-                    history: if reads_thread { read.turns } else { recorded.history.clone() },
+                    history: if reads_thread {
+                        self.redact_turns(read.turns)
+                    } else {
+                        recorded.history.clone()
+                    },
                     files: read.files,
                     attachments: read.attachments,
                 };

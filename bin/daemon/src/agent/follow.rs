@@ -305,7 +305,10 @@ impl Follower {
             };
             match news {
                 Heard::Event(event) if event.kind == RUN_DELTA => {
-                    let Ok(delta) = RunDelta::deserialize(&event.data) else { return Some(()) };
+                    let Ok(mut delta) = RunDelta::deserialize(&event.data) else { return Some(()) };
+                    if self.client.open_events(&key, &mut delta.events).is_err() {
+                        return self.rest(POLL_INTERVAL).await;
+                    }
                     let told = delta.events.iter().filter_map(Told::of_kept).collect();
                     if delta.run_key == key && !self.tell_next(told).await? {
                         return Some(());

@@ -5,6 +5,7 @@
 //! instead of doing them again; a run that finds another instance's step in its place continues from
 //! that step. Only steps that a daemon wrote for this very run are read ([`mc_client::journal_mac`]).
 
+mod given_back;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -22,8 +23,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use wombat_core::redact::Redactor;
 use wombat_core::session::SessionKey;
 
+use self::given_back::GivenBack;
 pub(super) use self::steps::{
     CallingStep, ChildReport, LlmStep, ThreadStep, ToolStep, refused, report, rule,
 };
@@ -51,6 +54,8 @@ struct Open {
     thread_written: AtomicBool,
     /// Why the steps that were found cannot be trusted.
     fault: Option<JournalFault>,
+    /// What earlier attempts have replaced by placeholders, and what this one does.
+    given_back: GivenBack,
 }
 
 impl Open {
@@ -88,7 +93,9 @@ impl Journal {
         let steps = earlier.as_mut().map(|run| std::mem::take(&mut run.steps)).unwrap_or_default();
         let fault = chain.read(steps.iter()).err();
         let trusted = if fault.is_none() { steps } else { Vec::new() };
+        let given_back = GivenBack::of(client, key, &trusted);
         Ok(Self(Some(Arc::new(Open {
+            given_back,
             client: client.clone(),
             key: key.clone(),
             earlier,
@@ -108,6 +115,18 @@ impl Journal {
     /// Whether the backend keeps a journal.
     pub(super) fn is_enabled(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Whether earlier attempts of the run have replaced values that are to come back.
+    pub(super) fn gives_back(&self) -> bool {
+        self.0.as_ref().is_some_and(|open| open.given_back.has_any())
+    }
+
+    /// Values come back by this redactor, which learns those of earlier attempts.
+    pub(super) fn give_back_by(&self, redactor: Option<&Arc<Redactor>>) {
+        if let (Some(open), Some(redactor)) = (&self.0, redactor) {
+            open.given_back.by(redactor);
+        }
     }
 
     /// The run as an earlier attempt left it, without its steps.
@@ -153,6 +172,7 @@ impl Journal {
     pub(super) fn with_client(&self, client: AgentClient) -> Self {
         let Some(open) = &self.0 else { return Self::default() };
         Self(Some(Arc::new(Open {
+            given_back: open.given_back.clone(),
             client,
             key: open.key.clone(),
             earlier: open.earlier.clone(),
@@ -184,6 +204,11 @@ impl Journal {
             open.thread_written.store(true, Ordering::Relaxed);
         }
         Ok(thread)
+    }
+
+    /// Whether an earlier attempt of the run has written any.
+    pub(super) fn has_steps(&self) -> bool {
+        self.0.as_ref().is_some_and(|open| !open.recorded.is_empty())
     }
 
     /// The steps as they were found.
@@ -297,10 +322,11 @@ impl Journal {
     ) -> Result<Option<T>, RunError> {
         let Some(open) = &self.0 else { return Ok(None) };
         self.check()?;
-        let payload = serde_json::to_value(step).map_err(|error| {
+        let mut payload = serde_json::to_value(step).map_err(|error| {
             RunError::new(RunErrorKind::Internal)
                 .caused_by(format!("step not serialisable: {error}"))
         })?;
+        open.given_back.note(&open.client, (&open.key, at), &mut payload)?;
         let put = open.chain().seal(at, kind, payload);
         let error = match open.client.put_step(open.key.as_str(), at, &put).await {
             Ok(note) => {
@@ -313,8 +339,10 @@ impl Journal {
         match error.existing_step() {
             Some(theirs) => {
                 let theirs = RunStep { index: at, ..theirs };
+                let theirs = open.client.opened_step(open.key.as_str(), theirs);
                 let accepted = open.chain().accept(&theirs);
                 accepted.map_err(|fault| RunError::journal_rejected(&fault))?;
+                open.given_back.learn(&open.client, &open.key, &theirs);
                 let step = read(&theirs.kind, &theirs.payload, kind)?;
                 tracing::info!(
                     run_key = open.key.as_str(),

@@ -10,11 +10,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
+use wombat_core::redact::Redactor;
 
 use super::attend::attend;
 use super::audit;
 use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
+use super::redaction;
 use super::stands::Stands;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -143,7 +145,12 @@ async fn run_to_end(
     let mut registration = app.runs.register(run_id, request.key.clone())?;
     let run_key = request.key.clone().unwrap_or_else(RunKey::random);
     let handle = registration.handle.clone();
+    // The same snapshot is used to the end of the run.
+    let chosen = app.workspaces.for_run(&request.customer, request.session.role().as_str());
+    let profile = chosen.as_ref().ok().map(|chosen| &chosen.profile);
+    let redactor = profile.and_then(|profile| redaction::of_profile(app, &request, profile));
     let finalizer = RunFinalizer::new(handle.clone(), app.runs.tracker().clone());
+    let finalizer = finalizer.redacting(redactor.clone());
     let role = request.session.role().clone();
     let mut span = Span::of_request(&trace, Side::Internal, || format!("invoke_agent {role}"));
     span.set("gen_ai.operation.name", "invoke_agent");
@@ -155,6 +162,7 @@ async fn run_to_end(
         handle: &handle,
         run_key: &run_key,
         fence: OnceLock::new(),
+        redactor: redactor.clone(),
         trace: &trace,
         span: &span,
         sink: &sink,
@@ -163,8 +171,9 @@ async fn run_to_end(
         fingerprint: OnceLock::new(),
         replay: None,
     };
+    let worked = async { Box::pin(driver.run(chosen?)).await };
     let result = tokio::select! {
-        result = timeout_at(deadline + TIMEOUT_GRACE, Box::pin(driver.run())) => match result {
+        result = timeout_at(deadline + TIMEOUT_GRACE, worked) => match result {
             Ok(result) => result,
             Err(_) => Err(RunError::new(RunErrorKind::Timeout)),
         },
@@ -188,7 +197,7 @@ async fn run_to_end(
     if let Err(RunError { kind: RunErrorKind::JournalRejected(_), cause, .. }) = &result {
         Box::pin(audit::journal_rejected(app, &request.session, &run_key, &trace, cause)).await;
     }
-    settle(&mut registration, &result);
+    settle(&mut registration, &result, redactor.as_ref());
     let outcome = result.map(Arc::new);
     let role = request.session.role();
     let is_known = app.workspaces.have_role(role.as_str());
@@ -220,6 +229,7 @@ pub(super) fn describe(
 pub(super) fn settle(
     registration: &mut Registration,
     result: &Result<crate::run::answer::RunAnswer, RunError>,
+    redactor: Option<&Arc<Redactor>>,
 ) {
     match result {
         Ok(answer) => tracing::info!(
@@ -232,8 +242,8 @@ pub(super) fn settle(
         ),
         Err(error) => tracing::warn!(
             code = error.code(),
-            reason = error.message(),
-            cause = error.cause,
+            reason = &*redaction::logged(redactor, &error.message()),
+            cause = &*redaction::logged(redactor, &error.cause),
             "run failed"
         ),
     }

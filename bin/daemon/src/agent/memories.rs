@@ -14,6 +14,7 @@ use wombat_core::workspace::PromptMode;
 
 use super::context::RunContext;
 use super::driver::RunDriver;
+use super::redaction;
 use crate::settings::Memory as Limits;
 use crate::tools::memories::{Reader, is_readable, query};
 
@@ -71,7 +72,8 @@ impl RunDriver<'_> {
             Ok(Err(error)) => told(&error),
             Err(_) => format!("no answer in {} seconds", TIMEOUT.as_secs()),
         };
-        tracing::warn!(cause = why, "a run goes on without memories");
+        let cause = &*redaction::logged(self.redactor.as_ref(), &why);
+        tracing::warn!(cause, "a run goes on without memories");
         let warning =
             format!("memories could not be read, and the run went on without them: {why}");
         Recalled { memories: Vec::new(), warning: Some(warning) }

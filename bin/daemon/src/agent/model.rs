@@ -9,9 +9,12 @@ use llm::{CallContext, LlmClient, Received, Tally};
 use serde_json::json;
 use service::otel::{Side, Span};
 use tokio::time::{Instant, timeout_at};
+use wombat_core::redact::Redactor;
 
 use super::budget::{Budget, Reserved};
 use super::most_price::{MostPrice, floor};
+use super::redaction;
+use super::words::{GoingOn, Words};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
 use crate::run::meter::{InFlight, Meter, complete_usage};
@@ -41,6 +44,8 @@ pub(super) struct ModelCaller<'a> {
     pub(super) tree: &'a Arc<Tree>,
     pub(super) sink: &'a EventSink,
     pub(super) budget: Budget,
+    /// What is redacted.
+    pub(super) redactor: Option<&'a Arc<Redactor>>,
 }
 
 impl ModelCaller<'_> {
@@ -51,7 +56,7 @@ impl ModelCaller<'_> {
         messages: &[Message],
         tool_choice: ToolChoice,
         prompt_tokens: u64,
-        step: u32,
+        told: (u32, &GoingOn),
     ) -> Result<(Completion, Reserved), CallError> {
         if self.call_context.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Err(RunError::new(RunErrorKind::Timeout).into());
@@ -91,7 +96,7 @@ impl ModelCaller<'_> {
         reserved.call_started(in_flight.clone(), self.call_context.deadline);
         let asking = async {
             if self.sink.is_enabled() {
-                self.stream(request, call, step, &mut said).await
+                self.stream(request, call, told, &mut said).await
             } else {
                 self.app.llm.complete(&request, &call).await
             }
@@ -107,7 +112,7 @@ impl ModelCaller<'_> {
         if let Ok(completion) = &mut result {
             complete_usage(&mut completion.usage, prompt_tokens, &completion.message);
         }
-        describe_answer(&mut span, &result);
+        self.describe_answer(&mut span, &result);
         self.app.metrics.model(self.model, result.as_ref().ok(), &tally, started.elapsed());
         match result {
             Ok(completion) => {
@@ -171,14 +176,33 @@ impl ModelCaller<'_> {
         if let Some(limit) = request.max_output_tokens {
             span.set("gen_ai.request.max_tokens", i64::from(limit));
         }
-        span.set_content("gen_ai.input.messages", || json!(request.messages).to_string());
+        span.set_content("gen_ai.input.messages", || {
+            redaction::traced(self.redactor, json!(request.messages))
+        });
+    }
+
+    /// Span attributes of the answer.
+    fn describe_answer(&self, span: &mut Span, result: &Result<Completion, RunError>) {
+        match result {
+            Ok(completion) => {
+                let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+                span.set("gen_ai.response.model", completion.model.clone());
+                span.set("gen_ai.usage.input_tokens", count(completion.usage.prompt_tokens));
+                span.set("gen_ai.usage.output_tokens", count(completion.usage.completion_tokens));
+                span.set_content("gen_ai.output.messages", || {
+                    redaction::traced(self.redactor, json!([completion.message]))
+                });
+                span.succeed();
+            }
+            Err(error) => span.fail(error.code()),
+        }
     }
 
     async fn stream(
         &self,
         request: LlmRequest,
         call: CallContext,
-        step: u32,
+        (step, going_on): (u32, &GoingOn),
         said: &mut String,
     ) -> Result<Completion, llm::error::LlmError> {
         let started = Instant::now();
@@ -189,22 +213,36 @@ impl ModelCaller<'_> {
             // Its readers can be told that words are void.
             events = events.that_begins_anew();
         }
+        let is_json = self.response_schema.is_some();
+        let mut words = Words::new(self.redactor, is_json, going_on);
         while let Some(event) = events.next().await {
-            match event? {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    self.say(words.rest(), step, said).await;
+                    return Err(error);
+                }
+            };
+            match event {
                 StreamEvent::Text(data) => {
-                    if said.is_empty() {
+                    if words.are_first() {
                         self.app.metrics.first_text(self.model, started.elapsed());
                     }
-                    said.push_str(&data);
-                    self.sink.send(|| RunEvent::Chunk { data, step: Some(step) }).await;
+                    self.say(words.told(data), step, said).await;
                 }
                 StreamEvent::Again => {
                     said.clear();
+                    words = Words::new(self.redactor, is_json, going_on);
                     if let Some(recording) = recording {
                         recording.ask(step);
                     }
                 }
-                StreamEvent::Done(completion) => return Ok(*completion),
+                StreamEvent::Done(completion) => {
+                    if !going_on.is_gone_on_with(&completion) {
+                        self.say(words.rest(), step, said).await;
+                    }
+                    return Ok(*completion);
+                }
             }
         }
         Err(llm::error::LlmError {
@@ -215,6 +253,14 @@ impl ModelCaller<'_> {
             status: None,
             retry_after: None,
         })
+    }
+
+    /// Tells a piece of text.
+    async fn say(&self, data: String, step: u32, said: &mut String) {
+        if !data.is_empty() {
+            said.push_str(&data);
+            self.sink.send(|| RunEvent::Chunk { data, step: Some(step) }).await;
+        }
     }
 
     /// What a prompt costs at most, and a token of its answer, USD: by the dearer one of model and fallback.
@@ -279,20 +325,5 @@ pub(super) struct CallError {
 impl From<RunError> for CallError {
     fn from(error: RunError) -> Self {
         Self { error, said: String::new() }
-    }
-}
-
-/// Span attributes of the answer.
-fn describe_answer(span: &mut Span, result: &Result<Completion, RunError>) {
-    match result {
-        Ok(completion) => {
-            let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-            span.set("gen_ai.response.model", completion.model.clone());
-            span.set("gen_ai.usage.input_tokens", count(completion.usage.prompt_tokens));
-            span.set("gen_ai.usage.output_tokens", count(completion.usage.completion_tokens));
-            span.set_content("gen_ai.output.messages", || json!([completion.message]).to_string());
-            span.succeed();
-        }
-        Err(error) => span.fail(error.code()),
     }
 }

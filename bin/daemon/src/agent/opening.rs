@@ -1,5 +1,7 @@
 //! The messages that a conversation opens with: system prompt, history, the newest turn.
 
+use std::borrow::Cow;
+
 use llm::model::ModelRef;
 use llm::request::Message;
 use mc_client::runs::{PutRun, RunStatus};
@@ -125,7 +127,7 @@ impl RunContext<'_> {
         attachments.extend(self.run.request.attachments.iter().map(|own| own.file.clone()));
         RecordedRequest {
             message: self.run.request.message.clone(),
-            history: turns,
+            history: run.redact_turns(turns),
             attachments,
             files,
             newest: self.run.newest_turn(&memories),
@@ -163,6 +165,9 @@ impl RunContext<'_> {
             (history, files) = (thread.history, thread.files);
             attachments.extend(thread.attachments);
         }
+        let mut newest = newest;
+        self.redact_again(&mut newest);
+        self.redact_turns_again(&mut history);
         let newest = self.with_attachments(newest, &attachments).await?;
         let shown = shown(&self.run.app.settings.files, &attachments);
         let mut shown = shown.into_iter();
@@ -179,7 +184,7 @@ impl RunContext<'_> {
     ) -> Vec<Message> {
         let (options, customer) = (&self.run.request.options, &self.run.request.customer);
         let mut system = match &options.system_prompt {
-            Some(own) => own.clone(),
+            Some(own) => self.run.redact(own).into_owned(),
             None => {
                 let request = PromptRequest {
                     role: self.run.request.session.role(),
@@ -194,7 +199,7 @@ impl RunContext<'_> {
             system += &asked_by(parent);
         }
         if let Some(output) = output {
-            system += &Typed::instruction(output);
+            system += &self.schema_told(output);
         }
         if options.system_prompt.is_none() {
             customer.append_to(&mut system);
@@ -210,7 +215,7 @@ impl RunContext<'_> {
 impl RunDriver<'_> {
     /// What the backend is told of a run that begins, beside its status.
     pub(super) fn begun(&self, model: &ModelRef) -> Map<String, Value> {
-        let mut extra = facts::at_begin(&self.request.message, model);
+        let mut extra = facts::at_begin(&self.request.message, model, self.redactor.as_ref());
         extra.extend(written::executed_as(&self.handle.run_id));
         extra
     }
@@ -228,16 +233,17 @@ impl RunDriver<'_> {
             newest += "\n\n";
         }
         if !memories.is_empty() {
-            newest += &self.fence().fence("memory", &listed(memories));
+            newest += &self.fence().fence("memory", &self.redact(&listed(memories)));
             newest += "\n\n";
         }
+        let message = self.redact(&self.request.message);
         newest += &match options.kind {
-            RunKind::Notification => self.fence().fence("notification", &self.request.message),
-            RunKind::Message | RunKind::Heartbeat => self.request.message.clone(),
+            RunKind::Notification => Cow::Owned(self.fence().fence("notification", &message)),
+            RunKind::Message | RunKind::Heartbeat => message,
         };
         if let Some(kickoff) = &options.kickoff {
             newest += "\n\n";
-            newest += kickoff.note.as_deref().unwrap_or(KICKOFF);
+            newest += &self.redact(kickoff.note.as_deref().unwrap_or(KICKOFF));
         }
         newest
     }

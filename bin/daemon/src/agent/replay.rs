@@ -29,6 +29,7 @@ use super::finish::Progress;
 use super::journal::Journal;
 use super::launch::TIMEOUT_GRACE;
 use super::prepare::Earlier;
+use super::redaction;
 use super::tool_calls::Need;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::{RunError, RunErrorKind};
@@ -288,6 +289,7 @@ async fn run(
         handle,
         run_key: &run_key,
         fence: OnceLock::new(),
+        redactor: redaction::of_profile(app, request, profile),
         trace: &trace,
         span: &span,
         sink: &EventSink::disabled(),

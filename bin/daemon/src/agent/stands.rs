@@ -20,6 +20,7 @@ use super::detach::pending;
 use super::ends::Ends;
 use super::facts;
 use super::file_report::{attachments_of, saved_of};
+use super::redaction;
 use super::refusals::is_same_task;
 use super::requests::told;
 use super::store;
@@ -99,7 +100,9 @@ impl Stands<'_> {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => result,
             Err(error) => {
-                tracing::warn!(cause = error.cause, "whether the run's reply stands is not known");
+                let redactor = redaction::of_run(self.app, self.request).ok().flatten();
+                let cause = &*redaction::logged(redactor.as_ref(), &error.cause);
+                tracing::warn!(cause, "whether the run's reply stands is not known");
                 result
             }
         }
@@ -231,7 +234,9 @@ impl Stands<'_> {
     /// Completes a run whose reply stands, and that no instance works on; tells its webhook. Whether it
     /// stands.
     pub(crate) async fn complete(&self, client: &AgentClient) -> Result<bool, RunError> {
-        let client = client.clone().with_deadline(Instant::now() + TIMEOUT);
+        let redactor = redaction::of_run(self.app, self.request)?;
+        let client = redaction::masked(client.clone(), redactor.as_ref());
+        let client = client.with_deadline(Instant::now() + TIMEOUT);
         let Some(answer) = self.answer(&client).await? else { return Ok(false) };
         let answer = Arc::new(answer);
         // First, as at the end of any run: who is told twice knows that by the id.
@@ -242,7 +247,7 @@ impl Stands<'_> {
             (written::USAGE): answer.to_wire().usage, (written::COST): answer.to_wire().cost,
             (written::ANSWER): *answer });
         let mut extra = extra.as_object().cloned().unwrap_or_default();
-        extra.extend(facts::at_end(Ok(&answer), &answer.cost));
+        extra.extend(facts::at_end(Ok(&answer), &answer.cost, redactor.as_ref()));
         let put = PutRun { status: Some(RunStatus::Completed), extra, ..PutRun::default() };
         match client.put_run(self.key.as_str(), &put).await {
             Err(error) if !error.is_run_finished() => Err(RunError::backend(&error)),

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use uuid::Uuid;
+use wombat_core::redact::Redactor;
 
 use super::audit;
 use super::detach::{Entering, Place, pending};
@@ -27,6 +28,7 @@ use super::launch::{TIMEOUT_GRACE, describe, outcome_label, settle};
 use super::lease::SessionLease;
 use super::prepare::busy;
 use super::recorder::Recorder;
+use super::redaction;
 use super::stands::Stands;
 use crate::run::answer::RunAnswer;
 use crate::run::error::{RunError, RunErrorKind};
@@ -57,6 +59,7 @@ pub(super) struct Life<'a> {
     pub(super) span: Span,
     pub(super) registration: Registration,
     pub(super) finalizer: RunFinalizer,
+    pub(super) redactor: Option<Arc<Redactor>>,
     pub(super) key: RunKey,
     pub(super) open: OpenFeed,
 }
@@ -124,7 +127,8 @@ impl Life<'_> {
         let session = &self.request.session;
         let client = self.app.backend.agent(session.user().as_str(), session.role().as_str());
         let client = client.map_err(|error| RunError::backend(&error))?;
-        Ok(client.with_trace(&self.span.traceparent()))
+        let client = client.with_trace(&self.span.traceparent());
+        Ok(redaction::masked(client, self.redactor.as_ref()))
     }
 
     async fn capabilities(&self) -> Result<Arc<Capabilities>, RunError> {
@@ -170,7 +174,8 @@ impl Life<'_> {
                         RunErrorKind::BackendUnavailable | RunErrorKind::BackendInBetween(_)
                     ) =>
                 {
-                    tracing::warn!(cause = error.cause, "no lease yet; trying again");
+                    let cause = &*redaction::logged(self.redactor.as_ref(), &error.cause);
+                    tracing::warn!(cause, "no lease yet; trying again");
                     sleep(OUTAGE_WAIT).await;
                 }
                 lease => return lease,
@@ -255,7 +260,7 @@ impl Life<'_> {
             let session = &self.request.session;
             audit::journal_rejected(self.app, session, &self.key, self.trace, cause).await;
         }
-        settle(&mut self.registration, &result);
+        settle(&mut self.registration, &result, self.finalizer.redactor().as_ref());
         let role = self.request.session.role().as_str();
         let is_known = self.app.workspaces.have_role(role);
         let label = outcome_label(&outcome);
@@ -272,7 +277,12 @@ impl Life<'_> {
         deadline: Instant,
     ) -> Result<Option<RunAnswer>, RunError> {
         let capabilities = self.capabilities().await?;
+        // Everything obeys the newest rules, and so does what is redacted.
+        let role = self.request.session.role().as_str();
+        let chosen = self.app.workspaces.for_run(&self.request.customer, role)?;
+        let redactor = redaction::of_profile(self.app, self.request, &chosen.profile);
         let client = self.client()?.with_deadline(deadline).with_fence(lease);
+        let client = redaction::masked(client, redactor.as_ref());
         let keeps_events = capabilities.has("run_stream");
         if keeps_events {
             // Whoever had the run before stores nothing more.
@@ -284,6 +294,7 @@ impl Life<'_> {
                 return Err(RunError::backend(&error));
             }
         }
+        self.finalizer.redact_by(redactor.clone());
         let keys = &self.app.settings.journal_keys;
         let chain = super::journal::empty_chain(keys, &self.key, &self.request.session);
         let journal = Journal::open(&client, chain, &self.key, true).await?;
@@ -313,6 +324,7 @@ impl Life<'_> {
             handle: &self.registration.handle,
             run_key: &self.key,
             fence: OnceLock::new(),
+            redactor: redactor.clone(),
             trace: self.trace,
             span: &self.span,
             sink: &sink,
@@ -321,7 +333,8 @@ impl Life<'_> {
             fingerprint: OnceLock::new(),
             replay: None,
         };
-        let answer = Box::pin(driver.finish_up(client, capabilities, task_id, journal)).await;
+        let answer =
+            Box::pin(driver.finish_up(client, capabilities, task_id, (journal, chosen))).await;
         let _stored_or_not = timeout(FLUSH_TIMEOUT, recording.flushed()).await;
         answer.map(Some)
     }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use daemon_api::{Step, ToolRequest};
 use futures::StreamExt as _;
 use futures::stream;
-use serde_json::json;
 use service::otel::Side;
 
 use super::approval::{Decision, Word};
@@ -16,12 +15,13 @@ use super::context::RunContext;
 use super::handing_on::Handed;
 use super::journal::{ChildReport, ToolStep, millis, report};
 use super::mentions;
+use super::redaction;
 use super::replay;
 use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
-use crate::tools::{Mentions, OwnCall, Question, RequestedCall, ToolContext, ToolReply};
+use crate::tools::{Mentions, OwnCall, Question, ToolContext, ToolReply};
 
 /// How many calls of one turn are made concurrently (docs/RUNS.md).
 pub(super) const PARALLEL_CALLS: usize = 8;
@@ -241,7 +241,7 @@ impl RunContext<'_> {
         if !waits.is_empty() {
             return Ok(Called::Below(waits));
         }
-        let refused = reply.refusal().map(|said| {
+        let refused = self.of_whole(&reply, ToolReply::refusal).map(|said| {
             let session = &self.run.request.session;
             let (user, role) = (session.user().as_str(), session.role().as_str());
             format!("{said} (user {user:?}, role {role:?})")
@@ -260,7 +260,7 @@ impl RunContext<'_> {
             key: reply.is_made().then(|| attempt.key.clone()),
             content: self.content_of(&reply, attempt),
             refused,
-            error: reply.failure(),
+            error: self.of_whole(&reply, ToolReply::failure),
             rule: reply.rule().cloned(),
             duration_ms: millis(took),
             requested_arguments: attempt.requested.clone(),
@@ -275,9 +275,13 @@ impl RunContext<'_> {
         self.run.app.metrics.tool(known, step.ok, took);
         // The model may have written anything.
         let logged = known.unwrap_or("unknown");
-        let (ok, duration_ms, error) = (step.ok, step.duration_ms, step.error.as_deref());
+        let told = |text: &Option<String>| {
+            let text = text.as_deref()?;
+            Some(redaction::logged(self.redactor.as_ref(), text).into_owned())
+        };
+        let (ok, duration_ms, error) = (step.ok, step.duration_ms, told(&step.error));
         tracing::info!(tool = logged, ok, duration_ms, error, "tool called");
-        if let Some(refused) = &step.refused {
+        if let Some(refused) = told(&step.refused) {
             tracing::warn!(tool = logged, refused, "the backend refused the call");
         }
         finished.add(at, &step);
@@ -295,37 +299,18 @@ impl RunContext<'_> {
         (self.keep_files(reply.files()).await, reply.saved().map(known))
     }
 
-    /// The text of a reply for the model.
-    fn content(&self, reply: &ToolReply, planned: &PlannedCall) -> String {
-        let tool = match reply {
-            ToolReply::Denied(_) => &planned.call.name,
-            _ => RequestedCall::of(&planned.call).tool,
-        };
-        reply.content(tool, self.run.app.settings.tool_result_max_chars, self.run.fence())
-    }
-
-    /// The same, after a note on the arguments where a person gave the call others.
-    fn content_of(&self, reply: &ToolReply, attempt: &Attempt<'_>) -> String {
-        let content = self.content(reply, &attempt.planned);
-        if attempt.requested.is_none() {
-            return content;
-        }
-        let requested = RequestedCall::of(&attempt.planned.call);
-        let note = json!({ "approved_with_other_arguments": requested.arguments }).to_string();
-        let note = self.run.fence().fence("the user's approval", &note);
-        format!("{note}\n{content}")
-    }
-
     /// Makes a call, within a span of its own.
     async fn make_call(&self, attempt: &Attempt<'_>, approved: bool) -> Result<Made, RunError> {
         let planned = &*attempt.planned;
         let call = &planned.call;
-        let mut span =
-            self.run.span.child(Side::Internal, || format!("execute_tool {}", call.name));
+        let (name, id) = (self.logged(&call.name), self.logged(&call.id));
+        let mut span = self.run.span.child(Side::Internal, || format!("execute_tool {name}"));
         span.set("gen_ai.operation.name", "execute_tool");
-        span.set("gen_ai.tool.name", call.name.clone());
-        span.set("gen_ai.tool.call.id", call.id.clone());
-        span.set_content("gen_ai.tool.call.arguments", || call.arguments.to_string());
+        span.set("gen_ai.tool.name", name.into_owned());
+        span.set("gen_ai.tool.call.id", id.into_owned());
+        span.set_content("gen_ai.tool.call.arguments", || {
+            redaction::traced(self.redactor.as_ref(), call.arguments.clone())
+        });
         let traceparent = span.traceparent();
         let client = self.client.clone().with_trace(&traceparent);
         let mentions = self.mentions_of_call(call).await;
@@ -368,7 +353,10 @@ impl RunContext<'_> {
             _ => {}
         }
         made.took = started.elapsed();
-        span.set_content("gen_ai.tool.call.result", || self.content(&made.reply, planned));
+        span.set_content("gen_ai.tool.call.result", || {
+            let content = self.content(&made.reply, planned);
+            redaction::logged(self.redactor.as_ref(), &content).into_owned()
+        });
         if made.reply.is_ok() || !made.waits.is_empty() {
             span.succeed()
         } else {

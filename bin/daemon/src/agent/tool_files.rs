@@ -52,8 +52,9 @@ impl RunContext<'_> {
     /// The results of a turn's calls, with their files.
     pub(super) async fn results(&self, steps: Vec<ToolStep>) -> Result<Vec<ToolResult>, RunError> {
         let mut results = Vec::with_capacity(steps.len());
-        for step in steps {
+        for mut step in steps {
             self.note_saved(&step);
+            self.redact_again(&mut step.content);
             let media = self.result_media(&step).await?;
             results.push(ToolResult { content: step.content, media });
         }
@@ -89,6 +90,7 @@ impl RunContext<'_> {
         let most = self.run.app.settings.files.max_bytes;
         let mut media = Vec::with_capacity(step.files.len());
         for file in &step.files {
+            let file = &*self.named(file);
             let size = usize::try_from(file.size).unwrap_or(usize::MAX);
             let is_too_much = {
                 let mut inner = self.files.inner();

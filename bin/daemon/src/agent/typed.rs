@@ -24,6 +24,8 @@ use schemas::reply::{Checked, check, compile, unfenced};
 #[derive(Debug)]
 pub(super) struct Typed {
     strict: bool,
+    /// Whether the schema is the role's, and not the caller's.
+    pub(super) fixed: bool,
     schema: Arc<Schema>,
     /// What the model's provider gets of it.
     pub(super) wanted: Arc<ResponseSchema>,
@@ -42,7 +44,7 @@ impl Typed {
             )))
         })?;
         let wanted = ResponseSchema::new(&format.name, format.schema.clone()).into();
-        Ok(Self { strict: format.strict, schema, wanted })
+        Ok(Self { strict: format.strict, fixed: format.fixed, schema, wanted })
     }
 
     /// Whether text is an answer, too, where no reply fits.
@@ -69,15 +71,6 @@ impl Typed {
             checked.errors.insert(0, why.to_owned());
         }
         checked
-    }
-
-    /// What is wrong with the final text that an answer of the model ends the conversation with; empty
-    /// where all fits, or the conversation goes on.
-    pub(super) async fn errors(&self, after: &RunState) -> Vec<String> {
-        match after.next() {
-            Next::Reply { text, finish_reason } => self.check(text, finish_reason).await.errors,
-            Next::Ask { .. } | Next::CallTools(_) | Next::Fail(_) => Vec::new(),
-        }
     }
 
     /// What a stored reply, written by an earlier attempt, has as output.
@@ -117,6 +110,18 @@ impl RunContext<'_> {
     ) -> Result<Option<Typed>, RunError> {
         let Some(format) = recorded else { return Ok(None) };
         Typed::of(format, self.run.request.session.role().as_str()).await.map(Some)
+    }
+
+    /// What is wrong with the final text that an answer of the model ends the conversation with; empty
+    /// where all fits, or the conversation goes on.
+    pub(super) async fn misfits(&self, typed: &Typed, after: &RunState) -> Vec<String> {
+        match after.next() {
+            Next::Reply { text, finish_reason } => {
+                let text = self.shown(text, true);
+                typed.check(&text, finish_reason).await.errors
+            }
+            Next::Ask { .. } | Next::CallTools(_) | Next::Fail(_) => Vec::new(),
+        }
     }
 
     /// Tells that the text of a turn is void.

@@ -149,6 +149,10 @@ fn step(step: &RunStep) -> Value {
                 told.insert(name.to_owned(), value.clone());
             }
         }
+        // As the user gets it.
+        if let Some(shown) = payload.get("shown") {
+            told.insert("text".to_owned(), shown.clone());
+        }
     }
     Value::Object(told)
 }

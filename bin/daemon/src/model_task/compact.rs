@@ -57,16 +57,19 @@ pub(crate) async fn compact(
     if let Some(instructions) = &asked.instructions {
         task = format!("{task}\n\nThe caller adds: {instructions}");
     }
+    let mut model_task = ModelTask::begin(app, trace)?;
+    let task = model_task.redact(&task).into_owned();
+    let older = transcript(older);
+    let older = model_task.redact(&older).into_owned();
     let request = LlmRequest {
         model: app.llm.model(Tier::Cheap).clone(),
-        messages: vec![Message::system(task), Message::user(transcript(older))],
+        messages: vec![Message::system(task), Message::user(older)],
         tools: Vec::new().into(),
         tool_choice: ToolChoice::None,
         max_output_tokens: None,
         temperature: None,
         response_schema: None,
     };
-    let mut model_task = ModelTask::begin(app, trace)?;
     let completion = model_task.call(&request).await?;
     match completion.finish_reason {
         FinishReason::ContentFilter => return Err(RunError::new(RunErrorKind::ContentFiltered)),
@@ -78,7 +81,7 @@ pub(crate) async fn compact(
         }
         FinishReason::Stop | FinishReason::ToolCalls => {}
     }
-    let summary = completion.message.text;
+    let summary = model_task.restore(completion.message.text, false);
     if summary.trim().is_empty() {
         return Err(RunError::new(RunErrorKind::EmptyReply));
     }

@@ -50,24 +50,33 @@ pub(crate) struct Outcome {
 /// Calls the model; an answer that does not match is sent back once with its validation errors.
 pub(crate) async fn run(app: &App, trace: &TraceId, task: LlmTask) -> Result<Outcome, RunError> {
     let mut model_task = ModelTask::begin(app, trace)?;
-    let mut request = request(app, &task);
+    let mut request = request(app, &model_task, &task);
     let mut completion = first_call(&mut model_task, &mut request).await?;
     let Some((_, validator)) = &task.schema else {
         let (usage, cost) = model_task.used();
         let text = text_of(&completion)?;
-        let output = serde_json::from_str(unfenced(&text)).unwrap_or(Value::String(text));
+        let output = match serde_json::from_str(unfenced(&text)) {
+            Ok(mut output) => {
+                model_task.restore_value(&mut output);
+                output
+            }
+            Err(_) => Value::String(model_task.restore(text, false)),
+        };
         return Ok(Outcome { output, errors: Vec::new(), model: completion.model, usage, cost });
     };
-    let mut checked = check(&text_of(&completion)?, validator).await;
+    let text = model_task.restore(text_of(&completion)?, true);
+    let mut checked = check(&text, validator).await;
     if !checked.errors.is_empty() {
         request.messages.push(Message::Assistant(completion.message));
         let told = format!(
             "That does not fit the schema:\n- {}\nAnswer again, with JSON alone that fits.",
             checked.errors.join("\n- ")
         );
+        let told = model_task.redact(&told).into_owned();
         request.messages.push(Message::user(told));
         completion = model_task.call(&request).await?;
-        checked = check(&text_of(&completion)?, validator).await;
+        let text = model_task.restore(text_of(&completion)?, true);
+        checked = check(&text, validator).await;
     }
     let (usage, cost) = model_task.used();
     let Checked { output, errors } = checked;
@@ -84,7 +93,7 @@ async fn first_call(
     match model_task.call(request).await {
         Err(error) if request.response_schema.is_some() && is_rejected(&error) => {
             tracing::info!(
-                cause = error.cause,
+                cause = &*model_task.logged(&error.cause),
                 "provider rejected the request; repeating it without the response schema"
             );
             request.response_schema = None;
@@ -99,21 +108,28 @@ fn is_rejected(error: &RunError) -> bool {
     matches!(kind, LlmErrorKind::InvalidRequest | LlmErrorKind::Rejected)
 }
 
-fn request(app: &App, task: &LlmTask) -> LlmRequest {
+fn request(app: &App, model_task: &ModelTask<'_>, task: &LlmTask) -> LlmRequest {
     let mut system =
         "You do one task and answer with its result alone: no greeting, no explanation.".to_owned();
-    system += &match &task.schema {
-        Some((schema, _)) => format!("\nThe result is JSON that fits this JSON Schema:\n{schema}"),
+    // The answer is checked against the schema as it is.
+    let schema = task.schema.as_ref().map(|(schema, _)| {
+        let mut schema = schema.clone();
+        model_task.redact_value(&mut schema);
+        schema
+    });
+    system += &match &schema {
+        Some(schema) => format!("\nThe result is JSON that fits this JSON Schema:\n{schema}"),
         None => "\nA result that has parts is JSON alone, without a code block.".to_owned(),
     };
-    let mut user = task.prompt.clone();
+    let mut user = model_task.redact(&task.prompt).into_owned();
     if let Some(input) = &task.input {
+        let mut input = input.clone();
+        model_task.redact_value(&mut input);
         let text = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
         // A task is no run: its mark is used once.
         let mark = app.settings.fences.mark(RunKey::random().as_str());
         user = format!("{user}\n\n{}", mark.fence("input", &text));
     }
-    let schema = task.schema.as_ref();
     LlmRequest {
         model: task.model.clone().unwrap_or_else(|| app.llm.model(Tier::Default).clone()),
         messages: vec![Message::system(system), Message::user(user)],
@@ -121,8 +137,7 @@ fn request(app: &App, task: &LlmTask) -> LlmRequest {
         tool_choice: ToolChoice::None,
         max_output_tokens: task.max_tokens,
         temperature: task.temperature,
-        response_schema: schema
-            .map(|(schema, _)| ResponseSchema::new("result", schema.clone()).into()),
+        response_schema: schema.map(|schema| ResponseSchema::new("result", schema).into()),
     }
 }
 

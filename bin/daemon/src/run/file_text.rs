@@ -19,12 +19,31 @@ const MAX_CONTROL_SHARE: usize = 50;
 /// the bytes are no text.
 pub fn text_of(bytes: &[u8], max_chars: usize) -> Option<String> {
     let enough = max_chars.saturating_add(1).saturating_mul(MAX_CHAR_BYTES);
+    beginning(bytes, enough, max_chars, |text| text)
+}
+
+/// The same of a text in which something is replaced before it is cut: all of it is read.
+pub fn changed_text_of(
+    bytes: &[u8],
+    max_chars: usize,
+    change: impl for<'t> FnOnce(&'t str) -> Cow<'t, str>,
+) -> Option<String> {
+    beginning(bytes, bytes.len(), max_chars, |text| change(&text).into_owned().into())
+}
+
+fn beginning(
+    bytes: &[u8],
+    enough: usize,
+    max_chars: usize,
+    change: impl for<'t> FnOnce(Cow<'t, str>) -> Cow<'t, str>,
+) -> Option<String> {
     let head = &bytes[..bytes.len().min(enough)];
     let is_part = head.len() < bytes.len();
     let text = decode(head, is_part);
     if !is_text(&text) {
         return None;
     }
+    let text = change(text);
     let end = text.char_indices().nth(max_chars).map(|(end, _)| end);
     if end.is_none() && !is_part {
         return Some(text.into_owned());

@@ -47,10 +47,13 @@ impl Recap {
                 }
                 "llm" | "llm_rejected" => {
                     recap.profile_digest = named("profile_digest").or(recap.profile_digest);
-                    let Ok(turn) = Completion::deserialize(&step.payload["completion"]) else {
+                    let Ok(mut turn) = Completion::deserialize(&step.payload["completion"]) else {
                         continue;
                     };
                     meter.call_finished(&turn);
+                    if let Some(shown) = named("shown") {
+                        turn.message.text = shown;
+                    }
                     if step.kind == "llm" {
                         recap.turns.push(turn);
                     }

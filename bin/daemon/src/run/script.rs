@@ -52,6 +52,9 @@ struct Turn {
 #[derive(Debug, Deserialize)]
 struct TurnStep {
     completion: TurnCompletion,
+    /// The text as readers get it, where that is another one.
+    #[serde(default)]
+    shown: Option<String>,
     #[serde(default)]
     first_event: Option<i64>,
     #[serde(default)]
@@ -204,7 +207,7 @@ impl Script {
         turn: TurnStep,
         kept: &BTreeMap<i64, RunEvent>,
     ) {
-        let text = turn.completion.message.text;
+        let text = turn.shown.unwrap_or(turn.completion.message.text);
         let (Some(first), Some(last)) = (turn.first_event, turn.last_event) else {
             // Told to readers that begin, by a run that had a caller then.
             if !text.is_empty() && !is_rejected {

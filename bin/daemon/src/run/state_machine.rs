@@ -154,7 +154,7 @@ impl From<&str> for ToolResult {
 }
 
 /// Two calls are equal when this text is.
-fn identity(call: &ToolCall) -> String {
+pub fn identity(call: &ToolCall) -> String {
     format!("{}\n{}", call.name, canonical_json(&call.arguments))
 }
 
@@ -196,6 +196,16 @@ impl RunState {
         }
     }
 
+    /// The text that the next answer of the model goes on with, where the one before was cut off.
+    pub fn cut_off(&self) -> &str {
+        self.cut_off.as_deref().unwrap_or_default()
+    }
+
+    /// Whether an answer of text alone that is cut off now would be gone on with.
+    pub fn may_go_on(&self) -> bool {
+        !self.continued && self.cuts < MAX_CUTS
+    }
+
     /// The text of the newest turn of the model that had any, for a run that ends early.
     pub fn text_so_far(&self) -> &str {
         self.messages[self.opening.min(self.messages.len())..]
@@ -235,8 +245,7 @@ impl RunState {
             Some(beginning) => beginning + &message.text,
             None => message.text,
         };
-        let may_go_on = !self.continued && self.cuts < MAX_CUTS;
-        if finish_reason == FinishReason::Length && may_go_on && !text.trim().is_empty() {
+        if finish_reason == FinishReason::Length && self.may_go_on() && !text.trim().is_empty() {
             self.continued = true;
             self.messages.push(Message::assistant(text.clone()));
             self.messages.push(Message::user(CONTINUE));

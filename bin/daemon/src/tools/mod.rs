@@ -27,6 +27,7 @@ mod nearest;
 mod openapi;
 mod operations;
 mod own_call;
+mod redacted_reply;
 mod refreshing_cache;
 mod refusal;
 mod replayed;

@@ -257,9 +257,18 @@ impl ToolReply {
 
     /// The text for the model: cut to `max_chars`, and fenced as data where it comes from outside.
     pub fn content(&self, tool: &str, max_chars: usize, mark: &FenceMark) -> String {
+        self.content_by((tool, mark), &|text, _is_json| cut(text, max_chars))
+    }
+
+    /// The same, cut by another function, which is told whether the text is JSON.
+    pub(super) fn content_by(
+        &self,
+        (tool, mark): (&str, &FenceMark),
+        cut: &dyn Fn(&str, bool) -> String,
+    ) -> String {
         match self {
             Self::Data(text) | Self::Files { text, .. } | Self::Recorded { text, .. } => {
-                mark.fence(tool, &cut(text, max_chars))
+                mark.fence(tool, &cut(text, false))
             }
             Self::Saved(file) => {
                 let FileMeta { file_id, name, size, .. } = file;
@@ -267,20 +276,20 @@ impl ToolReply {
                 let told = json!({ "file_id": file_id, "name": name, "size": size, "note": said });
                 mark.fence(tool, &told.to_string())
             }
-            Self::Trusted(text) => cut(text, max_chars),
+            Self::Trusted(text) => cut(text, false),
             Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
-                mark.fence(tool, &cut(&body.to_string(), max_chars))
+                mark.fence(tool, &cut(&body.to_string(), true))
             }
-            Self::NotMade(text) | Self::Forbidden { why: text, .. } => not_made(text, max_chars),
+            Self::NotMade(text) | Self::Forbidden { why: text, .. } => not_made(text, cut),
             // No model reads it.
-            Self::Judged { .. } => not_made(NOT_CALLED, max_chars),
+            Self::Judged { .. } => not_made(NOT_CALLED, cut),
             // Read by the model only where there is no way to ask a person.
             Self::NeedsApproval(what) => {
                 let text = format!(
                     "{what} needs a person's approval, and this backend offers no way to ask for \
                      one; it was not done"
                 );
-                not_made(&text, max_chars)
+                not_made(&text, cut)
             }
             Self::InDoubt(what) => {
                 let text = format!(
@@ -288,19 +297,18 @@ impl ToolReply {
                      call before. Only a person may have it repeated, and this backend offers no way \
                      to ask for that; it was not done again"
                 );
-                not_made(&text, max_chars)
+                not_made(&text, cut)
             }
             // It cannot speak as the system, and yet is the user's word.
             Self::Answered(answer) => {
-                let text = cut(&json!({ "answer": answer }).to_string(), max_chars);
+                let text = cut(&json!({ "answer": answer }).to_string(), true);
                 mark.fence(ANSWER, &text) + OWN_WORD
             }
             // Read by the model only where there is no way to ask a person.
-            Self::OfRun(OwnCall::Question(_)) => not_made(NO_ONE_TO_ASK, max_chars),
-            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_)) => not_made(NOT_HERE, max_chars),
+            Self::OfRun(OwnCall::Question(_)) => not_made(NO_ONE_TO_ASK, cut),
+            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_)) => not_made(NOT_HERE, cut),
             Self::Refused { code, why } => {
-                json!({ "error": break_control_tokens(&cut(why, max_chars)), "code": code })
-                    .to_string()
+                json!({ "error": break_control_tokens(&cut(why, false)), "code": code }).to_string()
             }
             // Why may hold a person's note, and so is data.
             Self::Denied(why) => mark.fence(tool, &json!({ "error": why }).to_string()),
@@ -315,12 +323,12 @@ pub(super) fn is_clear(status: u16) -> bool {
 }
 
 /// Words of our own, which may quote what the model or a backend wrote.
-fn not_made(text: &str, max_chars: usize) -> String {
-    json!({ "error": break_control_tokens(&cut(text, max_chars)) }).to_string()
+fn not_made(text: &str, cut: &dyn Fn(&str, bool) -> String) -> String {
+    json!({ "error": break_control_tokens(&cut(text, false)) }).to_string()
 }
 
 /// Cuts at a character boundary, with a note.
-fn cut(text: &str, max_chars: usize) -> String {
+pub(super) fn cut(text: &str, max_chars: usize) -> String {
     match text.char_indices().nth(max_chars) {
         None => text.to_owned(),
         Some((end, _)) => {

@@ -29,6 +29,7 @@ mod policy;
 mod profiles;
 mod protocols;
 mod providers;
+mod redaction;
 mod refusals;
 mod rejected_journals;
 mod reserved;

@@ -154,6 +154,7 @@ fn no_answer() -> LlmStep<String> {
         definitions: std::collections::BTreeMap::new(),
         files: std::collections::BTreeMap::new(),
         errors: Vec::new(),
+        shown: None,
         workspace: None,
         profile_digest: None,
         first_event: None,

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde_json::json;
 
 use super::*;

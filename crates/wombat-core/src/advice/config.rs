@@ -11,7 +11,7 @@ use crate::nearest::{nearest, nearest_within};
 use zones::cron::Cron;
 
 /// The keys of an agent in `agent-config.json`.
-const AGENT_KEYS: [&str; 9] = [
+const AGENT_KEYS: [&str; 10] = [
     "role",
     "session_key_template",
     "heartbeat_cron",
@@ -21,6 +21,7 @@ const AGENT_KEYS: [&str; 9] = [
     "output",
     "schedules",
     "memory",
+    "redact",
 ];
 
 impl Advisor<'_> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::checks::mod97;
-use super::spans::{before, is_gap};
+use super::spans::{is_gap, is_in_word};
 
 /// The shortest and the longest of ISO 13616.
 const MIN: usize = 15;
@@ -107,7 +107,7 @@ pub(super) fn find(text: &str, out: &mut Vec<Range<usize>>) {
         let is_begin = bytes[place].is_ascii_alphabetic()
             && bytes[place + 1].is_ascii_alphabetic()
             && bytes[place + 2].is_ascii_digit();
-        if place < free || !is_begin || before(text, place).is_some_and(char::is_alphanumeric) {
+        if place < free || !is_begin || is_in_word(text, place) {
             continue;
         }
         if let Some(end) = end_of(text, place) {
@@ -119,6 +119,8 @@ pub(super) fn find(text: &str, out: &mut Vec<Range<usize>>) {
 
 /// Where the account that begins at a place ends.
 fn end_of(text: &str, from: usize) -> Option<usize> {
+    let country = text.get(from..from + 2)?.to_ascii_uppercase();
+    let length = LENGTHS.iter().find(|(name, _)| *name == country).map(|(_, length)| *length);
     let (mut count, mut is_gap_before) = (0, false);
     // Where groups end, with how many letters and digits there are by then.
     let mut ends = Vec::new();
@@ -129,7 +131,10 @@ fn end_of(text: &str, from: usize) -> Option<usize> {
             if count > MAX {
                 break;
             }
-            let is_end = !chars.peek().is_some_and(|(_, next)| next.is_alphanumeric());
+            // A currency may follow at once.
+            let is_whole =
+                length == Some(count) && chars.peek().is_some_and(|(_, next)| next.is_alphabetic());
+            let is_end = is_whole || !chars.peek().is_some_and(|(_, next)| next.is_alphanumeric());
             if is_end && count >= MIN {
                 ends.push((count, from + place + 1));
             }
@@ -139,8 +144,6 @@ fn end_of(text: &str, from: usize) -> Option<usize> {
             break;
         }
     }
-    let country = text.get(from..from + 2)?.to_ascii_uppercase();
-    let length = LENGTHS.iter().find(|(name, _)| *name == country).map(|(_, length)| *length);
     let by_country = ends.iter().filter(|(count, _)| Some(*count) == length);
     let others = ends.iter().rev().filter(|(count, _)| Some(*count) != length);
     by_country.chain(others).map(|(_, end)| *end).find(|end| mod97(&text[from..*end]))

@@ -24,7 +24,7 @@ const NAMED: &str = r#"(?xi)
           | kennwort | passcode )
         ["']? \s* (?: [:=] | =>) \s* ["']?
       | (?-u:\b)(?:bearer|basic)\x20+ )
-    ( [^\s"',;<>&\[\](){}]{8,} )"#;
+    ( [^\s"',;<>&\[\]{}]{6,} )"#;
 
 /// From this length on what is named a secret is taken for one, even of letters only.
 const LONG: usize = 20;
@@ -53,7 +53,11 @@ fn is_secret(word: &str) -> bool {
 
 /// The length of a value without the end of a sentence.
 fn trimmed(value: &str) -> usize {
-    value.trim_end_matches(['.', '?', ':']).len()
+    let value = value.trim_end_matches(['.', '?', ':']);
+    match value.contains('(') {
+        true => value.len(),
+        false => value.trim_end_matches([')', '.']).len(),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::spans::{at, before, is_gap};
+use super::spans::{at, before, is_gap, is_in_word};
 
 /// How many digits follow.
 const DIGITS: RangeInclusive<usize> = 8..=15;
@@ -10,13 +10,16 @@ const DIGITS: RangeInclusive<usize> = 8..=15;
 /// The most characters between two digits: ` (0) ` has two of them on each side.
 const MAX_GAP: usize = 3;
 
-/// A `+` as links have it.
-const ESCAPED_PLUS: &str = "%2B";
+/// A `+` as links and JSON have it.
+const ESCAPED: [&str; 2] = ["%2B", "\\u002B"];
 
 /// Puts the numbers of a text into `out`.
 pub(super) fn find(text: &str, out: &mut Vec<Range<usize>>) {
     let mut free = 0;
-    for place in memchr::memchr3_iter(b'+', b'0', b'%', text.as_bytes()) {
+    let signs = |byte: &u8| matches!(byte, b'+' | b'0' | b'%' | b'\\');
+    let bytes = text.as_bytes();
+    let places = (0..bytes.len()).filter(|place| signs(&bytes[*place]));
+    for place in places {
         if place < free {
             continue;
         }
@@ -35,20 +38,22 @@ pub(super) fn find(text: &str, out: &mut Vec<Range<usize>>) {
 /// The length of what a number begins with, where one may begin here.
 fn prefix_at(text: &str, place: usize) -> Option<usize> {
     let rest = &text.as_bytes()[place..];
-    let previous = before(text, place);
     if rest[0] == b'+' {
-        // 12:00+0100 is a time.
-        return (!previous.is_some_and(|c| c.is_ascii_digit())).then_some(1);
+        // 1.4.2+20261130 is a version.
+        return (!is_in_word(text, place)).then_some(1);
     }
-    if rest[0] == b'%' {
-        let escaped = rest.get(..ESCAPED_PLUS.len())?;
-        return escaped.eq_ignore_ascii_case(ESCAPED_PLUS.as_bytes()).then_some(ESCAPED_PLUS.len());
+    if rest[0] != b'0' {
+        let is_it = |escaped: &&&str| {
+            let there = rest.get(..escaped.len());
+            there.is_some_and(|there| there.eq_ignore_ascii_case(escaped.as_bytes()))
+        };
+        return ESCAPED.iter().find(is_it).map(|escaped| escaped.len());
     }
-    if rest.get(1) != Some(&b'0') || previous.is_some_and(char::is_alphanumeric) {
+    if rest.get(1) != Some(&b'0') || is_in_word(text, place) {
         return None;
     }
     // The end of 1.00, 10:00 or 2,000.
-    let joins = previous.is_some_and(|c| matches!(c, '.' | ',' | ':'));
+    let joins = before(text, place).is_some_and(|c| matches!(c, '.' | ',' | ':'));
     let is_end = joins && before(text, place - 1).is_some_and(|c| c.is_ascii_digit());
     (!is_end).then_some(2)
 }
@@ -58,6 +63,10 @@ fn digits_at(text: &str, from: usize) -> Option<usize> {
     let (mut count, mut gap, mut end) = (0, 0, None);
     let mut chars = text[from..].char_indices().peekable();
     while let Some((place, c)) = chars.next() {
+        if count == 0 && c == '0' {
+            // No country has it.
+            break;
+        }
         if c.is_ascii_digit() {
             (count, gap) = (count + 1, 0);
             let is_group = !chars.peek().is_some_and(|(_, next)| next.is_ascii_digit());

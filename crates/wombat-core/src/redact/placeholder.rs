@@ -1,11 +1,14 @@
 //! Placeholders: `[[kind:8 hex]]`. Which one stands for a value is a keyed hash of user and value: equal in every
 //! run of the user, another one for every other user, and not to be guessed from the value.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
+
+use super::escapes::{Escape, Unescaped};
 
 /// The longest name of a kind.
 pub(super) const MAX_KIND: usize = 32;
@@ -138,6 +141,50 @@ pub(super) fn all_in(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
         }
         free = at + length;
         Some(at..free)
+    })
+}
+
+/// A placeholder in a text.
+#[derive(Debug)]
+pub(super) struct Written<'t> {
+    /// Where it is.
+    pub(super) range: Range<usize>,
+    /// As it is everywhere.
+    pub(super) name: Cow<'t, str>,
+    /// Whether its brackets or colon are written as links have them.
+    pub(super) is_encoded: bool,
+}
+
+/// The placeholders in a text, in order; with `encoded` also those that a model has written into a link.
+pub(super) fn all_written(text: &str, encoded: bool) -> Vec<Written<'_>> {
+    let plain = all_in(text).map(|range| {
+        let name = Cow::Borrowed(&text[range.clone()]);
+        Written { range, name, is_encoded: false }
+    });
+    let mut all: Vec<_> = plain.collect();
+    if encoded && let Some(meant) = Unescaped::of(text, Escape::Percent) {
+        let there = all_in(meant.text()).map(|range| {
+            let name = meant.text()[range.clone()].to_owned();
+            (meant.escaped(&range), name)
+        });
+        let longer = there.filter(|(range, name)| range.len() > name.len());
+        all.extend(longer.map(|(range, name)| Written {
+            range,
+            name: Cow::Owned(name),
+            is_encoded: true,
+        }));
+        all.sort_by_key(|written| written.range.start);
+    }
+    all
+}
+
+/// A value as it stands in a link.
+pub(super) fn percent_encoded(value: &str) -> impl Iterator<Item = String> + '_ {
+    value.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
     })
 }
 

@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::placeholder::{RedactKey, all_in};
+use serde_json::Value;
+
+use super::escapes::meant;
+use super::placeholder::{RedactKey, all_in, all_written, percent_encoded};
 use super::rules::{RedactMode, RedactRules};
 
 /// See the module. What it restores is known to this run of this user only.
@@ -21,8 +25,8 @@ struct Known {
     values: HashMap<String, String>,
     /// The placeholders of kinds and values.
     placeholders: HashMap<(String, String), String>,
-    /// What others wrote in the form of a placeholder.
-    written: HashSet<String>,
+    /// The placeholders that earlier attempts of the run have given to a model: they come back, whatever the rules are.
+    learnt: HashSet<String>,
 }
 
 impl Redactor {
@@ -38,6 +42,11 @@ impl Redactor {
 
     /// Whether values come back into what leaves the run.
     pub fn restores(&self) -> bool {
+        self.gives_back() || !self.known().learnt.is_empty()
+    }
+
+    /// Whether the rules say so.
+    pub(super) fn gives_back(&self) -> bool {
         self.rules.to.provider && self.rules.mode == RedactMode::RedactRestore
     }
 
@@ -46,71 +55,61 @@ impl Redactor {
     }
 
     /// A text from outside, with placeholders in place of values. Where values come back, exactly this text does:
-    /// what somebody wrote in the form of a placeholder never stands for a value.
+    /// what somebody wrote in the form of a placeholder gets one itself, and so never stands for a value.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if !self.restores() {
-            return self.mask(text);
+        match self.gives_back() {
+            true => self.redact_exactly(text),
+            false => self.mask(text),
         }
-        let written: Vec<_> = all_in(text).collect();
-        let mut pieces = Vec::new();
-        let mut from = 0;
-        if !written.is_empty() {
-            let mut known = self.known();
-            for range in written {
-                let literal = &text[range.clone()];
-                if known.values.contains_key(literal) {
-                    pieces.push((from..range.start, Some(range.clone())));
-                    from = range.end;
-                } else {
-                    known.written.insert(literal.to_owned());
-                }
-            }
-        }
-        pieces.push((from..text.len(), None));
-        self.replace(text, &pieces, true)
+    }
+
+    /// The same whether or not values come back by the rules.
+    pub fn redact_exactly<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.replace(text, &Manner { literals: Literals::Nested, ..Manner::default() })
     }
 
     /// A text that may have placeholders by now, which stay, with placeholders in place of values.
     pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut pieces = Vec::new();
-        let mut from = 0;
-        let written: Vec<_> = all_in(text).collect();
-        if !written.is_empty() {
-            let known = self.known();
-            for range in written {
-                if known.values.contains_key(&text[range.clone()]) {
-                    pieces.push((from..range.start, Some(range.clone())));
-                    from = range.end;
-                }
-            }
-        }
-        pieces.push((from..text.len(), None));
-        self.replace(text, &pieces, false)
+        self.replace(text, &Manner::default())
     }
 
-    /// Replaces what is found in pieces of a text. Between them stand known placeholders, which somebody else wrote
-    /// where they are `foreign`.
-    fn replace<'t>(
-        &self,
-        text: &'t str,
-        pieces: &[(std::ops::Range<usize>, Option<std::ops::Range<usize>>)],
-        foreign: bool,
-    ) -> Cow<'t, str> {
+    /// A text that was redacted before, by rules that may have been others: everything in the form of a placeholder
+    /// stays.
+    pub fn redact_again<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.replace(text, &Manner { literals: Literals::AllStay, ..Manner::default() })
+    }
+
+    /// Replaces what is found in a text.
+    pub(super) fn replace<'t>(&self, text: &'t str, manner: &Manner<'_>) -> Cow<'t, str> {
         let mut out: Option<String> = None;
         let mut copied = 0;
-        for (piece, literal) in pieces {
-            for found in self.rules.find(&text[piece.clone()]) {
-                let range = piece.start + found.range.start..piece.start + found.range.end;
-                let out = out.get_or_insert_with(String::new);
-                out.push_str(&text[copied..range.start]);
-                out.push_str(&self.placeholder(found.kind, &text[range.clone()]));
-                copied = range.end;
-            }
-            if let Some(literal) = literal.as_ref().filter(|_| foreign) {
-                let out = out.get_or_insert_with(String::new);
-                out.push_str(&text[copied..literal.start]);
-                out.push_str(&self.placeholder(kind_of(text, literal), &text[literal.clone()]));
-                copied = literal.end;
+        let mut put = |range: Range<usize>, kind: &str, value: &str| {
+            let out = out.get_or_insert_with(String::new);
+            out.push_str(&text[copied..range.start]);
+            out.push_str(&self.placeholder(kind, value));
+            copied = range.end;
+        };
+        for piece in self.pieces(text, manner.literals) {
+            match piece {
+                Piece::Text(piece) => {
+                    let part = &text[piece.clone()];
+                    let found = match manner.field.filter(|_| piece.start == 0) {
+                        Some(name) => self.rules.find_in_field(name, part),
+                        None => self.rules.find(part),
+                    };
+                    for found in found {
+                        let value = &part[found.range.clone()];
+                        let range = piece.start + found.range.start..piece.start + found.range.end;
+                        match manner.is_json {
+                            true => put(range, found.kind, &meant(value)),
+                            false => put(range, found.kind, value),
+                        }
+                    }
+                }
+                Piece::Literal(range) => {
+                    let literal = &text[range.clone()];
+                    put(range, kind_in(literal).unwrap_or_default(), literal);
+                }
             }
         }
         match out {
@@ -120,6 +119,31 @@ impl Redactor {
             }
             None => Cow::Borrowed(text),
         }
+    }
+
+    /// What of a text is looked at, and what of it is replaced whole; placeholders that stay are between.
+    fn pieces(&self, text: &str, literals: Literals) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let mut from = 0;
+        for range in all_in(text) {
+            let stays = match literals {
+                Literals::Nested => false,
+                Literals::AllStay => true,
+                Literals::KnownStay => {
+                    if !self.known().values.contains_key(&text[range.clone()]) {
+                        continue;
+                    }
+                    true
+                }
+            };
+            pieces.push(Piece::Text(from..range.start));
+            from = range.end;
+            if !stays {
+                pieces.push(Piece::Literal(range));
+            }
+        }
+        pieces.push(Piece::Text(from..text.len()));
+        pieces
     }
 
     /// The placeholder of a value, known from here on.
@@ -132,8 +156,7 @@ impl Redactor {
         let mut attempt = 0;
         let placeholder = loop {
             let placeholder = self.key.placeholder(&self.user, kind, value, attempt);
-            let is_free = known.values.get(&placeholder).is_none_or(|other| other == value);
-            if is_free && !known.written.contains(&placeholder) {
+            if known.values.get(&placeholder).is_none_or(|other| other == value) {
                 break placeholder;
             }
             attempt += 1;
@@ -145,18 +168,54 @@ impl Redactor {
 
     /// A text with the values in place of their placeholders; all others stay.
     pub fn restore<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if memchr::memmem::find(text.as_bytes(), b"[[").is_none() {
+        self.restore_as(text, false)
+    }
+
+    /// The same with values as they stand within a text of JSON, where it `is_json`.
+    pub fn restore_as<'t>(&self, text: &'t str, is_json: bool) -> Cow<'t, str> {
+        self.put_back(text, is_json, (self.gives_back(), false))
+    }
+
+    /// The same of an argument of a call, in which a model may have written a placeholder as links have it.
+    pub(super) fn restore_argument<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.put_back(text, false, (self.gives_back(), true))
+    }
+
+    /// A text with all values that this run knows, whether or not they come back by the rules: what was redacted
+    /// only to be cut.
+    pub fn restore_all<'t>(&self, text: &'t str, is_json: bool) -> Cow<'t, str> {
+        self.put_back(text, is_json, (true, false))
+    }
+
+    fn put_back<'t>(
+        &self,
+        text: &'t str,
+        is_json: bool,
+        (all, links): (bool, bool),
+    ) -> Cow<'t, str> {
+        let is_encoded = links && memchr::memchr(b'%', text.as_bytes()).is_some();
+        if memchr::memmem::find(text.as_bytes(), b"[[").is_none() && !is_encoded {
             return Cow::Borrowed(text);
         }
         let known = self.known();
         let mut out: Option<String> = None;
         let mut copied = 0;
-        for range in all_in(text) {
-            let Some(value) = known.values.get(&text[range.clone()]) else { continue };
+        for written in all_written(text, is_encoded) {
+            let Some(value) = known.values.get(&*written.name) else { continue };
+            if !all && !known.learnt.contains(&*written.name) {
+                continue;
+            }
             let out = out.get_or_insert_with(String::new);
-            out.push_str(&text[copied..range.start]);
-            out.push_str(value);
-            copied = range.end;
+            out.push_str(&text[copied..written.range.start]);
+            if written.is_encoded {
+                out.extend(percent_encoded(value));
+            } else if is_json {
+                let quoted = Value::from(value.as_str()).to_string();
+                out.push_str(&quoted[1..quoted.len() - 1]);
+            } else {
+                out.push_str(value);
+            }
+            copied = written.range.end;
         }
         match out {
             Some(mut out) => {
@@ -183,15 +242,42 @@ impl Redactor {
             if let Some(kind) = kind_in(&placeholder) {
                 let named = (kind.to_owned(), value.clone());
                 known.placeholders.insert(named, placeholder.clone());
+                known.learnt.insert(placeholder.clone());
                 known.values.insert(placeholder, value);
             }
         }
     }
 }
 
-/// The kind that a placeholder at a place names.
-fn kind_of<'t>(text: &'t str, range: &std::ops::Range<usize>) -> &'t str {
-    kind_in(&text[range.clone()]).unwrap_or_default()
+/// How values are replaced.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner<'a> {
+    /// What becomes of what has the form of a placeholder.
+    pub(super) literals: Literals,
+    /// The name of the field whose text it is.
+    pub(super) field: Option<&'a str>,
+    /// Whether the text is JSON: its placeholders stand for what it means.
+    pub(super) is_json: bool,
+}
+
+/// What becomes of what has the form of a placeholder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Literals {
+    /// Those that the run knows stay; all others are a text like any.
+    #[default]
+    KnownStay,
+    /// All stay.
+    AllStay,
+    /// Each is a value.
+    Nested,
+}
+
+/// A part of a text.
+enum Piece {
+    /// To be looked at.
+    Text(Range<usize>),
+    /// To be replaced.
+    Literal(Range<usize>),
 }
 
 fn kind_in(placeholder: &str) -> Option<&str> {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
+use super::escapes::{Escape, Unescaped};
 use super::placeholder::{MAX_KIND, is_kind};
 use super::spans::{Found, merge};
 use super::{checks, emails, ibans, keys, numbers, phones};
@@ -16,8 +17,8 @@ const MAX_PATTERNS: usize = 50;
 /// The most characters of a pattern.
 const MAX_PATTERN_CHARS: usize = 500;
 
-/// The most bytes that a pattern takes as a program: `\w{500}` would take megabytes.
-const MAX_PROGRAM: usize = 1024 * 1024;
+/// The most bytes that a pattern takes as a program: `(\w{500}){500}` would take gigabytes.
+const MAX_PROGRAM: usize = 10 * 1024 * 1024;
 
 /// The keys of `redact`.
 const KEYS: [&str; 4] = ["to", "kinds", "patterns", "mode"];
@@ -100,9 +101,78 @@ impl RedactRules {
         Self { to, mode: RedactMode::Redact, kinds: KIND_NAMES.clone(), patterns }
     }
 
-    /// What of a text is to be replaced: in order, and nothing twice.
+    /// Rules that find nothing: for a run that has to give back what it replaced while there were others.
+    pub fn giving_back() -> Self {
+        let to = Targets { provider: true, journal: false, traces: false };
+        Self { to, mode: RedactMode::RedactRestore, kinds: Vec::new(), patterns: Vec::new() }
+    }
+
+    /// What any of these keeps from providers, given back to whoever asked; `None` where none keeps anything.
+    pub fn of_provider<'r>(all: impl Iterator<Item = &'r Self>) -> Option<Self> {
+        let mut joined: Option<Self> = None;
+        for rules in all.filter(|rules| rules.to.provider) {
+            let joined = joined.get_or_insert_with(Self::giving_back);
+            joined.to.traces |= rules.to.traces;
+            for kind in &rules.kinds {
+                if !joined.kinds.contains(kind) {
+                    joined.kinds.push(kind);
+                }
+            }
+            for pattern in &rules.patterns {
+                let is_known = |other: &Pattern| {
+                    (other.name.as_str(), other.regex.as_str())
+                        == (pattern.name.as_str(), pattern.regex.as_str())
+                        && other.check.is_some() == pattern.check.is_some()
+                };
+                if !joined.patterns.iter().any(is_known) {
+                    joined.patterns.push(pattern.clone());
+                }
+            }
+        }
+        joined
+    }
+
+    /// What of a text is to be replaced: in order, and nothing twice. What JSON or a link has escaped is found, too.
     pub fn find<'a>(&'a self, text: &str) -> Vec<Found<'a>> {
-        let (mut found, mut ranges) = (Vec::new(), Vec::new());
+        let mut found = Vec::new();
+        self.scan_all(text, &mut found);
+        if found.len() < 2 { found } else { merge(found) }
+    }
+
+    /// The same of the text of a field, whose name may tell what it is.
+    pub(super) fn find_in_field<'a>(&'a self, name: &str, text: &str) -> Vec<Found<'a>> {
+        let mut found = Vec::new();
+        self.scan_all(text, &mut found);
+        if !self.patterns.is_empty() || self.kinds.contains(&"key") {
+            for (begin, end) in [(format!("{name}: "), ""), (format!("\"{name}\":\""), "\"")] {
+                let mut here = Vec::new();
+                self.scan_all(&format!("{begin}{text}{end}"), &mut here);
+                let of_text = here.into_iter().filter_map(|one| {
+                    let cut = |at: usize| at.saturating_sub(begin.len()).min(text.len());
+                    let range = cut(one.range.start)..cut(one.range.end);
+                    (!range.is_empty()).then_some(Found { range, ..one })
+                });
+                found.extend(of_text);
+            }
+        }
+        if found.len() < 2 { found } else { merge(found) }
+    }
+
+    fn scan_all<'a>(&'a self, text: &str, found: &mut Vec<Found<'a>>) {
+        self.scan(text, found);
+        for how in [Escape::Json, Escape::Percent] {
+            let Some(meant) = Unescaped::of(text, how) else { continue };
+            let mut there = Vec::new();
+            self.scan(meant.text(), &mut there);
+            found.extend(there.into_iter().map(|one| {
+                let range = meant.escaped(&one.range);
+                Found { range, ..one }
+            }));
+        }
+    }
+
+    fn scan<'a>(&'a self, text: &str, found: &mut Vec<Found<'a>>) {
+        let mut ranges = Vec::new();
         for (kind, scan) in KINDS.iter().filter(|(kind, _)| self.kinds.contains(kind)) {
             scan(text, &mut ranges);
             found.extend(ranges.drain(..).map(|range| Found { range, kind }));
@@ -113,7 +183,6 @@ impl RedactRules {
                 all.filter(|found| pattern.check.is_none_or(|is_right| is_right(found.as_str())));
             found.extend(right.map(|found| Found { range: found.range(), kind: &pattern.name }));
         }
-        if found.len() < 2 { found } else { merge(found) }
     }
 
     /// What is replaced, where, and whether it comes back, in a line for people.
@@ -275,7 +344,7 @@ fn compile(text: &str) -> Result<Regex, String> {
     if chars > MAX_PATTERN_CHARS {
         return Err(format!("has {chars} characters; at most {MAX_PATTERN_CHARS} are allowed"));
     }
-    let built = RegexBuilder::new(text).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_PROGRAM).build();
+    let built = RegexBuilder::new(text).size_limit(MAX_PROGRAM).build();
     let regex = match built {
         Ok(regex) => regex,
         Err(regex::Error::CompiledTooBig(_)) => {

@@ -48,7 +48,23 @@ fn each_kind_is_found_as_people_write_it() {
         ("378282246310005", "card", "378282246310005"),
         ("5500-0055-5555-5559", "card", "5500-0055-5555-5559"),
         ("use sk-test_0123456789abcdefghij now", "key", "sk-test_0123456789abcdefghij"),
+        (r"mail\njane\u002Bx@example.org\n", "email", r"jane\u002Bx@example.org"),
+        (r"jane\u0040example.org", "email", r"jane\u0040example.org"),
+        (r"a\u002B4930123456\n", "phone", r"\u002B4930123456"),
+        (r"a\n0049301234567\n", "phone", "0049301234567"),
+        (r"a\tDE89370400440532013000\u00a0", "iban", "DE89370400440532013000"),
+        (r"a\r4111111111111111", "card", "4111111111111111"),
         ("password: hunter2hunter", "key", "hunter2hunter"),
+        ("(password: hunter2)", "key", "hunter2"),
+        ("password: p(ss)w0rd!", "key", "p(ss)w0rd!"),
+        ("pay 4111+1111+1111+1111", "card", "4111+1111+1111+1111"),
+        ("pay 4111%201111%201111%201111", "card", "4111%201111%201111%201111"),
+        ("pay 4111.1111.1111.1111", "card", "4111.1111.1111.1111"),
+        ("card_4111111111111111.pdf", "card", "4111111111111111"),
+        ("12 4111 1111 1111 1111", "card", "4111 1111 1111 1111"),
+        ("DE89370400440532013000EUR", "iban", "DE89370400440532013000"),
+        ("jane@mail_x.example.org", "email", "jane@mail_x.example.org"),
+        (r#"{"p":"+49\u00a030\u00a0901820"}"#, "phone", r"+49\u00a030\u00a0901820"),
         ("Authorization: Bearer abc.def-0123456789", "key", "abc.def-0123456789"),
     ] {
         assert_eq!(found(text), [(kind, value.to_owned())], "{text}");
@@ -61,7 +77,7 @@ fn what_only_looks_alike_is_left() {
         "jane@localhost",
         "a @ b.c",
         "@example.org",
-        "at 2026-11-30T12:00:00+01000000",
+        "at 2026-11-30T12:00:00+01:00",
         "+1234567",
         "00 12",
         "10:00 20261130 is a time",
@@ -69,6 +85,14 @@ fn what_only_looks_alike_is_left() {
         "4111 1111 1111 1112",
         "order 12345678901234567890123",
         "1764500000006",
+        "0.30000000000000004",
+        "13.404953999999975, 2.4111111111111111",
+        "20261130120000 20261130-120000 2026-11-30 120003",
+        "1764500000000006 1764500000000000006 1764500000000000007",
+        "1.4.2+20261130",
+        "x+20000000",
+        "12:00:00 +0100 2026-11-30",
+        "0000000000",
         "the token: something",
         "0190c6a2-1111-7222-8333-444455556666",
     ] {
@@ -140,8 +164,17 @@ fn what_somebody_types_like_a_placeholder_never_becomes_a_value() {
 fn unknown_placeholders_stay() {
     let redactor = redactor("u1");
     let text = "see [[email:deadbeef]] and [[card:00c0ffee]] [[x:1]]";
-    assert_eq!(redactor.redact(text), text);
     assert_eq!(redactor.restore(text), text);
+    // Where somebody types one, the model gets another one, which stands for just that.
+    let redacted = redactor.redact(text).into_owned();
+    assert!(!redacted.contains("deadbeef") && redacted.contains("[[x:1]]"), "{redacted}");
+    assert_eq!(redactor.restore(&redacted), text);
+    assert_eq!(redactor.mask(text), text);
+    // No forged text moves the placeholder of a value.
+    let value = "jane@example.org";
+    let placeholder = self::redactor("u1").redact(value).into_owned();
+    redactor.redact(&placeholder);
+    assert_eq!(redactor.redact(value), placeholder);
 }
 
 #[test]
@@ -174,6 +207,25 @@ fn json_is_redacted_in_texts_names_and_numbers() {
     let answer = r#"{"mail":"jane\u0040example.org","text":"\n+49301234567"}"#;
     let answer = redactor.redact_answer(answer);
     assert!(!answer.contains("jane") && !answer.contains("4930"), "{answer}");
+}
+
+#[test]
+fn a_value_fits_into_a_text_of_json() {
+    let redactor = redactor("u1");
+    let secret = "-----BEGIN PRIVATE KEY-----\nAB\"C\n-----END PRIVATE KEY-----";
+    let json = format!(r#"{{"key":"{}"}}"#, redactor.redact(secret));
+    let value: Value = serde_json::from_str(&redactor.restore_as(&json, true)).unwrap();
+    assert_eq!(value["key"], secret);
+}
+
+#[test]
+fn what_several_roles_keep_from_providers_is_joined() {
+    let kinds = |to: &str, kinds: &[&str]| rules(json!({ "to": [to], "kinds": kinds }));
+    let all =
+        [kinds("provider", &["email"]), kinds("provider", &["card"]), kinds("journal", &["iban"])];
+    let joined = RedactRules::of_provider(all.iter()).unwrap();
+    assert_eq!(joined.told(), "email, card in provider (redact-restore)");
+    assert!(RedactRules::of_provider(all[2..].iter()).is_none());
 }
 
 #[test]
@@ -217,7 +269,7 @@ fn a_bad_rule_names_its_place() {
             "redact.patterns[0].regex: has 501 characters",
         ),
         (
-            pattern(json!({ "name": "a", "regex": r"\w{500}" })),
+            pattern(json!({ "name": "a", "regex": r"(\w{500}){50}" })),
             "redact.patterns[0].regex: is too large",
         ),
         (
@@ -269,6 +321,8 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_text_comes_back_exactly(earlier in texts(), text in texts()) {
         let redactor = redactor("u1");
@@ -276,8 +330,6 @@ proptest! {
         let redacted = redactor.redact(&text).into_owned();
         prop_assert_eq!(redactor.restore(&redacted), text);
         prop_assert_eq!(redactor.restore(&before), earlier);
-        // What is masked once more stays.
-        prop_assert_eq!(redactor.mask(&redacted).into_owned(), redactor.mask(&redactor.mask(&redacted)).into_owned());
     }
 
     #[test]
@@ -311,4 +363,112 @@ proptest! {
             free = found.range.end;
         }
     }
+}
+
+#[test]
+fn what_has_placeholders_by_now_keeps_them() {
+    let redactor = redactor("u1");
+    let redacted = redactor.redact("to jane@example.org, M-1234").into_owned();
+    assert_eq!(redactor.mask(&redacted), redacted.as_str());
+    let more = format!("{redacted} and 4111111111111111");
+    let masked = redactor.mask(&more).into_owned();
+    assert!(masked.starts_with(&redacted) && !masked.contains("4111"), "{masked}");
+}
+
+#[test]
+fn the_work_grows_with_the_text_and_not_faster() {
+    let counted_at = |part: &str, times: usize| {
+        let text = part.repeat(times);
+        super::spans::counted();
+        RedactRules::all_kinds(None).find(&text);
+        super::spans::counted().max(1)
+    };
+    for part in ["%40", "\\u0040", "@", "a@", "a@b", "a.", "\\u0041", "a@b.c", "a%40b.cd "] {
+        let (small, large) = (counted_at(part, 1000), counted_at(part, 8000));
+        assert!(large <= small * 9, "{part}: {small} and {large}");
+        assert!(large <= 8000 * 2000, "{part}: {large}");
+    }
+}
+
+#[test]
+fn the_name_of_a_field_tells_what_its_value_is() {
+    let redactor = redactor("u1");
+    let mut value = json!({ "user": { "password": "hunter2hunter", "name": "hunter2hunter" } });
+    assert!(redactor.redact_value(&mut value));
+    assert_eq!(value["user"]["name"], "hunter2hunter");
+    assert!(value["user"]["password"].as_str().unwrap().starts_with("[[key:"), "{value}");
+    let answer = r#"{"a":"x\ny","mail":"jane@example.org","password":"hunter2hunter"}"#;
+    let redacted = redactor.redact_answer(answer);
+    assert!(!redacted.contains("jane") && !redacted.contains("hunter2"), "{redacted}");
+    // A pattern may span name and value.
+    let patterns = json!([{ "name": "member", "regex": "member: [0-9]+" }]);
+    let rules = Arc::new(rules(json!({ "to": ["provider"], "patterns": patterns })));
+    let redactor = Redactor::new(rules, RedactKey::new(b"a secret for tests"), "u1");
+    let mut value = json!({ "member": 123, "n": 123 });
+    assert!(redactor.redact_value(&mut value));
+    assert!(value["member"].is_string() && value["n"] == 123, "{value}");
+}
+
+#[test]
+fn numbers_are_looked_at_wherever_somebody_may_have_given_them() {
+    let redactor = redactor("u1");
+    let card = 4_111_111_111_111_111_u64;
+    let call = json!({ "message": { "tool_calls": [{ "arguments": { "card": card } }] } });
+    for (field, mut value) in [
+        ("completion", call.clone()),
+        ("history", json!([call])),
+        ("steps", json!([{ "arguments": { "a": [card] } }])),
+        ("details", json!({ "output": card })),
+    ] {
+        assert!(redactor.mask_field(field, &mut value));
+        assert!(!value.to_string().contains("4111"), "{field}: {value}");
+    }
+    assert!(!redactor.mask_field("usage", &mut json!({ "tokens": card })));
+}
+
+#[test]
+fn nothing_of_an_answer_changes_but_what_is_replaced() {
+    let kinds = json!({ "to": ["provider"], "kinds": ALL, "mode": "redact-restore" });
+    let key = RedactKey::new(b"a secret for tests");
+    let redactor = Redactor::new(Arc::new(rules(kinds)), key, "u1");
+    let answer =
+        r#"{"id": 123456789012345678901,"a":1,"a":"\u00e9", "mail":"jane\u0040example.org"}"#;
+    let redacted = redactor.redact_answer(answer).into_owned();
+    let placeholder = redactor.redact("jane@example.org").into_owned();
+    assert_eq!(redacted, answer.replace(r"jane\u0040example.org", &placeholder));
+    assert_eq!(redactor.restore(&placeholder), "jane@example.org");
+}
+
+#[test]
+fn a_placeholder_in_a_link_comes_back_as_links_have_it() {
+    let redactor = redactor("u1");
+    let placeholder = redactor.redact("+49 30 901820").into_owned();
+    let encoded = placeholder.replace("[[", "%5B%5b").replace(':', "%3A").replace("]]", "%5D%5D");
+    for written in [encoded, placeholder.replace(':', "%3a")] {
+        let mut arguments = json!({ "path": format!("/users?phone={written}&x=1") });
+        redactor.restore_value(&mut arguments);
+        assert_eq!(arguments["path"], "/users?phone=%2B49%2030%20901820&x=1");
+    }
+}
+
+#[test]
+fn what_was_learnt_comes_back_whatever_the_rules_are() {
+    let first = redactor("u1");
+    let redacted = first.redact("jane@example.org").into_owned();
+    let later = rules(json!({ "to": ["provider"], "kinds": ["email"], "mode": "redact" }));
+    let later = Redactor::new(Arc::new(later), RedactKey::new(b"a secret for tests"), "u1");
+    assert!(!later.restores());
+    later.learn(first.values_in(&redacted));
+    let other = later.redact("joe@example.org").into_owned();
+    assert!(later.restores());
+    assert_eq!(later.restore(&format!("{redacted} {other}")), format!("jane@example.org {other}"));
+}
+
+#[test]
+fn what_was_redacted_before_keeps_its_placeholders() {
+    let redactor = redactor("u1");
+    let text = "[[email:12345678]] of jane@example.org";
+    let again = redactor.redact_again(text).into_owned();
+    assert!(again.starts_with("[[email:12345678]] of [[email:"), "{again}");
+    assert_eq!(redactor.redact_again(&again), again.as_str());
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Snapshot, WorkspaceStatus};
 use crate::agent_config::{AgentProfile, ModelTier, OutputSpec, ToolLists};
 use crate::nearest::nearest;
+use crate::redact::RedactRules;
 use crate::session::{MAX_ROLE_LEN, Role};
 
 /// The only role of a workspace that declares none.
@@ -129,6 +130,16 @@ impl Snapshot {
     /// The profile of a role; the defaults where it is not configured.
     pub fn agent(&self, role: &Role) -> AgentProfile {
         self.profiles.get(role).cloned().unwrap_or_else(|| AgentProfile::unconfigured(role))
+    }
+
+    /// What of a role's runs is redacted.
+    pub fn redact_of(&self, role: &Role) -> Option<&Arc<RedactRules>> {
+        self.profiles.get(role)?.redact.as_ref()
+    }
+
+    /// What of any role's runs is redacted.
+    pub fn redacts(&self) -> impl Iterator<Item = &RedactRules> {
+        self.profiles.values().filter_map(|profile| profile.redact.as_deref())
     }
 
     /// The roles that can be addressed.

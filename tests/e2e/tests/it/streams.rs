@@ -31,11 +31,19 @@ async fn stack_with(
     model_url: &str,
     settings: &[(&'static str, &str)],
 ) -> (Stack, StackOptions, TempDir) {
+    stack_of(r#"{"agents": [{"role": "scout"}]}"#, model_url, settings).await
+}
+
+/// The same with this `agent-config.json`.
+async fn stack_of(
+    agents: &str,
+    model_url: &str,
+    settings: &[(&'static str, &str)],
+) -> (Stack, StackOptions, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("workspace")).unwrap();
     std::fs::create_dir_all(dir.path().join("config")).unwrap();
     std::fs::write(dir.path().join("workspace/AGENTS.md"), "Be brief.").unwrap();
-    let agents = r#"{"agents": [{"role": "scout"}]}"#;
     std::fs::write(dir.path().join("config/agent-config.json"), agents).unwrap();
     let mut daemon = vec![
         ("LLM_PROVIDER", "openai".to_owned()),

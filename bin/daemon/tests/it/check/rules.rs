@@ -52,3 +52,36 @@ async fn what_a_person_s_word_needs_is_checked_with_its_place() {
         assert_eq!(output.status.code(), Some(1));
     }
 }
+
+#[tokio::test]
+async fn what_a_role_redacts_is_told_and_a_bad_rule_with_its_place() {
+    let (dir, backend) = (TempDir::new().unwrap(), backend().await);
+    let root = dir.path().join("workspace");
+    fs::create_dir_all(&root).unwrap();
+    let url = backend.uri();
+    let settings =
+        [("AGENT_JWT_SECRET", SECRET), ("LLM_PROVIDER", "offline"), ("BACKEND_URL", url.as_str())];
+    let config = |redact: &str| {
+        let scout = format!(
+            "{{\"role\": \"scout\", \"tools\": {{\"enable\": [\"ask_agent\"]}},\n\"redact\": {redact}}}"
+        );
+        let config = format!("{{\"agents\": [\n{scout},\n{{\"role\": \"writer\"}}]}}");
+        fs::write(root.join("agent-config.json"), config).unwrap();
+    };
+    config(
+        "{\"to\": [\"provider\", \"traces\"], \"kinds\": [\"card\"], \"mode\": \"redact-restore\"}",
+    );
+    let lines = said(&daemon(dir.path(), &["check"], &settings).await);
+    for told in [
+        "ok    redaction: scout: card in provider, traces (redact-restore)",
+        "note  redaction: scout may ask writer, whose models get what it says",
+    ] {
+        assert!(lines.iter().any(|line| line.starts_with(told)), "{told}: {lines:#?}");
+    }
+    config("{\"to\": [\"provider\"],\n\"patterns\": [\n{\"name\": \"a\", \"regex\": \"(\"}]}");
+    let output = daemon(dir.path(), &["check"], &settings).await;
+    let lines = said(&output);
+    let told = "FAIL  workspace: agent-config.json:5: agent \"scout\": redact.patterns[0].regex: \"(\" is not valid";
+    assert!(lines.iter().any(|line| line.starts_with(told)), "{lines:#?}");
+    assert_eq!(output.status.code(), Some(1));
+}

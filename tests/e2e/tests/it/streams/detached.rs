@@ -3,6 +3,7 @@
 mod elsewhere;
 mod ends;
 mod page;
+mod redacted;
 mod speaker;
 mod trials;
 
