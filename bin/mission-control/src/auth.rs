@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::is_role;
 use crate::places::{MAX_CALLS, Place};
-use crate::store::Scope;
+use crate::store::{Scope, StoreError};
 use crate::store::audit::{Actor, By};
 use crate::store::leases::Fence;
 use crate::store::session_role;
@@ -38,6 +38,8 @@ pub struct Agent {
     pub speaks_for_user: bool,
     /// When its token ends, in seconds since 1970.
     pub expires_at: u64,
+    /// When its token was issued, in seconds since 1970.
+    issued_at: u64,
     /// The place of the call among the role's.
     _place: Arc<Place>,
 }
@@ -188,7 +190,8 @@ impl Agent {
     /// Whose objects its calls may touch.
     pub fn scope(&self) -> Scope<'_> {
         let role = (!self.is_lead).then_some(&*self.role);
-        Scope { role, ..Scope::of(&self.user_id) }.by(By::new(self.actor()))
+        let issued_at = Some(self.issued_at);
+        Scope { role, issued_at, ..Scope::of(&self.user_id) }.by(By::new(self.actor()))
     }
 
     /// Refuses a field that names another role than the token, unless the token's role is a lead.
@@ -239,10 +242,14 @@ fn fence(headers: &HeaderMap) -> Result<Option<Fence>, ApiError> {
 pub(crate) fn claims(headers: &HeaderMap, app: &App) -> Result<Claims, ApiError> {
     let token = text(headers, &AGENT)
         .ok_or_else(|| ApiError::unauthorized("the header X-Agent-Token is missing"))?;
-    app.config.verifier.verify(token).map_err(|error| {
+    let claims = app.config.verifier.verify(token).map_err(|error| {
         tracing::info!(%error, "agent token rejected");
         ApiError::unauthorized(&refusal(&error))
-    })
+    })?;
+    if app.store.is_erased_since(&claims.user_id, claims.iat) {
+        return Err(StoreError::TokenErased.into());
+    }
+    Ok(claims)
 }
 
 /// What is told of a token that is refused. A wrong secret is never mixed up with wrong claims: to know
@@ -280,8 +287,8 @@ fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
         let text = format!("{MAX_CALLS} calls of this role are being answered; retry later");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", text)
     })?;
-    let (expires_at, _place) = (claims.exp, Arc::new(place));
-    Ok(Agent { user_id, role, is_lead, speaks_for_user, expires_at, _place })
+    let (expires_at, issued_at, _place) = (claims.exp, claims.iat, Arc::new(place));
+    Ok(Agent { user_id, role, is_lead, speaks_for_user, expires_at, issued_at, _place })
 }
 
 fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {

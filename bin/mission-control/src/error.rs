@@ -129,6 +129,11 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", text)
                     .with_details(json!(refusal))
             }
+            StoreError::Interrupted => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                    .retry_after(Duration::from_secs(60))
+            }
+            StoreError::TokenErased => Self::unauthorized(&text),
             StoreError::TooManyActs { retry_after } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "audit_limit", text)
                     .retry_after(retry_after)

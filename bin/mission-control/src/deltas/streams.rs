@@ -208,6 +208,17 @@ impl Streams {
         Ok(found)
     }
 
+    /// Deletes the streams of runs, and where they stand.
+    pub(crate) async fn forget(&self, names: &[String]) -> Result<(), StoreError> {
+        for name in names {
+            let key = key(name);
+            let mut call = redis::cmd("DEL");
+            call.arg(&key).arg(stand_key(&key));
+            let _many: i64 = self.asked(&Ask::Command(&call)).await?;
+        }
+        Ok(())
+    }
+
     /// Hears of what is told by way of other instances, as long as it is polled.
     pub(crate) async fn follow_others(&self) -> Infallible {
         loop {

@@ -8,7 +8,7 @@ use mc_client::types::Page;
 use serde::ser::Error as _;
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
 use super::error::StoreError;
 use super::paging::{page, rows_for};
@@ -257,6 +257,19 @@ fn entry(row: &AnyRow) -> AuditEntry {
         user_id,
         reason: row.get("reason"),
     }
+}
+
+/// Entries that a condition on a user finds, after a number.
+pub(super) async fn entries_where(
+    reader: &AnyPool,
+    condition: &str,
+    user_id: &str,
+    after: i64,
+) -> Result<Vec<AuditEntry>, StoreError> {
+    let select = SELECT.replace('?', "$2");
+    let text = format!("{select} AND {condition} ORDER BY a.seq LIMIT {CHUNK}");
+    let query = sqlx::query(AssertSqlSafe(text)).bind(user_id).bind(after);
+    Ok(query.fetch_all(reader).await?.iter().map(entry).collect())
 }
 
 impl Store {

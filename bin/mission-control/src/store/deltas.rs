@@ -64,7 +64,7 @@ pub struct Teller {
 }
 
 impl Teller {
-    fn of(user_id: &str, found: &Found) -> Self {
+    pub(super) fn of(user_id: &str, found: &Found) -> Self {
         let made = found.run.created_at.map(stamp).unwrap_or_default();
         let name = serde_json::json!([user_id, found.role, found.run.run_key, made]).to_string();
         Self {
