@@ -38,7 +38,7 @@ pub struct Agent {
     pub speaks_for_user: bool,
     /// When its token ends, in seconds since 1970.
     pub expires_at: u64,
-    /// When its token was issued, in seconds since 1970.
+    /// When its token was issued, in milliseconds since 1970.
     issued_at: u64,
     /// The place of the call among the role's.
     _place: Arc<Place>,
@@ -246,10 +246,22 @@ pub(crate) fn claims(headers: &HeaderMap, app: &App) -> Result<Claims, ApiError>
         tracing::info!(%error, "agent token rejected");
         ApiError::unauthorized(&refusal(&error))
     })?;
-    if app.store.is_erased_since(&claims.user_id, claims.iat) {
+    if app.store.is_erased_since(&claims.user_id, issued_at(&claims)) {
         return Err(StoreError::TokenErased.into());
     }
     Ok(claims)
+}
+
+/// When a token was issued, in milliseconds since 1970. Wombat's own begin to be valid a little before, for clocks that
+/// differ; their ids tell when they were made (RFC 9562, section 5.7).
+fn issued_at(claims: &Claims) -> u64 {
+    let made = || {
+        let id = uuid::Uuid::parse_str(&claims.jti).ok().filter(|id| id.get_version_num() == 7)?;
+        let (seconds, nanos) = id.get_timestamp()?.to_unix();
+        Some(seconds.saturating_mul(1_000).saturating_add(u64::from(nanos / 1_000_000)))
+    };
+    let from = claims.iat.saturating_mul(1_000);
+    made().filter(|made| *made > from && *made < claims.exp.saturating_mul(1_000)).unwrap_or(from)
 }
 
 /// What is told of a token that is refused. A wrong secret is never mixed up with wrong claims: to know
@@ -282,12 +294,13 @@ fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
     let claims = claims(headers, app)?;
     let is_lead = app.config.lead_roles.contains(&claims.agent_role);
     let speaks_for_user = claims.speaks_for_user();
+    let issued_at = issued_at(&claims);
     let (user_id, role) = (claims.user_id, claims.agent_role);
     let place = app.calls.take(&user_id, &role).ok_or_else(|| {
         let text = format!("{MAX_CALLS} calls of this role are being answered; retry later");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", text)
     })?;
-    let (expires_at, issued_at, _place) = (claims.exp, claims.iat, Arc::new(place));
+    let (expires_at, _place) = (claims.exp, Arc::new(place));
     Ok(Agent { user_id, role, is_lead, speaks_for_user, expires_at, issued_at, _place })
 }
 

@@ -19,7 +19,7 @@ pub(super) const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// By how much the clocks of instances may differ.
 const SKEW: chrono::Duration = chrono::Duration::minutes(5);
 
-/// Whose data was erased, by a hash, and when in seconds since 1970.
+/// Whose data was erased, by a hash, and when in milliseconds since 1970.
 #[derive(Debug, Default)]
 pub(super) struct Erased(RwLock<HashMap<String, u64>>);
 
@@ -48,7 +48,7 @@ impl Erased {
     }
 
     pub(super) fn note(&self, who: String, at: &str) {
-        let at = time(at).map(|at| at.timestamp()).and_then(|at| u64::try_from(at).ok());
+        let at = time(at).map(|at| at.timestamp_millis()).and_then(|at| u64::try_from(at).ok());
         let mut users = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let known = users.entry(who).or_default();
         *known = at.unwrap_or(u64::MAX).max(*known);
@@ -56,8 +56,8 @@ impl Erased {
 }
 
 impl Store {
-    /// Whether a token was issued before the data of its user was erased. A token tells the second of its issue only:
-    /// one of the same second counts as issued before.
+    /// Whether a token was issued before the data of its user was erased; both in milliseconds since 1970. Many a token
+    /// tells the second of its issue only: one of the same second counts as issued before.
     pub(crate) fn is_erased_since(&self, user_id: &str, issued_at: u64) -> bool {
         self.erased.when(user_id).is_some_and(|erased_at| issued_at <= erased_at)
     }

@@ -54,7 +54,7 @@ pub struct Scope<'a> {
     pub by: By<'a>,
     /// The session lease that it belongs to; the write is refused once somebody else holds the lease.
     pub fence: Option<&'a Fence>,
-    /// When the token of the agent that makes it was issued, in seconds since 1970.
+    /// When the token of the agent that makes it was issued, in milliseconds since 1970.
     pub issued_at: Option<u64>,
 }
 
