@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -206,7 +206,21 @@ impl Caller {
         tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
     }
 
+    /// Sends a call, and once more where a token is refused that is older than it need be: nothing was done by then.
     async fn exchange(&self, call: &Call) -> Result<RawResponse, McError> {
+        let began = SystemTime::now();
+        let answer = self.exchange_once(call).await?;
+        match &self.identity {
+            Identity::Agent(auth)
+                if answer.status == 401 && !call.is_foreign && auth.renew(began) =>
+            {
+                self.exchange_once(call).await
+            }
+            Identity::Agent(_) | Identity::Internal { .. } | Identity::Nobody => Ok(answer),
+        }
+    }
+
+    async fn exchange_once(&self, call: &Call) -> Result<RawResponse, McError> {
         let response = self.request(call)?.send().await.map_err(|error| unreachable_by(&error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();

@@ -14,6 +14,10 @@ use super::claims::{Algorithm, BACK, Claims, ISSUER, Key, TOKEN_TYPE, TokenError
 /// A token is renewed when less than this is left of its lifetime.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
+/// How old a token must be that is replaced because it was refused: where it is the key that is wrong, no call is sent
+/// twice for nothing.
+const RENEWED_AFTER: Duration = Duration::from_secs(2);
+
 /// Mints tokens.
 pub struct TokenMinter {
     key: EncodingKey,
@@ -220,6 +224,26 @@ impl AgentAuth {
             *current = self.minter.sign(&self.user_id, &self.role, self.speaks_for_user)?;
         }
         Ok(current.clone())
+    }
+
+    /// After a call that began then was refused: whether there is another token to try. A backend refuses those that
+    /// were issued before the data of their user was erased. One that is as new as can be is not replaced.
+    pub(crate) fn renew(&self, began: SystemTime) -> bool {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let minted = current.expires_at - self.minter.ttl;
+        if minted > began {
+            return true;
+        }
+        if minted.elapsed().unwrap_or_default() < RENEWED_AFTER {
+            return false;
+        }
+        match self.minter.sign(&self.user_id, &self.role, self.speaks_for_user) {
+            Ok(new) => {
+                *current = new;
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     /// The value of `X-Agent-Token`, of a token that stays valid for a call.
