@@ -120,6 +120,8 @@ pub struct Listener {
     pub agent: Option<String>,
     /// When the stream must end, in seconds since 1970.
     pub expires_at: Option<u64>,
+    /// When the token of the agent was issued, in milliseconds since 1970.
+    pub issued_at: Option<u64>,
 }
 
 /// An agent, or a service that acts for nobody in particular.
@@ -399,12 +401,14 @@ impl FromRequestParts<App> for Listener {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if parts.headers.contains_key(&INTERNAL) {
             let Service { on_behalf_of } = Service::from_request_parts(parts, app).await?;
-            return Ok(Self { user_id: on_behalf_of, role: None, agent: None, expires_at: None });
+            let none = Self { user_id: None, role: None, agent: None, expires_at: None, issued_at: None };
+            return Ok(Self { user_id: on_behalf_of, ..none });
         }
         let agent = agent(&parts.headers, app)?;
         let role = (!agent.is_lead).then(|| agent.role.clone());
-        let (user_id, expires_at) = (Some(agent.user_id), Some(agent.expires_at));
-        Ok(Self { user_id, role, agent: Some(agent.role), expires_at })
+        let (expires_at, issued_at) = (Some(agent.expires_at), Some(agent.issued_at));
+        let (user_id, agent) = (Some(agent.user_id), Some(agent.role));
+        Ok(Self { user_id, role, agent, expires_at, issued_at })
     }
 }
 

@@ -189,12 +189,16 @@ impl Caller {
 
     /// Sends a call once and returns its response for reading as a stream without end.
     pub(crate) async fn stream(&self, call: &Call) -> Result<reqwest::Response, McError> {
-        let request = self.request(call)?;
+        let (request, began) = (self.request(call)?, SystemTime::now());
         let begin = async {
             let response = request.send().await.map_err(|error| unreachable_by(&error))?;
             let status = response.status();
             if status.is_success() {
                 return Ok(response);
+            }
+            if let (401, Identity::Agent(auth)) = (status.as_u16(), &self.identity) {
+                // Whoever listens again does so with another token.
+                auth.renew(began);
             }
             let headers = response.headers().clone();
             let (body, _) = read_body(response, call).await?;

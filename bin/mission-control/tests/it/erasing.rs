@@ -269,7 +269,11 @@ async fn tokens_from_before_are_refused_at_every_instance_and_after_a_restart() 
     let (agent, bob) = (backend.agent("ann", "scout"), backend.agent("bob", "scout"));
     agent.task("before").await;
     let other = if on_postgres() { Some(backend.another().await) } else { None };
+    let mut stream = agent.raw(reqwest::Method::GET, "/api/mission-control/events").send().await.unwrap();
     backend.internal().delete(&data("ann", "?messages=delete")).await.ok();
+    // An open stream ends, too.
+    let ended = async { while stream.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
+    tokio::time::timeout(std::time::Duration::from_secs(10), ended).await.expect("the stream ends");
     for backend in other.iter().chain([&backend]) {
         let old = agent.clone().at(&backend.url);
         let refused = old.get("/tasks").await;
