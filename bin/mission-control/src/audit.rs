@@ -119,7 +119,9 @@ impl Chain {
             return Err(AuditError::Empty(place.to_owned()));
         }
         if let Some((through, _)) = self.expired {
-            let why = format!("the entries up to {through} are missing, and none tells that they have expired");
+            let why = format!(
+                "the entries up to {through} are missing, and none tells that they have expired"
+            );
             return Err(AuditError::Broken { seq: 1, why });
         }
         match self.wanted {

@@ -15,10 +15,10 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::is_role;
 use crate::places::{MAX_CALLS, Place};
-use crate::store::{Scope, StoreError};
 use crate::store::audit::{Actor, By};
 use crate::store::leases::Fence;
 use crate::store::session_role;
+use crate::store::{Scope, StoreError};
 
 const AGENT: HeaderName = HeaderName::from_static("x-agent-token");
 const INTERNAL: HeaderName = HeaderName::from_static("x-internal-token");
@@ -401,7 +401,8 @@ impl FromRequestParts<App> for Listener {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if parts.headers.contains_key(&INTERNAL) {
             let Service { on_behalf_of } = Service::from_request_parts(parts, app).await?;
-            let none = Self { user_id: None, role: None, agent: None, expires_at: None, issued_at: None };
+            let none =
+                Self { user_id: None, role: None, agent: None, expires_at: None, issued_at: None };
             return Ok(Self { user_id: on_behalf_of, ..none });
         }
         let agent = agent(&parts.headers, app)?;

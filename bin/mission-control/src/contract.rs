@@ -6,8 +6,8 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, delivery_options, deltas, leases, memories, orphans, owned_data,
-    profiles, run_lists, runs, schedules, tool_requests, tools, types,
+    approval_rules, audit, budgets, delivery_options, deltas, leases, memories, orphans,
+    owned_data, profiles, run_lists, runs, schedules, tool_requests, tools, types,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;

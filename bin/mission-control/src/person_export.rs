@@ -65,10 +65,12 @@ pub async fn export(database: &Database, user_id: &str, out: &Path) -> Result<Co
     }
     items.flush().map_err(unwritten)?;
     for file in files {
-        write_file(&store, user_id, &file, &out.join("files")).await.map_err(|error| match error {
-            Failed::Store(error) => failed(error),
-            Failed::File(path, error) => OwnedError::File(path, error),
-        })?;
+        write_file(&store, user_id, &file, &out.join("files")).await.map_err(
+            |error| match error {
+                Failed::Store(error) => failed(error),
+                Failed::File(path, error) => OwnedError::File(path, error),
+            },
+        )?;
     }
     store.close().await;
     Ok(counts)

@@ -80,8 +80,8 @@ use chrono::Utc;
 use sqlx::{AnyPool, SqlSafeStr as _, SqlStr};
 use tokio::sync::watch;
 
-pub use self::error::{Conflict, Misfit, StoreError};
 use self::erased::Erased;
+pub use self::error::{Conflict, Misfit, StoreError};
 use self::file::OpenFile;
 pub use self::open::OpenError;
 use self::postgres::health::Health;
@@ -160,7 +160,19 @@ impl Store {
         let turns = Arc::new(Turns::new(writer.clone(), begin, tellers));
         let (told, instance) = (Told::default(), new_id().into());
         let erased = Arc::default();
-        Self { writer, reader, changed, written, turns, peers, file, told, erased, server, instance }
+        Self {
+            writer,
+            reader,
+            changed,
+            written,
+            turns,
+            peers,
+            file,
+            told,
+            erased,
+            server,
+            instance,
+        }
     }
 
     /// Closes all connections, and leaves a file without its log.

@@ -33,7 +33,7 @@ const START_BACKOFF: Backoff =
 fn start(app: &App) -> RecordAct {
     let settings = app.settings.effective.settings.iter();
     let settings: Vec<_> = settings.map(|one| json!([one.name, one.value])).collect();
-    let digests = app.workspaces.snapshots().map(|snapshot| snapshot.digest.clone());
+    let digests = app.workspaces.snapshots().map(|snapshot| snapshot.digest().to_owned());
     let workspaces: serde_json::Map<_, _> =
         app.workspaces.names().map(str::to_owned).zip(digests.map(Value::from)).collect();
     let details = json!({
@@ -64,7 +64,8 @@ pub(crate) async fn started(app: &App) {
             Err(error) => {
                 failures += 1;
                 tracing::debug!(%error, act = STARTED, "the backend does not answer yet; tried again");
-                tokio::time::sleep(START_BACKOFF.delay_at_least(failures, error.retry_after())).await;
+                tokio::time::sleep(START_BACKOFF.delay_at_least(failures, error.retry_after()))
+                    .await;
             }
         }
     }

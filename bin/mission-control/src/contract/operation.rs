@@ -36,11 +36,9 @@ fn schema_of(answer: &Answer) -> Value {
         Answer::Status => json!({
             "type": "object", "required": ["status"], "properties": { "status": { "type": "string" } }
         }),
-        Answer::Any
-        | Answer::Events
-        | Answer::Lines(_)
-        | Answer::Bytes(_)
-        | Answer::Nothing => json!({}),
+        Answer::Any | Answer::Events | Answer::Lines(_) | Answer::Bytes(_) | Answer::Nothing => {
+            json!({})
+        }
     }
 }
 

@@ -333,6 +333,15 @@ mod tests {
         assert!(matches!(late, Err(StoreError::Conflict(Conflict::StaleFence))), "{late:?}");
         let other = streams.add("other run", 1, &batch(1_000_001, &["c"]), 0, limits).await;
         assert_eq!(other.unwrap(), 1_000_001);
+        // Nothing is known of what was forgotten, not even a newer lease.
+        streams.forget(&["run".to_owned(), "never".to_owned()]).await.unwrap();
+        let anew = streams.add("run", 1, &batch(1_000_001, &["d"]), 0, limits).await;
+        assert_eq!(anew.unwrap(), 1_000_001);
+        let other = streams.add("other run", 1, &batch(1_000_001, &["d"]), 0, limits).await;
+        assert!(
+            matches!(other, Err(StoreError::Conflict(Conflict::SeqConflict { .. }))),
+            "{other:?}"
+        );
     }
 
     #[test]

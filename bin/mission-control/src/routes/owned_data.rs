@@ -24,7 +24,10 @@ fn check_user(service: &Service, user_id: &str) -> Result<(), ApiError> {
 /// What becomes of messages, which must be said.
 fn messages(params: &HashMap<String, String>) -> Result<Messages, ApiError> {
     let wrong = || {
-        ApiError::field("messages", "must be keep or delete: what becomes of tasks, messages and documents")
+        ApiError::field(
+            "messages",
+            "must be keep or delete: what becomes of tasks, messages and documents",
+        )
     };
     params.get("messages").and_then(|text| text.parse().ok()).ok_or_else(wrong)
 }

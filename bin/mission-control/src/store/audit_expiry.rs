@@ -25,18 +25,20 @@ impl Store {
         let mut many = 0;
         loop {
             let mut tx = self.begin().await?;
-            let rows = sqlx::query("SELECT seq, hash FROM audit WHERE seq < $1 ORDER BY seq LIMIT $2")
-                .bind(end)
-                .bind(AT_A_TIME)
-                .fetch_all(&mut *tx)
-                .await?;
+            let rows =
+                sqlx::query("SELECT seq, hash FROM audit WHERE seq < $1 ORDER BY seq LIMIT $2")
+                    .bind(end)
+                    .bind(AT_A_TIME)
+                    .fetch_all(&mut *tx)
+                    .await?;
             let Some(last) = rows.last() else { return Ok(many) };
             let (through, hash) = (last.get::<i64, _>("seq"), last.get::<String, _>("hash"));
             let more = json!({ "through": through, "hash": hash });
             let more = more.as_object().cloned().unwrap_or_default();
             record(&mut tx, Kind::Audit, before, rows.len(), more).await?;
             execute(&mut tx, "DELETE FROM audit_expired".to_owned()).await?;
-            execute(&mut tx, format!("INSERT INTO audit_expired (through) VALUES ({through})")).await?;
+            execute(&mut tx, format!("INSERT INTO audit_expired (through) VALUES ({through})"))
+                .await?;
             execute(&mut tx, format!("DELETE FROM audit_reasons WHERE seq <= {through}")).await?;
             execute(&mut tx, format!("DELETE FROM audit WHERE seq <= {through}")).await?;
             tx.commit_untold().await?;

@@ -65,8 +65,7 @@ impl Store {
     /// Refuses a write of an agent whose token is no longer valid: it may have waited for its turn while its user's data
     /// was erased.
     pub(super) fn check_erased(&self, scope: Scope<'_>) -> Result<(), StoreError> {
-        let is_refused =
-            scope.issued_at.is_some_and(|at| self.is_erased_since(scope.user_id, at));
+        let is_refused = scope.issued_at.is_some_and(|at| self.is_erased_since(scope.user_id, at));
         if is_refused { Err(StoreError::TokenErased) } else { Ok(()) }
     }
 
@@ -89,10 +88,12 @@ impl Store {
 
     /// Reads whose data was erased from a time on; the newest time that was found.
     pub(super) async fn read_erased(&self, from: &str) -> Result<Option<String>, sqlx::Error> {
-        let rows = sqlx::query("SELECT who, erased_at FROM erased_users WHERE erased_at >= $1 ORDER BY erased_at")
-            .bind(from)
-            .fetch_all(&self.reader)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT who, erased_at FROM erased_users WHERE erased_at >= $1 ORDER BY erased_at",
+        )
+        .bind(from)
+        .fetch_all(&self.reader)
+        .await?;
         for row in &rows {
             self.erased.note(row.get("who"), row.get("erased_at"));
         }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::audit::{Act, Actor, By};
 use super::error::StoreError;
 use super::owned_tables::{counted, delete_all, delete_some};
-use super::{Scope, Store, audit, decisions, erased, now, run_ends, run_rows, schedules, usage_sums};
+use super::{
+    Scope, Store, audit, decisions, erased, now, run_ends, run_rows, schedules, usage_sums,
+};
 
 /// What stays of somebody who decided about the calls of others.
 const SOMEBODY: &str = "{\"type\":\"person\"}";
@@ -80,7 +82,8 @@ async fn forget_name(tx: &mut AnyConnection, user_id: &str) -> Result<(), StoreE
     // What they have allowed for others is void.
     let rules = "UPDATE approval_rules SET author_id = NULL, author_lost_at = coalesce(author_lost_at, $2) WHERE author_id = $1";
     sqlx::query(rules).bind(user_id).bind(at).execute(&mut *tx).await?;
-    let memories = "UPDATE memories SET author_id = 'unnamed' WHERE author_type = 'person' AND author_id = $1";
+    let memories =
+        "UPDATE memories SET author_id = 'unnamed' WHERE author_type = 'person' AND author_id = $1";
     sqlx::query(memories).bind(user_id).execute(&mut *tx).await?;
     if decides > 0 {
         // What is kept for two days only, and tells of such a decision.
@@ -154,9 +157,8 @@ impl Store {
             .fetch_all(&self.reader)
             .await?;
         let messages = |row: &sqlx::any::AnyRow| row.get::<&str, _>("messages").parse();
-        let all = rows.iter().map(|row| {
-            (row.get("user_id"), messages(row).unwrap_or(Messages::Keep))
-        });
+        let all =
+            rows.iter().map(|row| (row.get("user_id"), messages(row).unwrap_or(Messages::Keep)));
         Ok(all.collect())
     }
 
@@ -216,9 +218,14 @@ impl Store {
     /// meanwhile. A server does so by itself, when it likes to, or is told to.
     pub(crate) async fn scrub(&self) -> Result<(), StoreError> {
         let begun = now();
-        if self.file.is_some() {
+        if let Some(file) = &self.file {
             let _alone = self.turns.alone().await?;
             let mut connection = self.writer.acquire().await?;
+            // The copy is made beside the file: a container may have no other place that can be written.
+            let folder =
+                file.path().parent().map(|folder| folder.to_string_lossy().replace('\'', "''"));
+            let folder = format!("PRAGMA temp_store_directory = '{}'", folder.unwrap_or_default());
+            connection.execute(AssertSqlSafe(folder)).await?;
             connection.execute("VACUUM").await?;
             let mut attempts = 0;
             loop {
@@ -235,10 +242,12 @@ impl Store {
             }
         }
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE erased_users SET is_scrubbed = 1 WHERE is_scrubbed = 0 AND erased_at <= $1")
-            .bind(begun)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE erased_users SET is_scrubbed = 1 WHERE is_scrubbed = 0 AND erased_at <= $1",
+        )
+        .bind(begun)
+        .execute(&mut *tx)
+        .await?;
         Ok(tx.commit_untold().await?)
     }
 }

@@ -92,7 +92,7 @@ const RUN_PARTS: [&str; 6] =
     ["run_deltas", "run_told", "run_steps", "run_labels", "run_texts", "feedback"];
 
 /// The most runs, and about the most steps, that are deleted at a time, so that other writes do not wait long.
-const RUNS_AT_A_TIME: i64 = 20;
+const RUNS_AT_A_TIME: i64 = 50;
 const STEPS_AT_A_TIME: i64 = 2_000;
 
 /// How many rows are deleted at a time.
@@ -174,10 +174,7 @@ pub(super) async fn some_runs(
 }
 
 /// Deletes runs with all that is a part of them; how many.
-pub(super) async fn delete_runs(
-    tx: &mut AnyConnection,
-    runs: &[i64],
-) -> Result<u64, StoreError> {
+pub(super) async fn delete_runs(tx: &mut AnyConnection, runs: &[i64]) -> Result<u64, StoreError> {
     if runs.is_empty() {
         return Ok(0);
     }
@@ -207,7 +204,9 @@ pub(super) async fn delete_some(
             many += delete_file(tx, user_id).await?;
         }
         // What is a part of runs and files went with them.
-        if !owned.stays(messages) && !["file_parts", "files", "runs", "usage"].contains(&owned.table) {
+        if !owned.stays(messages)
+            && !["file_parts", "files", "runs", "usage"].contains(&owned.table)
+        {
             many += owned.delete_some(tx, user_id, ROWS_AT_A_TIME).await?;
         }
     }

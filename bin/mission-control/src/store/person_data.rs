@@ -6,10 +6,10 @@ use sqlx::any::{AnyArguments, AnyRow, AnyTypeInfoKind};
 use sqlx::{AnyConnection, Arguments as _, AssertSqlSafe, Column as _, Row, ValueRef as _};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
+use super::Store;
 use super::audit::{self, Act, By};
 use super::error::StoreError;
 use super::owned_tables::{AUDIT, AUDIT_OF, OWNED, Owned};
-use super::Store;
 
 /// How many rows are read at a time: some are large.
 const ROWS: i64 = 32;
@@ -144,8 +144,7 @@ impl Store {
             let Some(kind) = owned.kind else { continue };
             let mut after = Vec::new();
             loop {
-                let rows =
-                    next(&mut *self.reader.acquire().await?, owned, user_id, &after).await?;
+                let rows = next(&mut *self.reader.acquire().await?, owned, user_id, &after).await?;
                 let Some(last) = rows.last() else { break };
                 after = key_of(owned, last);
                 for row in &rows {

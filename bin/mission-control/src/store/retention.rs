@@ -110,7 +110,8 @@ impl FromStr for Retention {
                 let all = Kind::ALL.map(Kind::as_str).join(", ");
                 return Err(format!("{name:?} is no kind that expires; allowed: {all}"));
             };
-            let number = number.trim().parse().ok().filter(|number| (1..=MOST_DAYS).contains(number));
+            let number =
+                number.trim().parse().ok().filter(|number| (1..=MOST_DAYS).contains(number));
             let Some(number) = number else {
                 return Err(format!(
                     "{name} needs a whole number of days from 1 to {MOST_DAYS}; leave {name} out to keep them for ever"

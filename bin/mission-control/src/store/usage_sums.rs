@@ -27,9 +27,11 @@ pub(super) async fn fold_some(tx: &mut AnyConnection, user_id: &str) -> Result<u
     let mut sums = BTreeMap::<Of, [i64; 3]>::new();
     for row in &rows {
         let day: String = row.get::<&str, _>("created_at").chars().take(10).collect();
-        let of = (day, row.get("role"), row.get("model"), row.get("tenant_id"), row.get("estimated"));
+        let of =
+            (day, row.get("role"), row.get("model"), row.get("tenant_id"), row.get("estimated"));
         let sum = sums.entry(of).or_default();
-        for (sum, name) in sum.iter_mut().zip(["prompt_tokens", "completion_tokens", "cost_nanos"]) {
+        for (sum, name) in sum.iter_mut().zip(["prompt_tokens", "completion_tokens", "cost_nanos"])
+        {
             *sum = sum.saturating_add(row.get(name));
         }
     }

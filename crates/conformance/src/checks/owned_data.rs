@@ -25,11 +25,14 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
     suite.check("tokens", &features, sentence, tokens).await;
     let sentence = "it cancels runs: who works on one learns so at the next write, and nothing of it is stored";
     suite.check("runs", &["erasure", "run_journal"], sentence, runs).await;
-    let sentence = "GET /users/{id}/agent-data → NDJSON {kind, item}, of each kind as many as dry_run counts";
+    let sentence =
+        "GET /users/{id}/agent-data → NDJSON {kind, item}, of each kind as many as dry_run counts";
     suite.check("exported", &features, sentence, exported).await;
-    let sentence = "data.erased and data.exported stand in the audit log, and name nobody after an erasure";
+    let sentence =
+        "data.erased and data.exported stand in the audit log, and name nobody after an erasure";
     suite.check("acts", &["erasure", "audit"], sentence, acts).await;
-    let sentence = "GET /retention (service) → {days{kind}, counts{kind}}: how many of each kind have expired";
+    let sentence =
+        "GET /retention (service) → {days{kind}, counts{kind}}: how many of each kind have expired";
     suite.check("retention", &["retention"], sentence, retention).await;
 }
 
@@ -178,7 +181,11 @@ async fn exported(w: &World) -> Verdict {
         *lines.entry(kind.to_owned()).or_default() += 1;
     }
     ensure(lines == expected, || {
-        format!("expected as many lines as dry_run counts, {}, got {}", json!(expected), json!(lines))
+        format!(
+            "expected as many lines as dry_run counts, {}, got {}",
+            json!(expected),
+            json!(lines)
+        )
     })?;
     Ok(format!("{} kinds, as counted", lines.len()))
 }
@@ -211,7 +218,9 @@ async fn retention(w: &World) -> Verdict {
         return failed(format!("expected {{days, counts}}, got {}", answer.summary()));
     };
     let is_whole = days.len() == due.len()
-        && days.iter().all(|(kind, many)| many.is_u64() && due.get(kind).is_some_and(Value::is_u64));
+        && days
+            .iter()
+            .all(|(kind, many)| many.is_u64() && due.get(kind).is_some_and(Value::is_u64));
     ensure(is_whole, || format!("expected the same kinds in both, got {}", answer.summary()))?;
     w.agent(&w.one).get("/retention").await?.fails(403)?;
     w.person(&w.one).await?.get("/retention").await?.fails(403)?;

@@ -55,6 +55,9 @@ async fn whoever_was_erased_begins_anew() {
     let answer = say(&stack, "hello again").await;
     assert!(answer.response.is_some_and(|reply| !reply.contains(WORD)));
     let tasks = stack.person("ann").list("/tasks").await.unwrap();
-    assert_eq!(tasks.iter().map(|task| &task["title"]).collect::<Vec<_>>(), [&json!("hello again")]);
+    assert_eq!(
+        tasks.iter().map(|task| &task["title"]).collect::<Vec<_>>(),
+        [&json!("hello again")]
+    );
     stack.stop().await.unwrap();
 }
