@@ -10,7 +10,7 @@ extras="$(dirname "$0")/extras.sh"
 eval "$("$extras" --env)"
 # Tests wait more than they compute: for programs to start, timeouts to come, leases to end. Where none may be
 # skipped, there are servers and browsers besides, which compute.
-[ -n "${WOMBAT_TEST_ALL:-}" ] && per_core=2 || per_core=3
+[ -n "${WOMBAT_TEST_ALL:-}" ] && per_core=2 || per_core=4
 threads=$((per_core * $(getconf _NPROCESSORS_ONLN)))
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$threads}" NEXTEST_TEST_THREADS="${NEXTEST_TEST_THREADS:-$threads}"
 WOMBAT_TEST_SKIPPED=$(mktemp)

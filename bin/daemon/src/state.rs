@@ -82,7 +82,7 @@ impl App {
     /// # Errors
     /// When models, HTTP client or metrics cannot be set up.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
-        let http = service::http::client_builder().build()?;
+        let http = service::http::client()?;
         let opened = workspaces::open(&settings);
         let client = settings.backend.client(http.clone(), settings.backend_retry);
         let named = &settings.llm;
@@ -101,7 +101,7 @@ impl App {
         let served = move || workspaces::roles_of(&all);
         let backend = Arc::new(Backend::new(client, settings.minter.clone()).serving(served));
         let llm = LlmClient::new(settings.llm.clone(), http.clone())?;
-        let workspaces = Workspaces::new(opened, &settings, &backend, &http, &llm);
+        let workspaces = Workspaces::new(opened, &settings, &backend, http.library(), &llm);
         let default = workspaces.of(DEFAULT_WORKSPACE).cloned();
         let Served { workspace, tools } = default.ok_or(SetupError::NoWorkspace)?;
         Ok(Self(Arc::new(Parts {

@@ -13,6 +13,7 @@ use mc_client::token::AgentAuth;
 use mc_client::types::{
     Capabilities, CreateNotification, Delivered, Delivery, DeliveryFailure, Notification,
 };
+use outbound::HttpClient;
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
@@ -64,7 +65,7 @@ struct Known {
 
 impl Backend {
     /// The backend of the settings.
-    pub(crate) fn new(settings: &Settings, http: reqwest::Client) -> Result<Self, McError> {
+    pub(crate) fn new(settings: &Settings, http: HttpClient) -> Result<Self, McError> {
         // The scheduler decides on retries: it knows what else is waiting.
         let once = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
         let client = settings.backend.client(http, once);

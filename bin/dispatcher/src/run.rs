@@ -26,8 +26,7 @@ pub async fn run(
     listener: Option<TcpListener>,
     stop: CancellationToken,
 ) -> Result<(), DispatchError> {
-    let http = service::http::client_builder()
-        .build()
+    let http = service::http::client()
         .map_err(|error| DispatchError::Client(service::http::explain(&error)))?;
     let metrics = Arc::new(Metrics::new()?);
     let backend = Arc::new(Backend::new(settings, http.clone())?);
@@ -45,7 +44,7 @@ pub async fn run(
         let hooks = Some(hooks).filter(|_| !once);
         tokio::spawn(http::serve(listener, Arc::clone(&metrics), token, hooks, served));
     }
-    let daemon = Arc::new(Daemon::new(settings, http)?);
+    let daemon = Arc::new(Daemon::new(settings, http.library().clone())?);
     let parts = (Arc::clone(&backend), Arc::clone(&daemon), Arc::clone(&metrics));
     // Whichever ends first ends the other: the dispatcher by its error, both by the signal.
     let both = stop.child_token();

@@ -5,6 +5,7 @@ mod answer_stream;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use outbound::HttpClient;
 use tokio::time::sleep;
 
 use crate::cassette::Folder;
@@ -81,9 +82,9 @@ impl LlmClient {
     ///
     /// # Errors
     /// When an address, a key, the offline script or a folder of recordings cannot be used.
-    pub fn new(settings: LlmSettings, http: reqwest::Client) -> Result<Self, LlmConfigError> {
+    pub fn new(settings: LlmSettings, http: impl Into<HttpClient>) -> Result<Self, LlmConfigError> {
         catalog::check().and_then(|()| media::check()).map_err(LlmConfigError::Catalog)?;
-        let network = Network::new(&settings, http)?;
+        let network = Network::new(&settings, http.into())?;
         let script = OnceLock::new();
         if settings.offline_script.is_some() || settings.default.provider == Provider::Offline {
             let loaded = Script::load(settings.offline_script.as_deref());

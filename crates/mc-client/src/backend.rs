@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use outbound::HttpClient;
 use url::Url;
 
 use crate::error::McError;
@@ -15,7 +16,7 @@ pub(crate) struct Backend {
     pub(crate) control_plane: Address,
     /// Where everything else is: the application's own endpoints. Mostly the same.
     pub(crate) application: Address,
-    pub(crate) http: reqwest::Client,
+    pub(crate) http: HttpClient,
     pub(crate) retry: RetryPolicy,
 }
 
@@ -85,7 +86,7 @@ mod tests {
         let backend = Backend {
             control_plane: Address::new("http://plane:1/mc/"),
             application: Address::new("http://app:2"),
-            http: reqwest::Client::new(),
+            http: reqwest::Client::new().into(),
             retry: RetryPolicy::default(),
         };
         for (path, url) in [

@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use outbound::SendError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::backend::Backend;
 use crate::call::{Call, Failure, RawResponse};
@@ -191,7 +193,8 @@ impl Caller {
     pub(crate) async fn stream(&self, call: &Call) -> Result<reqwest::Response, McError> {
         let (request, began) = (self.request(call)?, SystemTime::now());
         let begin = async {
-            let response = request.send().await.map_err(|error| unreachable_by(&error))?;
+            let response = self.backend.http.execute(request).await;
+            let response = response.map_err(|error| unsent(&error))?;
             let status = response.status();
             if status.is_success() {
                 return Ok(response);
@@ -225,7 +228,8 @@ impl Caller {
     }
 
     async fn exchange_once(&self, call: &Call) -> Result<RawResponse, McError> {
-        let response = self.request(call)?.send().await.map_err(|error| unreachable_by(&error))?;
+        let response = self.backend.http.execute(self.request(call)?).await;
+        let response = response.map_err(|error| unsent(&error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let (body, truncated) = read_body(response, call).await?;
@@ -246,11 +250,12 @@ impl Caller {
     }
 
     /// The HTTP request of a call, with the headers of the identity.
-    fn request(&self, call: &Call) -> Result<reqwest::RequestBuilder, McError> {
+    fn request(&self, call: &Call) -> Result<reqwest::Request, McError> {
         let url = self.backend.url(&call.path_and_query)?;
         let mut request = self
             .backend
             .http
+            .library()
             .request(call.method.clone(), url)
             .headers(call.headers.clone())
             .header(ACCEPT, call.accept.as_ref());
@@ -281,7 +286,7 @@ impl Caller {
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, call.content_type.as_ref()).body(body.clone());
         }
-        Ok(request)
+        request.build().map_err(|error| unreachable_by(&error))
     }
 }
 
@@ -313,14 +318,26 @@ fn sensitive(token: &SecretString) -> Result<HeaderValue, McError> {
 
 /// A transport error in words, without the URL, whose query may contain user data.
 fn unreachable_by(error: &reqwest::Error) -> McError {
-    if error.is_timeout() {
+    lost(error.is_timeout(), std::error::Error::source(error), error.url())
+}
+
+/// The same for a request without an answer.
+fn unsent(error: &SendError) -> McError {
+    lost(error.is_timeout(), error.cause(), error.url())
+}
+
+fn lost(
+    is_timeout: bool,
+    cause: Option<&(dyn std::error::Error + 'static)>,
+    url: Option<&Url>,
+) -> McError {
+    if is_timeout {
         return McError::Timeout;
     }
-    match std::error::Error::source(error).map(shown::cause) {
+    match cause.map(shown::cause) {
         Some(cause) if cause.is_tls() => {
-            let to = error
-                .url()
-                .map(|url| format!(" to {}", shown::url(&url.origin().ascii_serialization())));
+            let to =
+                url.map(|url| format!(" to {}", shown::url(&url.origin().ascii_serialization())));
             let cause = format!("no secure connection{}: {cause}", to.unwrap_or_default());
             McError::Unreachable { is_tls: true, cause }
         }

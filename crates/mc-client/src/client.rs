@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
+use outbound::HttpClient;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
@@ -22,7 +23,8 @@ pub struct McClient {
 
 impl McClient {
     /// A client of the backend at `base_url`; its path, if any, is kept as a prefix.
-    pub fn new(base_url: &str, http: reqwest::Client, retry: RetryPolicy) -> Self {
+    pub fn new(base_url: &str, http: impl Into<HttpClient>, retry: RetryPolicy) -> Self {
+        let http = http.into();
         let address = Address::new(base_url);
         let (control_plane, application) = (address.clone(), address);
         Self { backend: Backend { control_plane, application, http, retry } }

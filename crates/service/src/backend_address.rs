@@ -2,6 +2,7 @@
 //! program of its own beside the application.
 
 use mc_client::client::{McClient, RetryPolicy};
+use outbound::HttpClient;
 
 use crate::settings::Reader;
 
@@ -46,7 +47,7 @@ impl BackendAddress {
     }
 
     /// A client of both.
-    pub fn client(&self, http: reqwest::Client, retry: RetryPolicy) -> McClient {
+    pub fn client(&self, http: impl Into<HttpClient>, retry: RetryPolicy) -> McClient {
         McClient::new(&self.control_plane, http, retry).with_application(&self.application)
     }
 }

@@ -1,14 +1,17 @@
 //! Logging: to standard error, readable on a terminal, JSON elsewhere.
 
 mod batched_writer;
+mod json_lines;
 
 use std::io::{IsTerminal, stderr};
 use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 
 use self::batched_writer::BatchedWriter;
+use self::json_lines::JsonLines;
 
 /// The writer of a service's log, which holds lines that are not written yet.
 static WRITER: OnceLock<BatchedWriter> = OnceLock::new();
@@ -111,6 +114,6 @@ fn start(
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     let _already_started = match format {
         LogFormat::Pretty => builder.with_ansi(stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
+        LogFormat::Json => builder.fmt_fields(JsonFields::new()).event_format(JsonLines).try_init(),
     };
 }

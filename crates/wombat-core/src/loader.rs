@@ -201,7 +201,8 @@ pub(crate) fn fingerprint(path: &Path) -> u64 {
         let Ok(entries) = fs::read_dir(&dir) else { continue };
         let mut paths: Vec<PathBuf> =
             entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.sort_unstable();
+        // As bytes: comparing paths takes them apart each time.
+        paths.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
         for path in paths {
             seen += 1;
             if seen > MAX_ENTRIES {

@@ -117,9 +117,11 @@ impl RunContext<'_> {
         let mut places = count(calls).saturating_add(count(&callings));
         self.handed_on.set_place(at.saturating_add(places));
         // The futures are made before they are put into the stream: a closure there would not be
-        // `Send` for every lifetime.
-        let first: Vec<_> =
-            attempts.iter().map(|attempt| self.call_at(attempt, None, finished)).collect();
+        // `Send` for every lifetime. Boxed, as the stream moves them several times.
+        let first: Vec<_> = attempts
+            .iter()
+            .map(|attempt| Box::pin(self.call_at(attempt, None, finished)))
+            .collect();
         let first: Vec<_> = stream::iter(first).buffered(PARALLEL_CALLS).collect().await;
         places = self.handed_on.place().saturating_sub(at);
         let mut below = Vec::new();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::MigrateError;
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
 
 use super::open::OpenError;
@@ -113,7 +114,7 @@ impl Database {
                 let failed = |error| file::explain(file, error);
                 let writer = file_pool(1, FILE_SETTINGS).connect_with(options.clone());
                 let writer = writer.await.map_err(failed)?;
-                let migrated = migrations::sqlite().run(&writer).await;
+                let migrated = migrate_file(&writer).await;
                 migrated.map_err(|error| file::explain_migration(file, error))?;
                 let reader = file_pool(4, FILE_SETTINGS).connect_with(options);
                 let reader = reader.await.map_err(failed)?;
@@ -243,6 +244,15 @@ fn pool(size: u32) -> AnyPoolOptions {
         .before_acquire(|connection, _| {
             Box::pin(async move { Ok(!connection.is_in_transaction()) })
         })
+}
+
+/// All migrations in one transaction: a program that is killed or fails meanwhile leaves the database as it
+/// was, and a new file is synced once instead of once for each.
+async fn migrate_file(writer: &AnyPool) -> Result<(), MigrateError> {
+    let mut all = writer.begin().await?;
+    // What `run` does with its connection; it takes no borrowed one in a future that is sent to threads.
+    migrations::sqlite().run_direct(None, &mut *all, false).await?;
+    Ok(all.commit().await?)
 }
 
 fn file_pool(size: u32, settings: &'static str) -> AnyPoolOptions {

@@ -122,6 +122,27 @@ async fn what_is_no_database_is_refused() {
 }
 
 #[tokio::test]
+async fn a_migration_that_fails_leaves_the_file_as_it_was() {
+    if on_postgres() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mc.db");
+    let tables = "SELECT group_concat(name, ' ') FROM sqlite_master WHERE type = 'table'";
+    let url = format!("sqlite:{}?mode=rwc", file.display());
+    wombat_mission_control::store::database::install_drivers_once();
+    let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
+    // Somebody's own; a late migration wants this name.
+    sqlx::query("CREATE TABLE schedules (mine TEXT)").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    is_refused(start(&dir, &file), &file, &["schedules", "already exists"]).await;
+    let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
+    let left: String = sqlx::query_scalar(tables).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert_eq!(left, "schedules");
+}
+
+#[tokio::test]
 async fn a_file_that_this_user_may_not_write_is_refused_with_uid_and_mode() {
     if on_postgres() {
         return;

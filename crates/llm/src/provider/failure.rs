@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
+use outbound::SendError;
+use reqwest::Url;
 use serde_json::Value;
 
 use self::details::ErrorDetails;
@@ -55,6 +57,15 @@ pub(crate) struct Stated {
     sentence: String,
 }
 
+/// How a connection failed.
+struct Lost<'a> {
+    is_invalid: bool,
+    is_connect: bool,
+    is_timeout: bool,
+    cause: Option<&'a (dyn std::error::Error + 'static)>,
+    url: Option<&'a Url>,
+}
+
 impl Failure {
     /// A failure without an HTTP status.
     pub(crate) fn new(kind: LlmErrorKind, cause: impl Into<String>) -> Self {
@@ -88,32 +99,53 @@ impl Failure {
 
     /// A failure of the connection. Its text does not contain the URL, which might contain a password.
     pub(crate) fn of_reqwest(error: &reqwest::Error) -> Self {
-        if error.is_builder() {
+        Self::lost(&Lost {
+            is_invalid: error.is_builder(),
+            is_connect: error.is_connect(),
+            is_timeout: error.is_timeout(),
+            cause: std::error::Error::source(error),
+            url: error.url(),
+        })
+    }
+
+    /// The same for a request without an answer.
+    pub(crate) fn unsent(error: &SendError) -> Self {
+        Self::lost(&Lost {
+            is_invalid: error.is_invalid(),
+            is_connect: error.is_connect(),
+            is_timeout: error.is_timeout(),
+            cause: error.cause(),
+            url: error.url(),
+        })
+    }
+
+    fn lost(error: &Lost<'_>) -> Self {
+        if error.is_invalid {
             return Self::new(
                 LlmErrorKind::InvalidRequest,
                 "the request is invalid and was not sent",
             );
         }
-        let what = if error.is_connect() {
+        let what = if error.is_connect {
             "connection failed"
-        } else if error.is_timeout() {
+        } else if error.is_timeout {
             "timeout"
         } else {
             "connection lost"
         };
         // The innermost source has the reason (refused, no such host, reset); the error itself has the
         // URL.
-        let cause = std::error::Error::source(error).map(shown::cause);
+        let cause = error.cause.map(shown::cause);
         if let Some(cause) = cause.as_ref().filter(|cause| cause.is_tls()) {
             // Somebody has to put it right.
             return Self { retryable: false, ..Self::unavailable(format!("{INSECURE}{cause}")) };
         }
         let cause = match cause {
-            Some(cause) if error.is_connect() => cause.to_string(),
+            Some(cause) if error.is_connect => cause.to_string(),
             Some(cause) => format!("{what}: {cause}"),
             None => what.to_owned(),
         };
-        let address = error.url().filter(|_| error.is_connect());
+        let address = error.url.filter(|_| error.is_connect);
         let unreachable = address.map(|url| shown::url(url.as_str()).to_string().into());
         Self { unreachable, ..Self::unavailable(cause) }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
+use outbound::HttpClient;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -45,7 +46,7 @@ const MAX_MESSAGE: usize = 7 * 1024 * 1024;
 /// All providers that have a server, behind one HTTP client.
 #[derive(Debug)]
 pub(crate) struct Network {
-    http: reqwest::Client,
+    http: HttpClient,
     targets: HashMap<Provider, Target>,
     timeouts: Timeouts,
     quirks: LearnedQuirks,
@@ -56,10 +57,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(
-        settings: &LlmSettings,
-        http: reqwest::Client,
-    ) -> Result<Self, LlmConfigError> {
+    pub(crate) fn new(settings: &LlmSettings, http: HttpClient) -> Result<Self, LlmConfigError> {
         let mut targets = HashMap::new();
         for provider in Provider::ALL {
             let endpoint = settings.endpoints.get(&provider).cloned().unwrap_or_default();

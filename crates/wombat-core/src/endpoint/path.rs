@@ -71,7 +71,11 @@ impl NormalPath {
         }
         let mut folded = vec![folded];
         folded.extend(before_query(&segments));
-        let encoded = segments.iter().map(|segment| format!("/{}", encode(segment))).collect();
+        let mut encoded = String::with_capacity(raw.len());
+        for segment in &segments {
+            encoded.push('/');
+            encode(segment, &mut encoded);
+        }
         Ok(Self { segments, folded, encoded })
     }
 
@@ -94,6 +98,9 @@ impl NormalPath {
 
 /// The forms of the segments before the first `?` or `#`, if there is one.
 fn before_query(segments: &[String]) -> Option<Vec<Vec<String>>> {
+    if !segments.iter().any(|segment| segment.contains(['%', '?', '#'])) {
+        return None;
+    }
     let decoded = segments.iter().map(|segment| fold::decoded(segment));
     let (at, cut) = decoded.enumerate().find_map(|(at, segment)| {
         let end = segment.find(['?', '#'])?;
@@ -121,6 +128,10 @@ fn plain(segment: &str) -> Result<Vec<String>, PathError> {
 /// Decodes a part of a path, of at most one segment.
 pub(super) fn decode(part: &str) -> Result<String, PathError> {
     let bytes = part.as_bytes();
+    // Most segments are plain.
+    if bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)) {
+        return Ok(part.to_owned());
+    }
     for (i, byte) in bytes.iter().enumerate() {
         let is_escape = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
         if *byte == b'%' && !(is_escape(i + 1) && is_escape(i + 2)) {
@@ -138,8 +149,8 @@ pub(super) fn decode(part: &str) -> Result<String, PathError> {
     Ok(decoded.into_owned())
 }
 
-fn encode(segment: &str) -> String {
-    let mut out = String::with_capacity(segment.len());
+/// Appends a segment as it is sent.
+fn encode(segment: &str, out: &mut String) {
     for byte in segment.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte) {
             out.push(char::from(byte));
@@ -147,5 +158,4 @@ fn encode(segment: &str) -> String {
             out.push_str(&format!("%{byte:02X}"));
         }
     }
-    out
 }

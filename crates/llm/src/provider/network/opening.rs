@@ -74,12 +74,14 @@ impl Network {
             let body = target.body(model, asked, &quirks, &tools);
             let url = target.url(&model.name);
             let headers = headers(target, traceparent, is_streamed);
-            let sending = self.http.post(url).headers(headers).body(body).send();
+            let asking = self.http.library().post(url).headers(headers).body(body).build();
+            let asking = asking.map_err(|error| Failure::of_reqwest(&error))?;
+            let sending = self.http.execute(asking);
             let limit = self.timeouts.first_byte;
             let response = timeout(limit, sending)
                 .await
                 .map_err(|_| body::timed_out(limit))?
-                .map_err(|error| Failure::of_reqwest(&error))?;
+                .map_err(|error| Failure::unsent(&error))?;
             if response.status().is_success() {
                 // xllamacpp 2026.10: `text.format` is ignored there.
                 quirks.schema_of_chat |= target.is_responses()
@@ -88,7 +90,13 @@ impl Network {
                 self.quirks.keep(model, quirks);
                 self.refused.keep(model, refused);
                 if asked.sends_tools() && tools.json().is_some() {
-                    probe::look(&self.unseen, &self.http, target, model, response.headers());
+                    probe::look(
+                        &self.unseen,
+                        self.http.library(),
+                        target,
+                        model,
+                        response.headers(),
+                    );
                 }
                 return Ok((response, Sent { tools, final_tool, used }));
             }

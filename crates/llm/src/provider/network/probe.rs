@@ -216,8 +216,14 @@ impl Network {
             return Vec::new();
         }
         let mut found = Findings { target, model, found: Vec::new() };
-        let told = match question(&self.http, target, Method::GET, target.models_url(model), None)
-            .await
+        let told = match question(
+            self.http.library(),
+            target,
+            Method::GET,
+            target.models_url(model),
+            None,
+        )
+        .await
         {
             Ok(told) => told,
             Err(why) => {
@@ -283,7 +289,7 @@ impl Network {
     /// llama.cpp leaves tools out, without a word, if the model's chat template has no place for them.
     /// A proxy before it may have taken its name away: then only what nobody else says counts.
     async fn ask_llama_cpp(&self, found: &mut Findings<'_>, is_named: bool) {
-        match llama_cpp_props(&self.http, found.target, found.model).await {
+        match llama_cpp_props(self.http.library(), found.target, found.model).await {
             Ok(props) => {
                 if let Some(why) = unseen_by(&props) {
                     found.push(Kind::ToolsUnseen, why.to_owned());
@@ -303,7 +309,8 @@ impl Network {
     /// Ollama refuses tools for a model without the capability (docs.ollama.com/api, `/api/show`).
     async fn ask_ollama(&self, found: &mut Findings<'_>) {
         let (url, body) = (found.target.root("api/show"), json!({ "model": found.model.name }));
-        let asked = question(&self.http, found.target, Method::POST, url, Some(body)).await;
+        let asked =
+            question(self.http.library(), found.target, Method::POST, url, Some(body)).await;
         let Ok(told) = asked else { return };
         if told.status == StatusCode::NOT_FOUND && found.found.is_empty() {
             let text = format!("Ollama does not have this model: ollama pull {}", found.model.name);
@@ -323,7 +330,8 @@ impl Network {
     /// (lmstudio.ai/docs/developer/openai-compat/tools, "Default tool use support").
     async fn ask_lm_studio(&self, found: &mut Findings<'_>) {
         let url = found.target.root(&format!("api/v0/models/{}", found.model.name));
-        let Ok(told) = question(&self.http, found.target, Method::GET, url, None).await else {
+        let Ok(told) = question(self.http.library(), found.target, Method::GET, url, None).await
+        else {
             return;
         };
         let told = told.json();

@@ -1,0 +1,84 @@
+//! Plain HTTP by hyper's own client.
+
+use std::fmt;
+use std::io::{Error, ErrorKind};
+
+use http::header::{ACCEPT, USER_AGENT};
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use reqwest::{Body, Request, Response, ResponseBuilderExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service as _, ServiceExt as _};
+
+use crate::loopback::WithLoopback;
+use crate::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE, SendError};
+
+type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, BoxError>;
+
+/// hyper's client, with the same limits and look-up of names as reqwest's.
+#[derive(Clone)]
+pub(crate) struct Direct {
+    client: Client<Connector, Body>,
+    user_agent: HeaderValue,
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct").finish_non_exhaustive()
+    }
+}
+
+impl Direct {
+    pub(crate) fn new(user_agent: &'static str) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector());
+        Self { client, user_agent: HeaderValue::from_static(user_agent) }
+    }
+
+    pub(crate) async fn execute(&self, mut request: Request) -> Result<Response, SendError> {
+        let uri: Uri = request.url().as_str().parse().map_err(|_| SendError::InvalidUrl)?;
+        let mut sent = http::Request::new(request.body_mut().take().unwrap_or_default());
+        *sent.method_mut() = request.method().clone();
+        *sent.uri_mut() = uri;
+        *sent.headers_mut() = std::mem::take(request.headers_mut());
+        // What reqwest sends where the caller says nothing.
+        let headers = sent.headers_mut();
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
+        let mut url = request.url().clone();
+        url.set_fragment(None);
+        let answer = match self.client.request(sent).await {
+            Ok(answer) => answer,
+            Err(cause) => return Err(SendError::Direct { cause, url: Box::new(url) }),
+        };
+        let (mut parts, body) = answer.into_parts();
+        // The only way to tell a response its URL.
+        if let Ok(with_url) = http::Response::builder().url(url).body(()) {
+            parts.extensions.extend(with_url.into_parts().0.extensions);
+        }
+        Ok(http::Response::from_parts(parts, Body::wrap(body)).into())
+    }
+}
+
+fn connector() -> Connector {
+    let mut http = HttpConnector::new_with_resolver(WithLoopback);
+    http.set_nodelay(true);
+    http.set_keepalive(Some(KEEPALIVE));
+    let connect = tower::service_fn(move |uri: Uri| {
+        let mut http = http.clone();
+        async move {
+            let opened = timeout(CONNECT_TIMEOUT, http.ready().await?.call(uri)).await;
+            let opened =
+                opened.map_err(|_| Error::new(ErrorKind::TimedOut, "operation timed out"))?;
+            Ok::<_, BoxError>(opened?)
+        }
+    });
+    BoxCloneSyncService::new(connect)
+}

@@ -1,0 +1,145 @@
+//! The HTTP client of the calls that are made most: to the backend and to models.
+//!
+//! reqwest 0.13 takes a tenth of what such a call costs: it parses the URL twice more, for redirects that
+//! are never followed, and copies its headers for a second attempt that is never made. So a call over plain
+//! HTTP, past no proxy, goes to hyper's client at once. Whatever needs more (TLS, HTTP/2, proxies) goes
+//! through reqwest, and both answer with reqwest's response.
+
+mod direct;
+mod loopback;
+
+use std::time::Duration;
+
+use reqwest::{Request, Response, Url};
+
+use self::direct::Direct;
+pub use self::loopback::WithLoopback;
+
+/// The timeout of opening a connection, with the look-up of its name.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection that nobody uses is kept.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// The time after which an idle TCP connection is probed.
+pub const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A client with pools of connections. Clones share them.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    library: reqwest::Client,
+    direct: Option<Direct>,
+}
+
+/// Everything through reqwest, as its client is set up.
+impl From<reqwest::Client> for HttpClient {
+    fn from(library: reqwest::Client) -> Self {
+        Self { library, direct: None }
+    }
+}
+
+impl HttpClient {
+    /// Plain HTTP past reqwest; everything else as `library` is set up. Only where no proxy is set.
+    /// `user_agent` is what `library` sends, too.
+    pub fn with_direct(library: reqwest::Client, user_agent: &'static str) -> Self {
+        Self { library, direct: Some(Direct::new(user_agent)) }
+    }
+
+    /// reqwest's client, for calls that need more than [`Self::execute`].
+    pub fn library(&self) -> &reqwest::Client {
+        &self.library
+    }
+
+    /// Makes one call, once, and follows no redirect. Timeouts are the caller's.
+    ///
+    /// # Errors
+    /// When no answer comes.
+    pub async fn execute(&self, request: Request) -> Result<Response, SendError> {
+        let is_plain = request.url().scheme() == "http" && request.timeout().is_none();
+        match self.direct.as_ref().filter(|_| is_plain) {
+            Some(direct) => direct.execute(request).await,
+            None => Ok(self.library.execute(request).await?),
+        }
+    }
+}
+
+/// Why a call had no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Of reqwest.
+    #[error(transparent)]
+    Library(#[from] reqwest::Error),
+    /// Of hyper's client.
+    #[error("sending the request failed")]
+    Direct {
+        /// With its own cause.
+        #[source]
+        cause: hyper_util::client::legacy::Error,
+        /// Where it went to.
+        url: Box<Url>,
+    },
+    /// The URL is no URI.
+    #[error("the URL is invalid")]
+    InvalidUrl,
+}
+
+impl SendError {
+    /// Whether the request could not even be made.
+    pub fn is_invalid(&self) -> bool {
+        match self {
+            Self::Library(error) => error.is_builder(),
+            Self::InvalidUrl => true,
+            Self::Direct { .. } => false,
+        }
+    }
+
+    /// Whether no connection came about.
+    pub fn is_connect(&self) -> bool {
+        match self {
+            Self::Library(error) => error.is_connect(),
+            Self::Direct { cause, .. } => cause.is_connect(),
+            Self::InvalidUrl => false,
+        }
+    }
+
+    /// Whether it took too long.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Library(error) => error.is_timeout(),
+            Self::Direct { cause, .. } => is_timed_out(cause),
+            Self::InvalidUrl => false,
+        }
+    }
+
+    /// Where the request went to.
+    pub fn url(&self) -> Option<&Url> {
+        match self {
+            Self::Library(error) => error.url(),
+            Self::Direct { url, .. } => Some(url),
+            Self::InvalidUrl => None,
+        }
+    }
+
+    /// What lies below, for a sentence without the URL.
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Library(error) => std::error::Error::source(error),
+            Self::Direct { cause, .. } => Some(cause),
+            Self::InvalidUrl => None,
+        }
+    }
+}
+
+/// Whether a timeout of the system is at the bottom of it.
+fn is_timed_out(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>()
+            && error.kind() == std::io::ErrorKind::TimedOut
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
