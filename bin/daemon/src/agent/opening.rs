@@ -71,7 +71,7 @@ impl RunContext<'_> {
             extra: self.run.begun(&self.model),
             ..PutRun::default()
         };
-        let recorded = journal.start(run, recorded).await?;
+        let recorded = Box::pin(journal.start(run, recorded)).await?;
         self.run.check_fingerprint(&recorded)?;
         Ok((Box::pin(self.messages(recorded, journal.thread()?)).await?, typed))
     }
