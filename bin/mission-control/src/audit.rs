@@ -192,21 +192,24 @@ async fn each(
     let failed = |cause: String| AuditError::Database { place: database.place(), cause };
     let opened = Store::open_to_read(database).await;
     let store = opened.map_err(|error| failed(error.to_string()))?;
-    let mut last = 0;
+    let unread = |error| match error {
+        StoreError::Database(cause) | StoreError::Unavailable { source: cause, .. } => {
+            failed(format!("{cause}; it has a log once the backend has started on it"))
+        }
+        error => failed(error.to_string()),
+    };
+    let is_server = matches!(database, Database::Postgres(_));
+    let mut log = store.whole_audit(is_server).await.map_err(unread)?;
     loop {
-        let read = store.audit_after(last).await;
-        let entries = read.map_err(|error| match error {
-            StoreError::Database(cause) | StoreError::Unavailable { source: cause, .. } => {
-                failed(format!("{cause}; it has a log once the backend has started on it"))
-            }
-            error => failed(error.to_string()),
-        })?;
-        let Some(newest) = entries.last() else { break };
-        last = newest.seq;
+        let entries = log.next().await.map_err(unread)?;
+        if entries.is_empty() {
+            break;
+        }
         for entry in entries {
             with(entry).await?;
         }
     }
+    drop(log);
     store.close().await;
     Ok(())
 }

@@ -248,15 +248,15 @@ pub(crate) fn claims(headers: &HeaderMap, app: &App) -> Result<Claims, ApiError>
         tracing::info!(%error, "agent token rejected");
         ApiError::unauthorized(&refusal(&error))
     })?;
-    if app.store.is_erased_since(&claims.user_id, issued_at(&claims)) {
-        return Err(StoreError::TokenErased.into());
+    if let Some(age) = app.store.erased_for(&claims.user_id, issued_at(&claims)) {
+        return Err(StoreError::TokenErased { age }.into());
     }
     Ok(claims)
 }
 
 /// When a token was issued, in milliseconds since 1970. Wombat's own begin to be valid a little before, for clocks that
 /// differ; their ids tell when they were made (RFC 9562, section 5.7).
-fn issued_at(claims: &Claims) -> u64 {
+pub(crate) fn issued_at(claims: &Claims) -> u64 {
     let made = || {
         let id = uuid::Uuid::parse_str(&claims.jti).ok().filter(|id| id.get_version_num() == 7)?;
         let (seconds, nanos) = id.get_timestamp()?.to_unix();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderValue, StatusCode, header};
-use mc_client::error::Original;
+use mc_client::error::{ErasedAgo, Original};
 use mc_client::runs::ExistingStep;
 use mc_client::types::ErrorBody;
 use serde_json::{Value, json};
@@ -133,7 +133,11 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
                     .retry_after(Duration::from_secs(60))
             }
-            StoreError::TokenErased => Self::unauthorized(&text),
+            StoreError::TokenErased { age } => {
+                let ago = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+                Self::new(StatusCode::UNAUTHORIZED, mc_client::error::USER_ERASED, text)
+                    .with_details(json!(ErasedAgo { erased_ms_ago: ago }))
+            }
             StoreError::TooManyActs { retry_after } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "audit_limit", text)
                     .retry_after(retry_after)

@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::backend::Backend;
 use crate::call::{Call, Failure, RawResponse};
-use crate::error::McError;
+use crate::error::{McError, erased_ago};
 use crate::raw::media_type;
 use crate::retry_policy::RetryPolicy;
 use crate::token::AgentAuth;
@@ -86,6 +86,8 @@ pub(crate) struct Caller {
     pub(crate) deadline: Option<Instant>,
     /// Sent with every write.
     pub(crate) fence: Option<HeaderValue>,
+    /// When what these calls belong to has begun, where that ends once the user's data is erased.
+    pub(crate) began: Option<SystemTime>,
 }
 
 impl Caller {
@@ -106,7 +108,7 @@ impl Caller {
     }
 
     pub(crate) fn new(backend: Arc<Backend>, identity: Identity) -> Self {
-        Self { backend, identity, traceparent: None, deadline: None, fence: None }
+        Self { backend, identity, traceparent: None, deadline: None, fence: None, began: None }
     }
 
     /// Sends a call and reads its answer as JSON.
@@ -199,13 +201,16 @@ impl Caller {
             if status.is_success() {
                 return Ok(response);
             }
-            if let (401, Identity::Agent(auth)) = (status.as_u16(), &self.identity) {
-                // Whoever listens again does so with another token.
-                auth.renew(began);
-            }
             let headers = response.headers().clone();
             let (body, _) = read_body(response, call).await?;
             let body = self.without_token(body);
+            if let (401, Identity::Agent(auth)) = (status.as_u16(), &self.identity) {
+                // Whoever listens again does so with another token.
+                match erased_ago(401, &body) {
+                    Some(ago) => auth.note_erased(SystemTime::now() - ago, began),
+                    None => drop(auth.renew(began)),
+                }
+            }
             Err(McError::of_answer(status.as_u16(), &headers, &body)
                 .for_caller(|| self.identity.told())
                 .at(self.backend.address(&call.path_and_query)))
@@ -214,17 +219,28 @@ impl Caller {
     }
 
     /// Sends a call, and once more where a token is refused that is older than it need be: nothing was done by then.
+    /// What began before the user's data was erased is refused for good: nothing of it is to be stored.
     async fn exchange(&self, call: &Call) -> Result<RawResponse, McError> {
-        let began = SystemTime::now();
-        let answer = self.exchange_once(call).await?;
-        match &self.identity {
-            Identity::Agent(auth)
-                if answer.status == 401 && !call.is_foreign && auth.renew(began) =>
-            {
-                self.exchange_once(call).await
-            }
-            Identity::Agent(_) | Identity::Internal { .. } | Identity::Nobody => Ok(answer),
+        let Identity::Agent(auth) = &self.identity else { return self.exchange_once(call).await };
+        if call.is_foreign {
+            return self.exchange_once(call).await;
         }
+        if self.began.is_some_and(|began| auth.is_erased_since(began)) {
+            return Err(McError::user_erased());
+        }
+        let sent = SystemTime::now();
+        let answer = self.exchange_once(call).await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        let may_try_again = match erased_ago(answer.status, &answer.body) {
+            Some(ago) => {
+                auth.note_erased(SystemTime::now() - ago, sent);
+                self.began.is_none_or(|began| !auth.is_erased_since(began))
+            }
+            None => self.began.is_none() && auth.renew(sent),
+        };
+        if may_try_again { self.exchange_once(call).await } else { Ok(answer) }
     }
 
     async fn exchange_once(&self, call: &Call) -> Result<RawResponse, McError> {

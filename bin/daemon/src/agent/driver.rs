@@ -106,6 +106,7 @@ impl RunDriver<'_> {
             .backend
             .agent(session.user().as_str(), session.role().as_str())
             .map_err(|error| RunError::backend(&error))?
+            .of_work(self.request.began)
             .with_trace(&traceparent)
             .with_deadline(self.deadline);
         let model = self.model_of(&profile).clone();

@@ -124,7 +124,7 @@ impl Life<'_> {
         let session = &self.request.session;
         let client = self.app.backend.agent(session.user().as_str(), session.role().as_str());
         let client = client.map_err(|error| RunError::backend(&error))?;
-        Ok(client.with_trace(&self.span.traceparent()))
+        Ok(client.of_work(self.request.began).with_trace(&self.span.traceparent()))
     }
 
     async fn capabilities(&self) -> Result<Arc<Capabilities>, RunError> {

@@ -82,3 +82,15 @@ CREATE INDEX documents_of_task ON documents (task_id) WHERE task_id IS NOT NULL;
 CREATE INDEX notifications_of_task ON notifications (task_id) WHERE task_id IS NOT NULL;
 CREATE INDEX tool_requests_of_task ON tool_requests (task_id);
 CREATE INDEX session_leases_of_task ON session_leases (task_id);
+CREATE INDEX memories_of_task ON memories (task_id) WHERE task_id IS NOT NULL;
+
+-- What is a user's, and what names one, is found when that user is erased.
+CREATE INDEX session_leases_of_user ON session_leases (user_id);
+CREATE INDEX reservations_of_user ON reservations (user_id);
+CREATE INDEX budget_scopes_of_user ON budget_scopes (user_id) WHERE user_id <> '';
+CREATE INDEX budget_warnings_of_user ON budget_warnings (user_id) WHERE user_id <> '';
+CREATE INDEX tool_requests_of_decider ON tool_requests (decided_by) WHERE decided_by IS NOT NULL;
+CREATE INDEX approval_rules_of_author ON approval_rules (author);
+CREATE INDEX approval_rules_of_author_id ON approval_rules (author_id) WHERE author_id IS NOT NULL;
+CREATE INDEX schedules_of_creator ON schedules (created_by);
+CREATE INDEX memories_of_author ON memories (author_id) WHERE author_type = 'person';

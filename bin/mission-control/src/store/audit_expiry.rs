@@ -13,15 +13,16 @@ use super::sql::execute;
 const AT_A_TIME: i64 = 500;
 
 /// Entries before the first one that was recorded at `$1` or later. The newest one always stays.
-pub(super) const EXPIRED: &str =
-    "audit.seq < (SELECT a.seq FROM audit a WHERE a.at >= $1 ORDER BY a.seq LIMIT 1)";
+pub(super) const EXPIRED: &str = "audit.seq < coalesce((SELECT a.seq FROM audit a WHERE a.at >= $1 ORDER BY a.seq LIMIT 1), \
+    (SELECT max(a.seq) FROM audit a))";
 
 impl Store {
     /// Deletes the entries of the audit log that are older; how many.
     pub(super) async fn expire_audit(&self, before: &str) -> Result<u64, StoreError> {
-        let first = "SELECT seq FROM audit WHERE at >= $1 ORDER BY seq LIMIT 1";
-        let first = sqlx::query(first).bind(before).fetch_optional(&self.reader).await?;
-        let Some(end) = first.map(|row| row.get::<i64, _>("seq")) else { return Ok(0) };
+        let first = "SELECT coalesce((SELECT seq FROM audit WHERE at >= $1 ORDER BY seq LIMIT 1), \
+            (SELECT max(seq) FROM audit)) AS seq";
+        let first = sqlx::query(first).bind(before).fetch_one(&self.reader).await?;
+        let Some(end) = first.get::<Option<i64>, _>("seq") else { return Ok(0) };
         let mut many = 0;
         loop {
             let mut tx = self.begin().await?;

@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use chrono::Utc;
 use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, Row};
 
 use super::error::StoreError;
-use super::{Scope, Store, now, stamp, time};
+use super::{Scope, Store, stamp, time};
 
 /// How often other instances' erasures are looked for.
 pub(super) const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,21 +63,44 @@ impl Store {
         self.erased.when(user_id).is_some_and(|erased_at| issued_at <= erased_at)
     }
 
-    /// Refuses a write of an agent whose token is no longer valid: it may have waited for its turn while its user's data
-    /// was erased.
-    pub(super) fn check_erased(&self, scope: Scope<'_>) -> Result<(), StoreError> {
-        let is_refused = scope.issued_at.is_some_and(|at| self.is_erased_since(scope.user_id, at));
-        if is_refused { Err(StoreError::TokenErased) } else { Ok(()) }
+    /// For how long the data has been erased of the user of such a token.
+    pub(crate) fn erased_for(&self, user_id: &str, issued_at: u64) -> Option<Duration> {
+        let erased_at = self.erased.when(user_id).filter(|erased_at| issued_at <= *erased_at)?;
+        let at = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
+        Some(Duration::from_millis(at.saturating_sub(erased_at)))
     }
 
-    /// Whether a run was cancelled by an erasure, and is gone with it.
+    /// Refuses a write of an agent whose token is no longer valid: it may have waited for its turn while its user's data
+    /// was erased, by another instance even. Writes take turns, so that none comes after an erasure unheard of.
+    pub(super) async fn check_erased(
+        &self,
+        tx: &mut AnyConnection,
+        scope: Scope<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(issued_at) = scope.issued_at else { return Ok(()) };
+        if self.peers.is_some() {
+            let row = sqlx::query("SELECT erased_at FROM erased_users WHERE who = $1")
+                .bind(who(scope.user_id))
+                .fetch_optional(tx)
+                .await?;
+            if let Some(row) = row {
+                self.erased.note(who(scope.user_id), row.get("erased_at"));
+            }
+        }
+        match self.erased_for(scope.user_id, issued_at) {
+            Some(age) => Err(StoreError::TokenErased { age }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a run is one of before its user's data was erased, and is gone with it.
     pub(super) async fn is_erased_run(
         &self,
         tx: &mut AnyConnection,
         user_id: &str,
         run_key: &str,
     ) -> Result<bool, StoreError> {
-        if self.erased.when(user_id).is_none() {
+        if self.peers.is_none() && self.erased.when(user_id).is_none() {
             return Ok(false);
         }
         let row = sqlx::query("SELECT 1 FROM erased_runs WHERE who = $1")
@@ -86,18 +110,16 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// Reads whose data was erased from a time on; the newest time that was found.
-    pub(super) async fn read_erased(&self, from: &str) -> Result<Option<String>, sqlx::Error> {
-        let rows = sqlx::query(
-            "SELECT who, erased_at FROM erased_users WHERE erased_at >= $1 ORDER BY erased_at",
-        )
-        .bind(from)
-        .fetch_all(&self.reader)
-        .await?;
+    /// Reads whose data was erased from a time on.
+    pub(super) async fn read_erased(&self, from: &str) -> Result<(), sqlx::Error> {
+        let rows = sqlx::query("SELECT who, erased_at FROM erased_users WHERE erased_at >= $1")
+            .bind(from)
+            .fetch_all(&self.reader)
+            .await?;
         for row in &rows {
             self.erased.note(row.get("who"), row.get("erased_at"));
         }
-        Ok(rows.last().map(|row| row.get("erased_at")))
+        Ok(())
     }
 
     /// Learns of what other instances erase, as long as it is polled. On a file there are no others.
@@ -107,15 +129,21 @@ impl Store {
         }
         let mut changed = self.changed.subscribe();
         let mut interval = tokio::time::interval(FOLLOW_INTERVAL);
+        // All of them, the first time.
+        let mut from = String::new();
         loop {
             // The store holds the sender, so that it is never gone.
             tokio::select! {
                 _ = interval.tick() => {}
                 _changed = changed.changed() => {}
             }
-            let from = time(&now()).map(|now| stamp(now - SKEW)).unwrap_or_default();
-            if let Err(error) = self.read_erased(&from).await {
-                tracing::debug!(%error, "erasures by other instances cannot be read; tried again each second");
+            let begun = Utc::now();
+            match self.read_erased(&from).await {
+                // However long it takes until the next time: what was written since is read then.
+                Ok(()) => from = stamp(begun - SKEW),
+                Err(error) => {
+                    tracing::debug!(%error, "erasures by other instances cannot be read; tried again each second");
+                }
             }
         }
     }

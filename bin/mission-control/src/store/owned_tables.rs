@@ -223,14 +223,15 @@ async fn delete_file(tx: &mut AnyConnection, user_id: &str) -> Result<u64, Store
     Ok(1)
 }
 
-/// Deletes all that is left of a user.
+/// Deletes all that is left of a user; how many rows.
 pub(super) async fn delete_all(
     tx: &mut AnyConnection,
     user_id: &str,
     messages: Messages,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
+    let mut many = 0;
     for owned in OWNED.iter().filter(|owned| !owned.stays(messages) && owned.table != "usage") {
-        owned.delete_some(tx, user_id, u32::MAX).await?;
+        many += owned.delete_some(tx, user_id, u32::MAX).await?;
     }
-    Ok(())
+    Ok(many)
 }

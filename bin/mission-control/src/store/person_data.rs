@@ -157,7 +157,10 @@ impl Store {
             let entries = audit::entries_where(&self.reader, AUDIT_OF, user_id, after).await?;
             let Some(last) = entries.last() else { return Ok(()) };
             after = last.seq;
-            for entry in entries {
+            for mut entry in entries {
+                // Whom else it concerns, and who else acted, is theirs.
+                entry.user_id = entry.user_id.filter(|user| user == user_id);
+                entry.actor_user_id = entry.actor_user_id.filter(|user| user == user_id);
                 tell(AUDIT, json!(entry)).await?;
             }
         }

@@ -24,8 +24,13 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The longest period, in days.
 const MOST_DAYS: u32 = 36_500;
 
-/// Runs that are not over.
-const OPEN: &str = "('running', 'awaiting_approval', 'awaiting_answer')";
+/// Which runs are not over: one without a caller is taken up again where it was interrupted.
+fn is_open(run: &str) -> String {
+    format!(
+        "({run}.status IN ('running', 'awaiting_approval', 'awaiting_answer') \
+         OR ({run}.status = 'interrupted' AND {run}.detached = 1))"
+    )
+}
 
 /// What belongs to a task, and goes with it.
 const OF_TASK: [&str; 6] =
@@ -156,19 +161,23 @@ struct Due {
 impl Due {
     fn new(retention: &Retention, kind: Kind, at: DateTime<Utc>) -> Option<Self> {
         let cutoff = retention.cutoff(kind, at)?;
-        // What is kept for longer by itself keeps its task.
+        // What is kept for longer by itself keeps its task, or its run.
         let also = |of: Kind| {
             let longer = retention.cutoff(of, at).map_or(cutoff, |other| other.min(cutoff));
             stamp(longer)
         };
         let condition = match kind {
             Kind::Runs => format!(
-                "runs.updated_at < $1 AND runs.status NOT IN {OPEN} AND NOT (runs.status = 'interrupted' AND runs.detached = 1) \
-                 AND NOT EXISTS (SELECT 1 FROM runs p WHERE p.user_id = runs.user_id AND p.run_key = runs.parent_run_key \
-                   AND p.status IN {OPEN})"
+                "runs.updated_at < $1 AND NOT {} \
+                 AND NOT EXISTS (SELECT 1 FROM runs p WHERE p.user_id = runs.user_id AND p.run_key = runs.parent_run_key AND {}) \
+                 AND NOT EXISTS (SELECT 1 FROM feedback f WHERE f.run_seq = runs.seq AND f.updated_at >= '{}')",
+                is_open("runs"),
+                is_open("p"),
+                also(Kind::Feedback)
             ),
             Kind::Messages => format!(
-                "messages.created_at < $1 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.task_id = messages.task_id AND r.status IN {OPEN})"
+                "messages.created_at < $1 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.task_id = messages.task_id AND {})",
+                is_open("r")
             ),
             Kind::Documents => "documents.created_at < $1".to_owned(),
             Kind::Notifications => "(notifications.delivered_at IS NOT NULL OR notifications.dead_at IS NOT NULL) \
@@ -186,13 +195,14 @@ impl Due {
                 "tasks.status IN ('completed', 'cancelled') AND tasks.updated_at < $1 \
                  AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.task_id = tasks.id AND m.created_at >= '{}') \
                  AND NOT EXISTS (SELECT 1 FROM documents d WHERE d.task_id = tasks.id AND d.created_at >= '{}') \
-                 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.task_id = tasks.id AND (r.status IN {OPEN} OR r.updated_at >= $1)) \
+                 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.task_id = tasks.id AND ({} OR r.updated_at >= $1)) \
                  AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.task_id = tasks.id AND n.delivered_at IS NULL AND n.dead_at IS NULL) \
                  AND NOT EXISTS (SELECT 1 FROM tool_requests q WHERE q.task_id = tasks.id AND q.status = 'pending') \
                  AND NOT EXISTS (SELECT 1 FROM memories m WHERE m.task_id = tasks.id AND m.user_id = tasks.user_id AND m.updated_at >= '{}') \
                  AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.user_id = tasks.user_id AND s.task_id = tasks.id AND s.status <> 'ended')",
                 also(Kind::Messages),
                 also(Kind::Documents),
+                is_open("r"),
                 also(Kind::Memories)
             ),
             Kind::Audit => audit_expiry::EXPIRED.to_owned(),

@@ -97,7 +97,7 @@ impl Store {
     /// Begins a write and checks its lease.
     pub(super) async fn write(&self, scope: Scope<'_>) -> Result<Write, StoreError> {
         let mut tx = self.begin().await?;
-        self.check_erased(scope)?;
+        self.check_erased(&mut tx, scope).await?;
         if let Some(fence) = scope.fence {
             leases::check(&mut tx, scope, fence).await?;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use mc_client::client::TaskQuery;
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _, Row as _};
 
@@ -255,6 +256,12 @@ async fn only_the_person_and_services_may_and_what_becomes_of_messages_must_be_s
     assert!(counts(left.ok(), "counts").len() > 10, "{}", left.text);
     let nobody = service.delete(&data("nobody", "?messages=delete")).await;
     assert_eq!(counts(nobody.ok(), "counts"), BTreeMap::new());
+    // Of whom there is nothing, nothing is written down.
+    assert!(service.get("/audit?act=data.erased").await.items().is_empty());
+    let mut database = backend.database().await;
+    for table in tables(&mut database).await {
+        assert_eq!(mentions(&mut database, &table, "nobody").await, 0, "{}", table.name);
+    }
 }
 
 /// A caller whose token is from a later second.
@@ -277,9 +284,11 @@ async fn tokens_from_before_are_refused_at_every_instance_and_after_a_restart() 
     for backend in other.iter().chain([&backend]) {
         let old = agent.clone().at(&backend.url);
         let refused = old.get("/tasks").await;
-        refused.fails(401, "unauthorized");
+        refused.fails(401, "user_erased");
+        let ago = refused.body["details"]["erased_ms_ago"].as_u64().unwrap();
+        assert!(ago < 60_000, "{ago}");
         assert!(refused.text.contains("issued before the data of its user was erased"));
-        old.post("/tasks", json!({ "title": "x" })).await.fails(401, "unauthorized");
+        old.post("/tasks", json!({ "title": "x" })).await.fails(401, "user_erased");
     }
     bob.task("goes on").await;
     later(&backend, "ann").await.task("a new one").await;
@@ -287,7 +296,7 @@ async fn tokens_from_before_are_refused_at_every_instance_and_after_a_restart() 
         other.stop().await;
     }
     let backend = backend.restart().await;
-    agent.at(&backend.url).get("/tasks").await.fails(401, "unauthorized");
+    agent.at(&backend.url).get("/tasks").await.fails(401, "user_erased");
 }
 
 #[tokio::test]
@@ -300,7 +309,10 @@ async fn a_run_at_work_is_cancelled_and_writes_nothing_more() {
     let late = agent.put("/runs/open/steps/1", step.clone()).await;
     assert_eq!((&late.ok()["status"], &late.body["cancel_requested"]), (&json!("cancelled"), &json!(true)));
     let run = json!({ "session_key": "user:ann:scout", "task_id": "t", "status": "completed" });
-    assert_eq!(agent.put("/runs/open", run).await.ok()["status"], "cancelled");
+    assert_eq!(agent.put("/runs/open", run.clone()).await.ok()["status"], "cancelled");
+    // Nor does one that was over by then, and is told of once more.
+    assert_eq!(agent.put("/runs/over", run).await.ok()["status"], "cancelled");
+    agent.get("/runs/over").await.fails(404, "not_found");
     agent.get("/runs/open").await.fails(404, "not_found");
     // Another one is as new as any.
     assert_eq!(agent.put("/runs/new-run/steps/0", step).await.ok()["status"], "running");
@@ -400,4 +412,98 @@ async fn the_command_writes_all_that_is_kept_and_the_files() {
     assert!(again.contains("is not empty"), "{again}");
     let wrong = export(&database, "a:b", &dir.path().join("x")).await.unwrap_err().to_string();
     assert!(wrong.contains("is no user id"), "{wrong}");
+}
+
+#[tokio::test]
+async fn what_began_before_gets_no_other_token_and_what_begins_after_does() {
+    let backend = Backend::start().await;
+    let auth = backend.client("ann", "scout");
+    let work = auth.clone().of_work(std::time::SystemTime::now());
+    work.list_tasks(&TaskQuery::default()).await.unwrap();
+    backend.agent("ann", "scout").task("before").await;
+    backend.internal().delete(&data("ann", "?messages=keep")).await.ok();
+    for _ in 0..2 {
+        let refused = work.list_tasks(&TaskQuery::default()).await.unwrap_err();
+        assert!(refused.is_user_erased(), "{refused}");
+    }
+    // Its token is as new as the other one was.
+    let next = auth.of_work(std::time::SystemTime::now());
+    assert_eq!(next.list_tasks(&TaskQuery::default()).await.unwrap().items.len(), 1);
+    let refused = work.list_tasks(&TaskQuery::default()).await.unwrap_err();
+    assert!(refused.is_user_erased(), "{refused}");
+}
+
+#[tokio::test]
+async fn one_that_was_begun_with_delete_deletes_whatever_is_asked_for_later() {
+    let backend = Backend::start().await;
+    use_it(&backend, "ann", "word").await;
+    let mut database = backend.database().await;
+    let begun = "INSERT INTO erasures (user_id, messages, begun_at) VALUES ('ann', 'delete', '2026-01-01T00:00:00.000000Z')";
+    database.execute(begun).await.unwrap();
+    let erased = backend.internal().delete(&data("ann", "?messages=keep")).await;
+    assert_eq!(counts(erased.ok(), "counts")["tasks"], 1, "{}", erased.text);
+    assert!(backend.person("ann").get("/tasks").await.items().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_interrupted_is_cleaned_away_though_others_were_cleaned_meanwhile() {
+    let backend = Backend::start().await;
+    // Known as clean.
+    backend.internal().delete(&data(USER, "?messages=delete")).await.ok();
+    later(&backend, USER).await;
+    use_it(&backend, USER, CANARY).await;
+    use_it(&backend, "bob", "bobsword").await;
+    let mut database = backend.database().await;
+    let begun = format!("INSERT INTO erasures (user_id, messages, begun_at) VALUES ('{USER}', 'delete', '2026-01-01T00:00:00.000000Z')");
+    database.execute(AssertSqlSafe(begun)).await.unwrap();
+    backend.internal().delete(&data("bob", "?messages=delete")).await.ok();
+    drop(database);
+    let backend = backend.restart().await;
+    let mut database = backend.database().await;
+    let sql = "SELECT (SELECT count(*) FROM erasures) + (SELECT count(*) FROM erased_users WHERE is_scrubbed <> 1)";
+    test_support::wait_for("it is clean", async || {
+        let left: i64 = sqlx::query(sql).fetch_one(&mut database).await.unwrap().get(0);
+        (left == 0).then_some(())
+    })
+    .await;
+    flush(&mut database, true).await;
+    drop(database);
+    let home = backend.stop().await;
+    assert_eq!(found_in(&home, CANARY), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn who_reads_the_file_for_long_keeps_nobody_from_writing() {
+    if on_postgres() {
+        return;
+    }
+    let backend = Backend::start().await;
+    use_it(&backend, "ann", "word").await;
+    let mut reader = backend.database().await;
+    reader.execute("BEGIN").await.unwrap();
+    reader.execute("SELECT count(*) FROM tasks").await.unwrap();
+    let (bob, service) = (backend.agent("bob", "scout"), backend.internal());
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let erase = async {
+        let answer = service.delete(&data("ann", "?messages=delete")).await;
+        is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+        answer
+    };
+    let write = async {
+        let mut many = 0;
+        while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
+            let began = std::time::Instant::now();
+            bob.task("goes on").await;
+            assert!(began.elapsed() < std::time::Duration::from_secs(4), "{:?}", began.elapsed());
+            many += 1;
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        many
+    };
+    let (answer, many) = tokio::join!(erase, write);
+    answer.fails(503, "unavailable");
+    assert!(many > 3, "{many}");
+    reader.execute("ROLLBACK").await.unwrap();
+    let again = service.delete(&data("ann", "?messages=delete")).await;
+    assert_eq!(counts(again.ok(), "counts"), BTreeMap::new());
 }

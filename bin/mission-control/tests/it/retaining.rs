@@ -182,3 +182,23 @@ async fn the_oldest_entries_of_the_log_go_and_the_rest_still_verifies() {
         assert!(error.contains("the audit log is append-only"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn what_is_to_be_taken_up_keeps_its_task_and_young_feedback_its_run() {
+    let backend = started("").await;
+    use_it(&backend, "ann", "word").await;
+    let mut database = backend.database().await;
+    age(&mut database).await;
+    finish(&mut database).await;
+    let place = backend.home.database();
+    let all = |text: &str| text.parse().unwrap();
+    run(&mut database, "UPDATE runs SET status = 'interrupted', detached = 1 WHERE run_key = 'open'").await;
+    let gone = expire(&place, &all("runs=1,messages=1,tasks=1,feedback=36500"), false).await.unwrap();
+    // The other run has feedback that is kept.
+    assert_eq!((gone["runs"], gone["messages"], gone["tasks"], gone["feedback"]), (0, 0, 0, 0));
+    run(&mut database, "UPDATE runs SET detached = 0").await;
+    let gone = expire(&place, &all("runs=1,messages=1,feedback=36500"), false).await.unwrap();
+    assert_eq!((gone["runs"], gone["messages"]), (1, 1));
+    let gone = expire(&place, &all("runs=1"), false).await.unwrap();
+    assert_eq!((gone["runs"], count(&mut database, "feedback").await), (1, 0));
+}

@@ -21,7 +21,7 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
     suite.check("form", &features, sentence, form).await;
     let sentence = "a person may do so for themselves, and a service for all; another user is a 404 for a person, an agent gets 403";
     suite.check("whose", &features, sentence, whose).await;
-    let sentence = "agent tokens that were issued before are 401 from then on";
+    let sentence = "agent tokens that were issued before are 401 from then on, with code user_erased";
     suite.check("tokens", &features, sentence, tokens).await;
     let sentence = "it cancels runs: who works on one learns so at the next write, and nothing of it is stored";
     suite.check("runs", &["erasure", "run_journal"], sentence, runs).await;
@@ -143,7 +143,7 @@ async fn tokens(w: &World) -> Verdict {
     let (before, other) = (w.agent(&user), w.agent(&w.one));
     before.get("/tasks").await?.ok()?;
     erase(w, &user, "delete").await?;
-    before.get("/tasks").await?.fails(401)?;
+    before.get("/tasks").await?.fails_with(401, "user_erased")?;
     before.post("/tasks", json!({ "title": w.title("late") })).await?.fails(401)?;
     other.get("/tasks").await?.ok()?;
     later(w, &user).await?.get("/tasks").await?.ok()?;

@@ -45,8 +45,6 @@ async fn whoever_was_erased_begins_anew() {
     assert_eq!(details["workspace_digests"]["default"].as_str().unwrap().len(), 64, "{started}");
 
     say(&stack, &format!("hello {WORD}")).await;
-    // A token as old as most are.
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
     let path = "/users/ann/agent-data?messages=delete";
     let erased = call(&stack, reqwest::Method::DELETE, path).await;
     assert!(erased["counts"]["steps"].as_u64().unwrap() > 0, "{erased}");
