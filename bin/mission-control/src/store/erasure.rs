@@ -60,8 +60,11 @@ async fn cancel_runs(tx: &mut AnyConnection, scope: Scope<'_>) -> Result<(), Sto
 async fn note_runs(tx: &mut AnyConnection, user_id: &str) -> Result<(), StoreError> {
     let lately = "SELECT run_key FROM runs WHERE user_id = $1 AND updated_at >= $2 UNION SELECT run_key FROM runs WHERE user_id = $1 \
         AND status IN ('running', 'interrupted', 'awaiting_approval', 'awaiting_answer', 'failed')";
-    let rows =
-        sqlx::query(lately).bind(user_id).bind(stamp(Utc::now() - KEPT)).fetch_all(&mut *tx).await?;
+    let rows = sqlx::query(lately)
+        .bind(user_id)
+        .bind(stamp(Utc::now() - KEPT))
+        .fetch_all(&mut *tx)
+        .await?;
     let mut keys: Vec<String> = rows.iter().map(|row| row.get("run_key")).collect();
     let waiting = "SELECT id, session_key FROM notifications WHERE user_id = $1 AND delivered_at IS NULL AND dead_at IS NULL";
     for row in sqlx::query(waiting).bind(user_id).fetch_all(&mut *tx).await? {
@@ -99,11 +102,7 @@ async fn is_known(tx: &mut AnyConnection, user_id: &str) -> Result<bool, StoreEr
 
 /// Notes that the user's tokens of until now are refused; the time. Bytes are `scrub::DUE` for being cleaned where
 /// there was something.
-async fn note_user(
-    tx: &mut AnyConnection,
-    who: &str,
-    is_due: bool,
-) -> Result<String, StoreError> {
+async fn note_user(tx: &mut AnyConnection, who: &str, is_due: bool) -> Result<String, StoreError> {
     // Taken last: who has a token from before must not have got it while this waited.
     let at = now();
     let due = if is_due { ", is_scrubbed = excluded.is_scrubbed" } else { "" };

@@ -21,7 +21,8 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
     suite.check("form", &features, sentence, form).await;
     let sentence = "a person may do so for themselves, and a service for all; another user is a 404 for a person, an agent gets 403";
     suite.check("whose", &features, sentence, whose).await;
-    let sentence = "agent tokens that were issued before are 401 from then on, with code user_erased";
+    let sentence =
+        "agent tokens that were issued before are 401 from then on, with code user_erased";
     suite.check("tokens", &features, sentence, tokens).await;
     let sentence = "it cancels runs: who works on one learns so at the next write, and nothing of it is stored";
     suite.check("runs", &["erasure", "run_journal"], sentence, runs).await;

@@ -203,7 +203,8 @@ impl AgentAuth {
             return Ok(Arc::clone(known));
         }
         let erased_at = Arc::clone(&self.erased_at);
-        let new = Self::with_claim(self.minter.clone(), &self.user_id, &self.role, true, erased_at)?;
+        let new =
+            Self::with_claim(self.minter.clone(), &self.user_id, &self.role, true, erased_at)?;
         Ok(Arc::clone(self.for_user.get_or_init(|| Arc::new(new))))
     }
 
