@@ -80,7 +80,7 @@ impl Identity {
 /// An identity with the options of its calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    pub(crate) backend: Backend,
+    pub(crate) backend: Arc<Backend>,
     pub(crate) identity: Identity,
     pub(crate) traceparent: Option<HeaderValue>,
     pub(crate) deadline: Option<Instant>,
@@ -105,7 +105,7 @@ impl Caller {
         }
     }
 
-    pub(crate) fn new(backend: Backend, identity: Identity) -> Self {
+    pub(crate) fn new(backend: Arc<Backend>, identity: Identity) -> Self {
         Self { backend, identity, traceparent: None, deadline: None, fence: None }
     }
 

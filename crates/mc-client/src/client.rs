@@ -18,7 +18,7 @@ pub use crate::types::TaskQuery;
 /// A client of one backend. Cheap to clone; all clones share connections.
 #[derive(Debug, Clone)]
 pub struct McClient {
-    backend: Backend,
+    backend: Arc<Backend>,
 }
 
 impl McClient {
@@ -27,14 +27,14 @@ impl McClient {
         let http = http.into();
         let address = Address::new(base_url);
         let (control_plane, application) = (address.clone(), address);
-        Self { backend: Backend { control_plane, application, http, retry } }
+        Self { backend: Arc::new(Backend { control_plane, application, http, retry }) }
     }
 
     /// The same, with the application's own endpoints at another address: only what is under
     /// `/api/mission-control` stays where it was.
     #[must_use]
     pub fn with_application(mut self, base_url: &str) -> Self {
-        self.backend.application = Address::new(base_url);
+        Arc::make_mut(&mut self.backend).application = Address::new(base_url);
         self
     }
 
@@ -90,7 +90,7 @@ impl AgentClient {
     /// The same with one attempt for each call.
     #[must_use]
     pub fn without_retries(mut self) -> Self {
-        self.caller.backend.retry.attempts = 1;
+        Arc::make_mut(&mut self.caller.backend).retry.attempts = 1;
         self
     }
 

@@ -20,7 +20,6 @@ use crate::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE, SendError};
 type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, BoxError>;
 
 /// hyper's client, with the same limits and look-up of names as reqwest's.
-#[derive(Clone)]
 pub(crate) struct Direct {
     client: Client<Connector, Body>,
     user_agent: HeaderValue,

@@ -8,6 +8,7 @@
 mod direct;
 mod loopback;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Request, Response, Url};
@@ -28,7 +29,7 @@ pub const KEEPALIVE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     library: reqwest::Client,
-    direct: Option<Direct>,
+    direct: Option<Arc<Direct>>,
 }
 
 /// Everything through reqwest, as its client is set up.
@@ -42,7 +43,7 @@ impl HttpClient {
     /// Plain HTTP past reqwest; everything else as `library` is set up. Only where no proxy is set.
     /// `user_agent` is what `library` sends, too.
     pub fn with_direct(library: reqwest::Client, user_agent: &'static str) -> Self {
-        Self { library, direct: Some(Direct::new(user_agent)) }
+        Self { library, direct: Some(Arc::new(Direct::new(user_agent))) }
     }
 
     /// reqwest's client, for calls that need more than [`Self::execute`].

@@ -161,6 +161,7 @@ async fn run_to_end(
         deadline,
         finalizer: &finalizer,
         fingerprint: OnceLock::new(),
+        replay: None,
     };
     let result = tokio::select! {
         result = timeout_at(deadline + TIMEOUT_GRACE, Box::pin(driver.run())) => match result {
@@ -174,10 +175,14 @@ async fn run_to_end(
         let ran_out = Instant::now() >= deadline && error.kind != RunErrorKind::Cancelled;
         if ran_out { RunError { kind: RunErrorKind::Timeout, ..error } } else { error }
     });
-    let stands =
-        Stands { app, request: &request, key: &run_key, trace: &trace, run_id: &handle.run_id };
-    let client = driver.plain_client();
-    let result = Box::pin(stands.or_answer(client, &handle, result)).await;
+    let result = match result {
+        Ok(answer) => Ok(answer),
+        stopped => {
+            let (request, run_id) = (&request, &handle.run_id);
+            let stands = Stands { app, request, key: &run_key, trace: &trace, run_id };
+            Box::pin(stands.or_answer(driver.plain_client(), &handle, stopped)).await
+        }
+    };
     describe(&mut span, &handle, &result);
     finalizer.finish(&result).await;
     if let Err(RunError { kind: RunErrorKind::JournalRejected(_), cause, .. }) = &result {

@@ -97,12 +97,12 @@ pub(super) async fn send(
 ) -> Result<Response, ApiError> {
     let (request, wants_stream) = Box::pin(read(&app, &trace, headers, body, false)).await?;
     if request.detached {
-        return detached::answer(app, request, trace, wants_stream).await;
+        return Box::pin(detached::answer(app, request, trace, wants_stream)).await;
     }
     if wants_stream {
-        return sse::respond(app, request, trace).await;
+        return Box::pin(sse::respond(app, request, trace)).await;
     }
-    let answer = launch::send(&app, request, trace).await?;
+    let answer = Box::pin(launch::send(&app, request, trace)).await?;
     Ok(Json(answer.as_ref()).into_response())
 }
 
@@ -123,7 +123,7 @@ pub(super) async fn stream(
 ) -> Result<Response, ApiError> {
     let (request, _) = Box::pin(read(&app, &trace, headers, body, false)).await?;
     if request.detached {
-        return detached::answer(app, request, trace, true).await;
+        return Box::pin(detached::answer(app, request, trace, true)).await;
     }
     sse::respond(app, request, trace).await
 }
