@@ -13,6 +13,7 @@ use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
 use wombat_daemon::check::{Level, TriedAs, has_failed};
+use wombat_daemon::eval::EvalCommand;
 use wombat_daemon::settings::Settings;
 
 /// A run takes a quarter less time than with the C library's allocator, for half a MiB
@@ -150,6 +151,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Real runs as tests: export them as cases, replay these without side effects, compare (docs/EVAL.md).
+    Eval {
+        #[command(subcommand)]
+        command: Box<EvalCommand>,
+    },
     Chat(Box<Chat>),
     #[command(flatten)]
     About(About),
@@ -161,6 +167,11 @@ fn main() -> ExitCode {
         Some(Command::Can { role, user, call, arguments, json }) => {
             let asked = Can { user_id: user, role, call, arguments, workspace: None };
             return can(cli.config, cli.workspace, asked, json);
+        }
+        Some(Command::Eval { command }) => {
+            let config = cli.config;
+            let layers = |flags| Layers::of_process(config.clone(), flags);
+            return wombat_daemon::eval::run(NAME, *command, layers, cli.workspace);
         }
         command => command,
     };
@@ -208,7 +219,8 @@ fn main() -> ExitCode {
             return PROBE.ask(&layers(cli.config), url.as_deref());
         }
         Some(Command::About(about)) => return about.run::<Cli>(),
-        Some(Command::Can { .. } | Command::Config | Command::Serve) | None => layers(cli.config),
+        Some(Command::Can { .. } | Command::Eval { .. } | Command::Config | Command::Serve)
+        | None => layers(cli.config),
     };
     let settings = match Settings::read(&layers) {
         Ok(settings) => settings,

@@ -44,6 +44,7 @@ impl<'a> ModelTask<'a> {
             role: ROLE.to_owned(),
             user_text: None,
             without_fallback: false,
+            case: None,
             tally: Tally::default(),
             received: Received::default(),
             shown: Shown::default(),

@@ -1,7 +1,8 @@
 //! Recorded answers: each exchange as a readable file, and answers from such files instead of from
 //! providers (docs/CONFIGURATION.md, "Recorded answers").
 //!
-//! An answer is looked up by the model, the user's and the model's turns, and the response schema.
+//! An answer is looked up by the model, the user's and the model's turns, the response schema, and the test that
+//! asks, where one does.
 //! What differs from run to run (the time, ids in tool results) and what one wants to change while
 //! the answers stay (the workspace) is not part of the key.
 
@@ -92,6 +93,13 @@ impl Folder {
         call: &CallContext,
     ) -> Result<Completion, Failure> {
         let path = self.file(request, call);
+        // What was recorded outside of tests answers them, too.
+        let path = match call.case {
+            Some(_) if !path.is_file() => {
+                self.file(request, &CallContext { case: None, ..call.clone() })
+            }
+            _ => path,
+        };
         let refuse = |why: String| Failure::new(LlmErrorKind::InvalidRequest, why);
         let text = tokio::fs::read_to_string(&path).await.map_err(|error| {
             refuse(format!(
@@ -141,6 +149,7 @@ fn key(request: &LlmRequest, call: &CallContext) -> String {
         .collect();
     let schema = request.response_schema.as_ref().map(|wanted| &wanted.schema);
     let all = json!([request.model.to_string(), call.role, said, schema]).to_string();
+    let all = call.case.as_ref().map_or(all.clone(), |case| format!("{all}\n{case}"));
     Sha256::digest(all.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 

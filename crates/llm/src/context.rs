@@ -25,6 +25,8 @@ pub struct CallContext {
     pub without_fallback: bool,
     /// Counts retries and fallbacks. Clones share it, so that it can be read after the call.
     pub tally: Tally,
+    /// The test that this call is a part of: its recordings are its own, whatever others say.
+    pub case: Option<String>,
     /// Counts what the answer holds so far. Clones share it, so that it can be read when the call is
     /// dropped.
     pub received: Received,

@@ -269,6 +269,11 @@ impl AgentClient {
 }
 
 impl InternalClient {
+    /// The run of a role, for the user that [`InternalClient::on_behalf_of`] names; `None` when there is none.
+    pub async fn run_of(&self, run_key: &str, role: &str) -> Result<Option<Run>, McError> {
+        found(self.caller.fetch(whole(run_key, &format!("?role={role}"))).await)
+    }
+
     /// As [`AgentClient::run`], for the user that [`InternalClient::on_behalf_of`] names.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
         found(self.caller.fetch(whole(run_key, "")).await)

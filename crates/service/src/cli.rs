@@ -96,12 +96,18 @@ fn built(command: Command) -> Command {
     command
 }
 
+/// A command, and all below it.
+fn with_subcommands(command: &Command) -> Vec<&Command> {
+    let below = command.get_subcommands().flat_map(with_subcommands);
+    std::iter::once(command).chain(below).collect()
+}
+
 /// Writes the page of a program and of each of its subcommands.
 fn pages(command: Command, dir: &Path) -> io::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(dir)?;
     let command = built(command);
-    let commands = std::iter::once(&command).chain(command.get_subcommands());
-    commands
+    with_subcommands(&command)
+        .into_iter()
         .map(|command| {
             let file = dir.join(Man::new(command.clone()).get_filename());
             std::fs::write(&file, page(command)?)?;

@@ -1,5 +1,6 @@
 //! `agent-config.json`: roles, model tiers, and the tool permissions of each role.
 
+mod lines;
 mod memory;
 mod output;
 pub(crate) mod shape;
@@ -12,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zones::Zone;
 
+use self::lines::{line_from, line_of_condition, line_of_redact};
 use crate::json_lines::{Step, line_at, steps};
+use crate::redact::RedactRules;
 use crate::session::Role;
 
 pub use self::memory::{MEMORY_SCOPES, MemoryAccess};
@@ -71,6 +74,8 @@ pub struct AgentProfile {
     pub output: Option<Arc<OutputSpec>>,
     /// Which memories it reads and writes.
     pub memory: MemoryAccess,
+    /// What of its runs is redacted, and where; nothing when absent.
+    pub redact: Option<Arc<RedactRules>>,
 }
 
 impl AgentProfile {
@@ -86,6 +91,7 @@ impl AgentProfile {
             tools: Arc::new(ToolPermissions::default()),
             output: None,
             memory: MemoryAccess::default(),
+            redact: None,
         }
     }
 
@@ -187,6 +193,7 @@ impl AgentConfig {
                     let path = [place[0], place[1], Step::Key("memory")];
                     line_at(text, &path).filter(|_| what.starts_with("memory"))
                 });
+                let at = at.or_else(|| line_of_redact(text, place, &what));
                 ConfigError { line: at.or(line), reason: format!("{name}: {what}") }
             }));
         }
@@ -278,6 +285,7 @@ fn read_entry(
     }
     let output = entry.as_object().map_or(Ok(None), output::of_entry);
     let memory = MemoryAccess::of_entry(entry);
+    let redact = RedactRules::of_entry(entry);
     let entry: Entry = serde_path_to_error::deserialize(entry)
         .map_err(|error| (error.path().clone(), error.inner().to_string()))?;
     let role = match Role::parse(&entry.role) {
@@ -316,6 +324,10 @@ fn read_entry(
         Ok(memory) => profile.memory = memory,
         Err(why) => problems.extend(why),
     }
+    match redact {
+        Ok(redact) => profile.redact = redact.map(Arc::new),
+        Err(why) => problems.extend(why),
+    }
     profile.schedules = entry.schedules;
     let tools = ToolPermissions::read(&entry.tools, problems);
     let scheduling = if entry.schedules { &SCHEDULE_TOOLS[..] } else { &[] };
@@ -329,24 +341,6 @@ fn patterns(entry: &Value) -> impl Iterator<Item = &str> {
         entry.get("tools").and_then(Value::as_object).into_iter().flat_map(|lists| lists.values());
     let items = lists.filter_map(Value::as_array).flatten();
     items.filter_map(|item| item.as_str().or_else(|| item.get("tool")?.as_str()))
-}
-
-/// The line of what a problem with a condition is about: `tools.approval[1].when: amount: …`.
-fn line_of_condition(text: &str, agent: [Step<'_>; 2], what: &str) -> Option<usize> {
-    let (at, rest) = what.strip_prefix("tools.approval[")?.split_once("].when: ")?;
-    let entry = [Step::Key("tools"), Step::Key("approval"), Step::Index(at.parse().ok()?)];
-    let path: Vec<Step<'_>> = agent.into_iter().chain(entry).chain([Step::Key("when")]).collect();
-    // The longest name that there is; where there is none, the condition's own line is meant.
-    let names = rest.match_indices(": ").map(|(end, _)| Step::Key(&rest[..end]));
-    let lines = names.map(|name| line_at(text, &[&path[..], &[name]].concat()));
-    lines.flatten().max().or_else(|| line_at(text, &path))
-}
-
-/// The first line at or after line `from` (from 1; 0 for the beginning) that has a word in quotes.
-fn line_from(text: &str, from: usize, word: &str) -> Option<usize> {
-    let quoted = Value::String(word.to_owned()).to_string();
-    let mut lines = text.lines().enumerate().skip(from.saturating_sub(1));
-    lines.find(|(_, line)| line.contains(&quoted)).map(|(at, _)| at + 1)
 }
 
 /// The variables that strings refer to as `${NAME}` and that are not set, or empty.

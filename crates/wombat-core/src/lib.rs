@@ -17,6 +17,7 @@ mod nearest;
 pub mod operations;
 mod permissions;
 mod prompt;
+pub mod redact;
 mod render;
 pub mod session;
 pub mod skills;

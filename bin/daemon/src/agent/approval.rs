@@ -70,7 +70,8 @@ impl Decision {
 impl RunContext<'_> {
     /// Whether approval can be requested, and the run resumed after.
     pub(super) fn can_request_approval(&self) -> bool {
-        self.journal.is_enabled() && self.capabilities.has("tool_requests")
+        let is_journaled = self.journal.is_enabled() && self.capabilities.has("tool_requests");
+        is_journaled || self.run.replay.is_some()
     }
 
     /// Requests a person's approval of a call, or reads the decision where there is one. What the person

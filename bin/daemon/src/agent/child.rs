@@ -115,6 +115,7 @@ impl RunContext<'_> {
             deadline: self.run.deadline,
             finalizer: &finalizer,
             fingerprint: OnceLock::new(),
+            replay: None,
         };
         let result = match self.client_of(&driver) {
             Ok(client) => {

@@ -262,6 +262,7 @@ impl RunContext<'_> {
                 role: role.to_owned(),
                 user_text: Some(self.run.request.message.clone()),
                 without_fallback: !self.run.request.customer.falls_back(),
+                case: self.run.replay.map(|replay| replay.case().to_owned()),
                 tally: llm::Tally::default(),
                 received: llm::Received::default(),
                 shown: llm::Shown::default(),
@@ -293,6 +294,9 @@ impl RunContext<'_> {
             return Err(RunError::new(RunErrorKind::Internal).into());
         };
         let started = Instant::now();
+        if let Some(replay) = self.run.replay {
+            replay.asks(&fitted.messages);
+        }
         let called = caller.call(&fitted.messages, tool_choice, fitted.tokens, at).await;
         let (completion, reserved) = called?;
         let step = LlmStep {

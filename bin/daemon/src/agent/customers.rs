@@ -216,7 +216,16 @@ fn refuse_unknown(place: &str, unknown: &Map<String, Value>) -> Result<(), Strin
     }
 }
 
-fn read(app: &App, body: &Value, user_id: &str, kept: Option<&str>) -> Result<Customer, String> {
+/// What a profile's body makes of a run.
+///
+/// # Errors
+/// What of it cannot be used.
+pub(crate) fn read(
+    app: &App,
+    body: &Value,
+    user_id: &str,
+    kept: Option<&str>,
+) -> Result<Customer, String> {
     let locale = text(body, "locale", MAX_PROFILE_TEXT)?;
     if let Some(wrong) = locale.as_deref().filter(|locale| !is_language_tag(locale)) {
         return Err(format!("locale {wrong:?} is no language tag of BCP 47, such as de-CH"));

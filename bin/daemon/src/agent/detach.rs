@@ -217,6 +217,7 @@ async fn admit_and_run(
         deadline: Instant::now() + ADMISSION_TIMEOUT,
         finalizer: &finalizer,
         fingerprint: OnceLock::new(),
+        replay: None,
     };
     let admitted = tokio::select! {
         admitted = Box::pin(driver.admit(is_new_key)) => admitted,

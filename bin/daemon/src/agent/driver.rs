@@ -22,6 +22,7 @@ use super::handing_on::HandedOn;
 use super::journal::Journal;
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
+use super::replay::Replay;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::error::RunError;
 use crate::run::events::{EventSink, RunEvent};
@@ -29,6 +30,7 @@ use crate::run::registry::RunHandle;
 use crate::run::request::{RunKind, RunRequest};
 use crate::sessions::SessionPolicy;
 use crate::state::App;
+use crate::tools::ToolSet;
 use crate::workspaces::Chosen;
 
 /// A run that has been admitted.
@@ -55,6 +57,8 @@ pub(super) struct RunDriver<'a> {
     pub(super) finalizer: &'a RunFinalizer,
     /// See [`crate::run::request::fingerprint`]; computed when it is first needed.
     pub(super) fingerprint: OnceLock<String>,
+    /// The case that answers in place of tools and people, where this is a test.
+    pub(super) replay: Option<&'a Replay>,
 }
 
 impl RunDriver<'_> {
@@ -160,16 +164,28 @@ impl RunDriver<'_> {
         let served = self.app.workspaces.of(&self.request.customer.workspace);
         let tools = served.map_or(&self.app.tools, |served| &served.tools);
         let tools = tools.of_role(&snapshot, &profile, &capabilities).await;
-        let (model, task_id) = (self.model_of(&profile).clone(), task_id.to_owned());
+        let found = (client, capabilities, snapshot);
+        self.context_with(found, profile, tools, task_id, journal)
+    }
+
+    /// The same with these tools.
+    pub(super) fn context_with(
+        &self,
+        (client, capabilities, snapshot): (AgentClient, Arc<Capabilities>, Arc<Snapshot>),
+        profile: AgentProfile,
+        tools: Arc<ToolSet>,
+        task_id: &str,
+        journal: Journal,
+    ) -> RunContext<'_> {
         RunContext {
             run: self,
             client,
             capabilities,
             snapshot,
+            model: self.model_of(&profile).clone(),
             profile,
             tools,
-            model,
-            task_id,
+            task_id: task_id.to_owned(),
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
             memory_warning: OnceLock::new(),

@@ -66,6 +66,10 @@ impl RunContext<'_> {
                 return Ok(RunAnswer { finish_reason, ..answer });
             }
         };
+        if self.run.replay.is_some() {
+            let answer = self.answer(Ending::HandedBack, text, progress);
+            return Ok(RunAnswer { finish_reason, ..answer });
+        }
         let mentions = self.mentions_in(&text).await;
         if let Some(mentions) = &mentions {
             progress.mentions_refused.extend(refused(&mentions.refused));

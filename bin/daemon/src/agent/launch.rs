@@ -161,6 +161,7 @@ async fn run_to_end(
         deadline,
         finalizer: &finalizer,
         fingerprint: OnceLock::new(),
+        replay: None,
     };
     let result = tokio::select! {
         result = timeout_at(deadline + TIMEOUT_GRACE, Box::pin(driver.run())) => match result {

@@ -44,6 +44,10 @@ impl RunDriver<'_> {
         let (limits, access) = (self.app.settings.memory, &profile.memory);
         let (request, is_wanted) = (self.request, limits.max_items > 0 && limits.max_chars > 0);
         let is_full = request.options.prompt_mode == PromptMode::Full;
+        if let Some(replay) = self.replay {
+            let memories = if access.reads() { replay.memories() } else { Vec::new() };
+            return Recalled { memories, warning: None };
+        }
         let has_words = !request.message.trim().is_empty();
         if !(is_wanted && is_full && has_words && access.reads() && capabilities.has("memories")) {
             return Recalled::default();

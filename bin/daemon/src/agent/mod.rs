@@ -48,6 +48,7 @@ mod prompt_window;
 mod questions;
 mod recorder;
 mod refusals;
+pub(crate) mod replay;
 pub(crate) mod requests;
 mod standing_rules;
 pub(crate) mod stands;

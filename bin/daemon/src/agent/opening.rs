@@ -1,6 +1,5 @@
 //! The messages that a conversation opens with: system prompt, history, the newest turn.
 
-use chrono::Utc;
 use llm::model::ModelRef;
 use llm::request::Message;
 use mc_client::runs::{PutRun, RunStatus};
@@ -186,7 +185,7 @@ impl RunContext<'_> {
                     role: self.run.request.session.role(),
                     mode: options.prompt_mode,
                     heartbeat: options.kind == RunKind::Heartbeat,
-                    now: Utc::now().with_timezone(&options.timezone),
+                    now: self.run.now().with_timezone(&options.timezone),
                 };
                 self.snapshot.prompt(&request).system.as_ref().to_owned()
             }
@@ -222,7 +221,7 @@ impl RunDriver<'_> {
         let options = &self.request.options;
         let mut newest = String::new();
         if self.app.settings.include_time {
-            newest = time_context(&Utc::now().with_timezone(&options.timezone));
+            newest = time_context(&self.now().with_timezone(&options.timezone));
             if let Some(locale) = &self.request.customer.locale {
                 newest += &format!("\nLocale: {locale}");
             }

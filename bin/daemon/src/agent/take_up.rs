@@ -319,6 +319,7 @@ impl Life<'_> {
             deadline,
             finalizer: &self.finalizer,
             fingerprint: OnceLock::new(),
+            replay: None,
         };
         let answer = Box::pin(driver.finish_up(client, capabilities, task_id, journal)).await;
         let _stored_or_not = timeout(FLUSH_TIMEOUT, recording.flushed()).await;

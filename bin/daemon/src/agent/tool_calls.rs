@@ -16,6 +16,7 @@ use super::context::RunContext;
 use super::handing_on::Handed;
 use super::journal::{ChildReport, ToolStep, millis, report};
 use super::mentions;
+use super::replay;
 use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
@@ -162,6 +163,7 @@ impl RunContext<'_> {
             let mut decisions = Vec::with_capacity(waiting.len());
             for (attempt, need, nth) in &waiting {
                 decisions.push(match need {
+                    _ if self.run.replay.is_some() => replay::undecided(attempt, need),
                     Need::Approval { by_rule } => {
                         self.informed_decision(attempt, *by_rule, reason, earlier).await?
                     }
@@ -341,11 +343,15 @@ impl RunContext<'_> {
             approved,
             approval_required: false,
             in_doubt: attempt.is_in_doubt(),
-            dry: false,
+            dry: self.run.replay.is_some() && replay::is_answered(call),
             mentions: mentions.as_ref(),
         };
         let started = Instant::now();
         let reply = self.tools.call(&context, call, &attempt.key).await;
+        let reply = match self.run.replay {
+            Some(replay) => replay.answer(&self.tools, attempt, reply)?,
+            None => reply,
+        };
         let mentions = self.settle_mentions(mentions, &reply).await;
         let mut made = Made { mentions, ..Made::at_once(reply) };
         match &made.reply {

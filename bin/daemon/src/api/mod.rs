@@ -8,6 +8,7 @@ mod attachments;
 mod backend;
 mod can;
 mod cancelling;
+pub(crate) mod cases;
 mod children;
 mod compact;
 mod detached;

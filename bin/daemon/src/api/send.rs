@@ -103,7 +103,7 @@ pub(super) async fn send(
     if wants_stream {
         return Box::pin(sse::respond(app, request, trace)).await;
     }
-    let answer = launch::send(&app, request, trace).await?;
+    let answer = Box::pin(launch::send(&app, request, trace)).await?;
     Ok(Json(answer.as_ref()).into_response())
 }
 

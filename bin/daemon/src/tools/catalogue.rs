@@ -17,6 +17,7 @@ use super::backend_tools;
 use super::context::TOOL_TIMEOUT;
 use super::mcp::{Listed, McpServer, McpTool};
 use super::openapi::{NamedOperations, OpenApiTool};
+use super::replayed::{CaseTool, ReplayedTool};
 use schemas::{Budget, Compiled, Schema};
 
 /// The maximum length of a description, characters.
@@ -39,6 +40,8 @@ pub(super) enum Source {
     /// One of the backend's own tools, by its name in the backend.
     Backend(String),
     Mcp(Arc<McpServer>, Arc<McpTool>),
+    /// A tool of a case, which answers its calls.
+    Replayed(Arc<ReplayedTool>),
 }
 
 /// All usable external tools, and the problems of the others.
@@ -131,6 +134,30 @@ impl Catalogue {
 }
 
 impl Catalogue {
+    /// The tools of a case under their own names; what is wrong with others is added to `problems`.
+    pub(super) fn of_case(tools: &[CaseTool], problems: &mut Vec<String>) -> Self {
+        let mut catalogue = Self::default();
+        let mut budget = Budget::default();
+        let built_in = super::specs::builtin_names();
+        for tool in tools {
+            let name = tool.name.as_str();
+            if built_in.contains(&name) {
+                problems.push(format!("{name:?} is a built-in tool"));
+                continue;
+            }
+            let checked = tool.source().and_then(|source| {
+                let checked =
+                    ValidDefinition::of(&tool.description, &tool.parameters, &mut budget)?;
+                Ok(checked.named(name.to_owned(), source))
+            });
+            match checked {
+                Ok(tool) => catalogue.tools.push(tool),
+                Err(why) => problems.push(format!("{name:?}: {why}")),
+            }
+        }
+        catalogue
+    }
+
     /// The number of tools of a kind.
     pub(super) fn count(&self, of_kind: impl Fn(&ExternalTool) -> bool) -> usize {
         self.tools.iter().filter(|tool| of_kind(tool)).count()
@@ -140,7 +167,11 @@ impl Catalogue {
 impl ExternalTool {
     /// Whether it is an operation of the OpenAPI document.
     pub(super) fn is_openapi(&self) -> bool {
-        matches!(self.source, Source::OpenApi(_))
+        match &self.source {
+            Source::OpenApi(_) => true,
+            Source::Replayed(tool) => tool.is_operation(),
+            Source::Backend(_) | Source::Mcp(..) => false,
+        }
     }
 
     /// Whether it is one of the backend's own tools.
@@ -159,6 +190,7 @@ impl ExternalTool {
             Source::OpenApi(tool) => tool.is_for(snapshot, profile),
             Source::Backend(name) => backend_tools::is_for(profile, self.name(), name),
             Source::Mcp(..) => profile.tools.could_allow(&NamedTool::without_endpoint(self.name())),
+            Source::Replayed(tool) => tool.is_for(snapshot, profile),
         }
     }
 
@@ -168,13 +200,29 @@ impl ExternalTool {
             Source::OpenApi(tool) => tool.withheld(snapshot, profile),
             Source::Backend(name) => backend_tools::withheld(profile, self.name(), name),
             Source::Mcp(..) => profile.tools.withheld_by(&NamedTool::without_endpoint(self.name())),
+            Source::Replayed(tool) => tool.withheld(snapshot, profile),
+        }
+    }
+
+    /// The tool as a case has it.
+    pub(super) fn as_of_case(&self) -> CaseTool {
+        let endpoint = match &self.source {
+            Source::OpenApi(tool) => Some(tool.endpoint_text()),
+            Source::Backend(name) => Some(format!("POST /api/tools/{name}")),
+            Source::Mcp(..) | Source::Replayed(_) => None,
+        };
+        CaseTool {
+            name: self.spec.name.clone(),
+            description: self.spec.description.clone(),
+            parameters: self.spec.parameters.clone(),
+            endpoint,
         }
     }
 
     /// The timeout of a call.
     pub(super) fn timeout(&self) -> Duration {
         match &self.source {
-            Source::OpenApi(_) | Source::Backend(_) => TOOL_TIMEOUT,
+            Source::OpenApi(_) | Source::Backend(_) | Source::Replayed(_) => TOOL_TIMEOUT,
             Source::Mcp(server, _) => server.timeout(),
         }
     }

@@ -29,6 +29,7 @@ use super::model_forms::{self, ModelForm};
 use super::openapi::{self, NamedOperations};
 use super::operations::BackendOperations;
 use super::refreshing_cache::RefreshingCache;
+use super::replayed::CaseTool;
 use super::set::ToolSet;
 use super::source_state::SourcesState;
 use crate::backend::Backend;
@@ -256,6 +257,17 @@ impl Tools {
         };
         let rules = profile.tools.customer().map(|rules| rules.id().to_owned());
         sets.entry((profile.role.clone(), rules)).or_insert_with(|| apart(build)).clone()
+    }
+
+    /// All tools that are not built in, as a case has them.
+    pub async fn as_of_cases(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        capabilities: &Arc<Capabilities>,
+    ) -> Vec<CaseTool> {
+        let sources = self.sources(snapshot, capabilities).await;
+        let built = self.built(sources).await;
+        built.catalogue.tools.iter().map(|tool| tool.as_of_case()).collect()
     }
 
     /// What the models' providers take of a role's tools now: they may have refused some since.

@@ -25,7 +25,7 @@ pub struct CallIdentity {
     /// Whether its server is known to recognise a repetition by the idempotency key.
     pub honours_key: bool,
     /// The method and path of a request of the backend.
-    pub(super) endpoint: Option<(String, String)>,
+    pub(crate) endpoint: Option<(String, String)>,
 }
 
 impl CallIdentity {
@@ -109,6 +109,12 @@ impl CallIdentity {
                 let body = canonical_json(&json!({ "arguments": arguments }));
                 Self::of_request("POST", &format!("{BACKEND_TOOLS}/{name}"), "", &body)
             }
+            // No server sees it: no call of it can be in doubt.
+            Source::Replayed(of_case) => Self {
+                honours_key: true,
+                endpoint: of_case.called(arguments),
+                ..Self::of_tool(&tool.spec.name, arguments)
+            },
             Source::Mcp(server, tool) => {
                 let parts = ["mcp", server.name(), &tool.name, &canonical_json(arguments)];
                 Self::new(&parts, tool.is_repeatable, false)
@@ -128,6 +134,7 @@ pub(super) fn definition(tool: &ExternalTool) -> String {
     let source = match &tool.source {
         Source::OpenApi(tool) => tool.operation.form(),
         Source::Backend(name) => name.clone(),
+        Source::Replayed(_) => tool.spec.name.clone(),
         Source::Mcp(server, tool) => format!("{} {}", server.place(), tool.name),
     };
     sha256_hex(&[&spec.name, &spec.description, &canonical_json(&spec.parameters), &source])

@@ -122,7 +122,7 @@ impl NamedOperations {
 }
 
 /// Whether a skill declares everything that the endpoint covers.
-fn declared(snapshot: &Snapshot, endpoint: &EndpointPattern) -> bool {
+pub(super) fn declared(snapshot: &Snapshot, endpoint: &EndpointPattern) -> bool {
     snapshot.endpoints().iter().any(|declared| declared.pattern.covers(endpoint))
 }
 
@@ -139,6 +139,11 @@ impl OpenApiTool {
         let tool = self.named();
         let is_one = declared(snapshot, &self.endpoint) || profile.tools.names(&tool);
         profile.tools.withheld_by(&tool).filter(|_| is_one)
+    }
+
+    /// The method and the path that it calls.
+    pub(super) fn endpoint_text(&self) -> String {
+        format!("{} {}", self.operation.method(), self.operation.endpoint())
     }
 
     fn named(&self) -> NamedTool<'_> {

@@ -64,8 +64,16 @@ impl BackendOperations {
                 });
             }
         }
-        let others = catalogue.tools.iter().filter(|tool| matches!(tool.source, Source::Mcp(..)));
-        others.for_each(|tool| known.add_other(tool.name()));
+        for tool in &catalogue.tools {
+            match &tool.source {
+                Source::Mcp(..) => known.add_other(tool.name()),
+                Source::Replayed(of_case) => match of_case.operation() {
+                    Some(operation) => known.add(operation),
+                    None => known.add_other(tool.name()),
+                },
+                Source::OpenApi(_) | Source::Backend(_) => {}
+            }
+        }
         let prefixes = servers.servers.keys().map(|server| format!("{}__", tool_prefix(server)));
         prefixes.for_each(|prefix| known.add_prefix(prefix));
         Self { known: Arc::new(known), document: document.cloned() }

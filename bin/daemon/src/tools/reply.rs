@@ -65,6 +65,13 @@ pub enum ToolReply {
         /// The rule; none where no list has to name the call.
         rule: Option<Box<Rule>>,
     },
+    /// What a case has as the answer to the call, which is not made.
+    Recorded {
+        /// Whether the call succeeded.
+        ok: bool,
+        /// What was answered.
+        text: String,
+    },
     /// The call was not made: there was no way to send it. Why may hold what a server wrote.
     NotSent(Value),
     /// The call was not made, because a person has to approve it first: what needs the approval.
@@ -175,7 +182,9 @@ impl ToolReply {
             | Self::Files { .. }
             | Self::Saved(_)
             | Self::Trusted(_)
-            | Self::Answered(_) => return None,
+            | Self::Answered(_)
+            | Self::Recorded { ok: true, .. } => return None,
+            Self::Recorded { text, .. } => shown::words(text),
             Self::Rejected(body) | Self::Unclear(body) | Self::NotSent(body) => {
                 let why = match &body["error"] {
                     Value::String(text) => shown::words(text),
@@ -213,6 +222,7 @@ impl ToolReply {
                 | Self::Saved(_)
                 | Self::Trusted(_)
                 | Self::Answered(_)
+                | Self::Recorded { ok: true, .. }
         )
     }
 
@@ -224,7 +234,8 @@ impl ToolReply {
             | Self::Saved(_)
             | Self::Trusted(_)
             | Self::Rejected(_)
-            | Self::Unclear(_) => true,
+            | Self::Unclear(_)
+            | Self::Recorded { .. } => true,
             Self::NotMade(_)
             | Self::Forbidden { .. }
             | Self::Judged { .. }
@@ -247,7 +258,9 @@ impl ToolReply {
     /// The text for the model: cut to `max_chars`, and fenced as data where it comes from outside.
     pub fn content(&self, tool: &str, max_chars: usize, mark: &FenceMark) -> String {
         match self {
-            Self::Data(text) | Self::Files { text, .. } => mark.fence(tool, &cut(text, max_chars)),
+            Self::Data(text) | Self::Files { text, .. } | Self::Recorded { text, .. } => {
+                mark.fence(tool, &cut(text, max_chars))
+            }
             Self::Saved(file) => {
                 let FileMeta { file_id, name, size, .. } = file;
                 let said = "saved; it is attached to your reply";

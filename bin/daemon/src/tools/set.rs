@@ -208,6 +208,7 @@ impl ToolSet {
                 Source::OpenApi(_) => "openapi",
                 Source::Backend(_) => "backend",
                 Source::Mcp(..) => "mcp",
+                Source::Replayed(_) => "case",
             },
             Some(Tool::Builtin(..) | Tool::Enabled(..)) | None => "built-in",
         }
@@ -399,6 +400,7 @@ async fn perform(
                 Source::Backend(theirs) => {
                     backend_tools::call(context, name, theirs, arguments, &key).await
                 }
+                Source::Replayed(tool) => tool.call(context, arguments),
                 Source::Mcp(server, tool) => match by_name() {
                     // Boxed: it is large, and other tools need none of it.
                     Ok(()) => {

@@ -10,6 +10,7 @@ mod check;
 mod costs;
 mod doors;
 mod errors;
+mod evals;
 mod external_tools;
 mod handing_on;
 mod harness;

@@ -209,16 +209,6 @@ impl Store {
         Ok(all.collect())
     }
 
-    /// What tells a user's runs from all others, where what they tell is kept elsewhere.
-    pub(crate) async fn names_of_runs(&self, user_id: &str) -> Result<Vec<String>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM runs WHERE user_id = $1 ORDER BY seq")
-            .bind(user_id)
-            .fetch_all(&self.reader)
-            .await?;
-        let name = |row| super::deltas::Teller::of(user_id, &run_rows::found(row)).name;
-        Ok(rows.iter().map(name).collect())
-    }
-
     /// Deletes what there is of a user, and ends the erasure.
     pub(crate) async fn end_erasure(
         &self,

@@ -86,3 +86,25 @@ fn folders_that_cannot_be_used_are_named() {
     assert!(of(Some("/proc/x"), None).starts_with("LLM_RECORD_DIR: /proc/x cannot be written"));
     assert!(of(Some("/tmp"), Some("/tmp")).contains("set only one of them"));
 }
+
+#[tokio::test]
+async fn tests_have_recordings_of_their_own() {
+    let replies = [Reply::chat("of one"), Reply::chat("of the other"), Reply::chat("of none")];
+    let (server, dir) = (Server::start(replies).await, tempfile::tempdir().unwrap());
+    let client = recording(&server, dir.path());
+    let asked = request(&client, vec![Message::user("Hello")]);
+    let of = |case: Option<&str>| CallContext { case: case.map(str::to_owned), ..spoken("Hello") };
+    for case in [Some("one"), Some("other"), None] {
+        client.complete(&asked, &of(case)).await.unwrap();
+    }
+    let client = replaying(dir.path());
+    for (case, text) in [
+        (Some("other"), "of the other"),
+        (Some("one"), "of one"),
+        (Some("new"), "of none"),
+        (None, "of none"),
+    ] {
+        let answer = client.complete(&asked, &of(case)).await.unwrap();
+        assert_eq!(answer.message.text, text, "{case:?}");
+    }
+}

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{ConfigError, line_from};
+use super::ConfigError;
+use super::lines::line_from;
 use crate::json_lines::{Step, line_at};
 use crate::nearest::nearest_within;
 
@@ -21,6 +22,9 @@ const TOOLS: &str = "tools";
 
 /// What an agent remembers.
 const MEMORY: &str = "memory";
+
+/// What of an agent's runs is redacted.
+const REDACT: &str = "redact";
 
 /// The schema of an agent's replies.
 const OUTPUT: &str = "output";
@@ -85,6 +89,7 @@ impl Shape<'_> {
         self.look_alikes(entry, TOOLS, &of);
         self.look_alikes(entry, OUTPUT, &of);
         self.look_alikes(entry, MEMORY, &of);
+        self.look_alikes(entry, REDACT, &of);
         for key in entry.keys().filter(|key| is_rule(key)) {
             self.misplaced(key, &of);
         }
@@ -102,7 +107,7 @@ impl Shape<'_> {
             }
         }
         let mut unset = Vec::new();
-        for value in [entry.get("role"), tools].into_iter().flatten() {
+        for value in [entry.get("role"), tools, entry.get(REDACT)].into_iter().flatten() {
             super::unset_variables(value, self.env, &mut unset);
         }
         unset.dedup();

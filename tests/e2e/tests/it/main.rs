@@ -15,6 +15,7 @@ mod containers;
 mod demo;
 mod documentation;
 mod erased;
+mod evals;
 mod example;
 mod express_example;
 mod fastapi;

@@ -30,7 +30,7 @@ pub(super) use reader::copy;
 use reader::Reader;
 
 /// Pages whose commands no reader of these tests runs, and why.
-const NOT_RUN: [(&str, &str); 8] = [
+const NOT_RUN: [(&str, &str); 9] = [
     ("CONTRIBUTING.md", "the targets of the Makefile, which is what runs the tests"),
     (
         "docs/CONTAINERS.md",
@@ -39,6 +39,10 @@ const NOT_RUN: [(&str, &str); 8] = [
     (
         "docs/DEPLOY.md",
         "needs root and systemd; scripts/package-check.sh does the same in a folder",
+    ),
+    (
+        "docs/EVAL.md",
+        "reads the runs of one's own backend; evals.rs here and of the daemon does the same",
     ),
     ("docs/REAL_MODELS.md", "needs a model; real_model.rs runs one where it is installed"),
     ("docs/TOKENS.md", "asks the reader's own application; tokens.rs runs the recipes"),

@@ -1,0 +1,59 @@
+//! Asks a model what it thinks of a run.
+
+use evals::{Case, Ended, JudgeSpec, Judgement, judgement, question};
+use llm::CallContext;
+use llm::model::ModelRef;
+use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
+use tokio::time::Instant;
+
+use crate::eval_case::Trial;
+
+/// The role under which a judge is asked, for scripts and recordings.
+const ROLE: &str = "judge";
+
+impl Trial {
+    /// The model that judges.
+    ///
+    /// # Errors
+    /// When it is no model.
+    pub(crate) fn judge_of(&self, judge: &JudgeSpec) -> Result<ModelRef, String> {
+        match &judge.model {
+            Some(name) => ModelRef::parse(name, self.judge.provider)
+                .map_err(|error| format!("judge.model: {error}")),
+            None => Ok(self.judge.clone()),
+        }
+    }
+}
+
+/// Asks the judge.
+///
+/// # Errors
+/// Why there is no judgement.
+pub(crate) async fn judge(
+    trial: &Trial,
+    judge: &JudgeSpec,
+    case: &Case,
+    run: &Ended,
+) -> Result<Judgement, String> {
+    let model = trial.judge_of(judge)?;
+    let (task, asked) = question(judge, case, run);
+    let request = LlmRequest {
+        model,
+        messages: vec![Message::system(task), Message::user(asked)],
+        tools: ToolList::default(),
+        tool_choice: ToolChoice::None,
+        max_output_tokens: None,
+        temperature: Some(0.0),
+        response_schema: None,
+    };
+    let call = CallContext {
+        role: ROLE.to_owned(),
+        deadline: Some(Instant::now() + trial.app.settings.run_timeout),
+        without_fallback: true,
+        case: Some(case.id.clone()),
+        ..CallContext::default()
+    };
+    let answered = trial.app.llm.complete(&request, &call).await;
+    let answered = answered.map_err(|error| format!("the judge cannot be asked: {error}"))?;
+    judgement(&answered.message.text)
+}
