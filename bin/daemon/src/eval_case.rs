@@ -27,10 +27,13 @@ const USER: &str = "user";
 /// The most of a call's arguments that a failure names, characters.
 const MAX_ARGUMENTS: usize = 500;
 
+/// A role, and the id of the rules of its profile, where there are any.
+type RoleRules = (String, Option<String>);
+
 /// The tools of a file's cases, and the sets of the roles made of them.
 pub(crate) struct FileTools {
     tools: CaseTools,
-    sets: Mutex<HashMap<(String, Option<String>), Arc<ToolSet>>>,
+    sets: Mutex<HashMap<RoleRules, Arc<ToolSet>>>,
 }
 
 impl FileTools {

@@ -174,11 +174,11 @@ fn digit_places(value: &str) -> Vec<usize> {
 
 /// The country stays, letters become X, and the two check digits are chosen so that the remainder is right.
 fn checked_by_mod97(value: &str, n: usize) -> String {
-    let mut seen = 0;
     let mut chars: Vec<char> = with_digits(value, n, 2).chars().collect();
     let mut checks = Vec::new();
-    for (at, c) in chars.iter_mut().enumerate().filter(|(_, c)| c.is_ascii_alphanumeric()) {
-        match seen {
+    let written = chars.iter_mut().enumerate().filter(|(_, c)| c.is_ascii_alphanumeric());
+    for (nth, (at, c)) in written.enumerate() {
+        match nth {
             0 | 1 => {}
             2 | 3 => {
                 *c = '0';
@@ -187,7 +187,6 @@ fn checked_by_mod97(value: &str, n: usize) -> String {
             _ if c.is_ascii_alphabetic() => *c = 'X',
             _ => {}
         }
-        seen += 1;
     }
     let plain: String = chars.iter().filter(|c| c.is_ascii_alphanumeric()).collect();
     if let (Some(remainder), [first, second]) = (mod97(&plain), checks.as_slice()) {

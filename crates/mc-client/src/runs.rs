@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::call::{Call, MAX_RUN_BYTES};
 use crate::client::{AgentClient, InternalClient};
 use crate::error::McError;
-use crate::url::path;
+use crate::url::{path, with_query};
 
 /// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -234,15 +234,16 @@ impl AgentClient {
     /// A run of the token's own role with its journal; `None` when there is none with this key. The role
     /// is named, because a backend lets leads read other roles' runs, too.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
-        let query = self.caller.role().map(|role| format!("?role={role}")).unwrap_or_default();
-        found(self.caller.fetch(whole(run_key, &query)).await)
+        let role = self.caller.role().map(str::to_owned);
+        found(self.caller.fetch(whole(run_key, &[("role", role)])).await)
     }
 
     /// Where a run of the token's own role stands, without its journal: cheap, to be asked often. A
     /// backend that does not know `steps=false` sends the journal, too.
     pub async fn run_state(&self, run_key: &str) -> Result<Option<Run>, McError> {
-        let role = self.caller.role().map(|role| format!("&role={role}")).unwrap_or_default();
-        found(self.caller.fetch(whole(run_key, &format!("?steps=false{role}"))).await)
+        let role = self.caller.role().map(str::to_owned);
+        let query = [("steps", Some("false".to_owned())), ("role", role)];
+        found(self.caller.fetch(whole(run_key, &query)).await)
     }
 
     /// Creates or updates a run. The first call names session and task.
@@ -271,12 +272,12 @@ impl AgentClient {
 impl InternalClient {
     /// The run of a role, for the user that [`InternalClient::on_behalf_of`] names; `None` when there is none.
     pub async fn run_of(&self, run_key: &str, role: &str) -> Result<Option<Run>, McError> {
-        found(self.caller.fetch(whole(run_key, &format!("?role={role}"))).await)
+        found(self.caller.fetch(whole(run_key, &[("role", Some(role.to_owned()))])).await)
     }
 
     /// As [`AgentClient::run`], for the user that [`InternalClient::on_behalf_of`] names.
     pub async fn run(&self, run_key: &str) -> Result<Option<Run>, McError> {
-        found(self.caller.fetch(whole(run_key, "")).await)
+        found(self.caller.fetch(whole(run_key, &[])).await)
     }
 
     /// As [`AgentClient::cancel_run`], for that user.
@@ -286,8 +287,9 @@ impl InternalClient {
 }
 
 /// A run with its whole journal.
-fn whole(run_key: &str, query: &str) -> Call {
-    Call { max_bytes: MAX_RUN_BYTES, ..Call::get(&(path(&["runs", run_key]) + query)) }
+fn whole(run_key: &str, query: &[(&str, Option<String>)]) -> Call {
+    let url = with_query(path(&["runs", run_key]), query);
+    Call { max_bytes: MAX_RUN_BYTES, ..Call::get(&url) }
 }
 
 fn cancel(run_key: &str) -> Result<Call, McError> {

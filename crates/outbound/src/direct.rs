@@ -15,7 +15,9 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service as _, ServiceExt as _};
 
 use crate::loopback::WithLoopback;
-use crate::{CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE, SendError};
+use crate::{
+    CONNECT_TIMEOUT, IDLE_TIMEOUT, KEEPALIVE, KEEPALIVE_INTERVAL, KEEPALIVE_RETRIES, SendError,
+};
 
 type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, BoxError>;
 
@@ -42,7 +44,12 @@ impl Direct {
     }
 
     pub(crate) async fn execute(&self, mut request: Request) -> Result<Response, SendError> {
-        let uri: Uri = request.url().as_str().parse().map_err(|_| SendError::InvalidUrl)?;
+        let uri = match request.url().as_str().parse::<Uri>() {
+            Ok(uri) => uri,
+            Err(cause) => {
+                return Err(SendError::InvalidUrl { cause, url: Box::new(request.url().clone()) });
+            }
+        };
         let mut sent = http::Request::new(request.body_mut().take().unwrap_or_default());
         *sent.method_mut() = request.method().clone();
         *sent.uri_mut() = uri;
@@ -70,6 +77,12 @@ fn connector() -> Connector {
     let mut http = HttpConnector::new_with_resolver(WithLoopback);
     http.set_nodelay(true);
     http.set_keepalive(Some(KEEPALIVE));
+    http.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    http.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    #[cfg(target_os = "linux")]
+    http.set_tcp_user_timeout(Some(crate::USER_TIMEOUT));
+    // Shared by the addresses of a name, so that one that does not answer leaves time for the next.
+    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let connect = tower::service_fn(move |uri: Uri| {
         let mut http = http.clone();
         async move {

@@ -25,6 +25,16 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// The time after which an idle TCP connection is probed.
 pub const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// The time between two probes. This and the next two are what reqwest sets by itself.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// After how many probes without an answer the connection is given up.
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// How long sent bytes may be without an acknowledgement.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A client with pools of connections. Clones share them.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
@@ -40,7 +50,8 @@ impl From<reqwest::Client> for HttpClient {
 }
 
 impl HttpClient {
-    /// Plain HTTP past reqwest; everything else as `library` is set up. Only where no proxy is set.
+    /// Plain HTTP past reqwest; everything else as `library` is set up. Only where no proxy is set, and for a
+    /// `library` with this crate's limits: its other settings do not hold for plain HTTP.
     /// `user_agent` is what `library` sends, too.
     pub fn with_direct(library: reqwest::Client, user_agent: &'static str) -> Self {
         Self { library, direct: Some(Arc::new(Direct::new(user_agent))) }
@@ -79,9 +90,15 @@ pub enum SendError {
         /// Where it went to.
         url: Box<Url>,
     },
-    /// The URL is no URI.
+    /// The URL is no URI: it has more than 65,534 bytes, say.
     #[error("the URL is invalid")]
-    InvalidUrl,
+    InvalidUrl {
+        /// Why.
+        #[source]
+        cause: http::uri::InvalidUri,
+        /// The whole of it.
+        url: Box<Url>,
+    },
 }
 
 impl SendError {
@@ -89,7 +106,7 @@ impl SendError {
     pub fn is_invalid(&self) -> bool {
         match self {
             Self::Library(error) => error.is_builder(),
-            Self::InvalidUrl => true,
+            Self::InvalidUrl { .. } => true,
             Self::Direct { .. } => false,
         }
     }
@@ -99,7 +116,7 @@ impl SendError {
         match self {
             Self::Library(error) => error.is_connect(),
             Self::Direct { cause, .. } => cause.is_connect(),
-            Self::InvalidUrl => false,
+            Self::InvalidUrl { .. } => false,
         }
     }
 
@@ -108,7 +125,7 @@ impl SendError {
         match self {
             Self::Library(error) => error.is_timeout(),
             Self::Direct { cause, .. } => is_timed_out(cause),
-            Self::InvalidUrl => false,
+            Self::InvalidUrl { .. } => false,
         }
     }
 
@@ -116,8 +133,7 @@ impl SendError {
     pub fn url(&self) -> Option<&Url> {
         match self {
             Self::Library(error) => error.url(),
-            Self::Direct { url, .. } => Some(url),
-            Self::InvalidUrl => None,
+            Self::Direct { url, .. } | Self::InvalidUrl { url, .. } => Some(url),
         }
     }
 
@@ -126,7 +142,7 @@ impl SendError {
         match self {
             Self::Library(error) => std::error::Error::source(error),
             Self::Direct { cause, .. } => Some(cause),
-            Self::InvalidUrl => None,
+            Self::InvalidUrl { cause, .. } => Some(cause),
         }
     }
 }

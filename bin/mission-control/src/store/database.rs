@@ -252,9 +252,18 @@ fn pool(size: u32) -> AnyPoolOptions {
 /// All migrations in one transaction: a program that is killed or fails meanwhile leaves the database as it
 /// was, and a new file is synced once instead of once for each.
 async fn migrate_file(writer: &AnyPool) -> Result<(), MigrateError> {
-    let mut all = writer.begin().await?;
+    let migrations = migrations::sqlite();
+    let made = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM _sqlx_migrations");
+    // A new file has no such table; what else is wrong is told below.
+    let made = made.fetch_one(writer).await.unwrap_or_default();
+    if usize::try_from(made).is_ok_and(|made| made >= migrations.iter().count()) {
+        // Only looked at: a file that is up to date is opened also while another program writes to it.
+        return migrations.run(writer).await;
+    }
+    // Waits for its turn; a transaction that begins by reading would fail where it has to wait.
+    let mut all = writer.begin_with("BEGIN IMMEDIATE").await?;
     // What `run` does with its connection; it takes no borrowed one in a future that is sent to threads.
-    migrations::sqlite().run_direct(None, &mut *all, false).await?;
+    migrations.run_direct(None, &mut *all, false).await?;
     Ok(all.commit().await?)
 }
 

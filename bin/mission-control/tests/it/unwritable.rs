@@ -4,6 +4,7 @@
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use reqwest::{Method, StatusCode};
@@ -140,6 +141,31 @@ async fn a_migration_that_fails_leaves_the_file_as_it_was() {
     let left: String = sqlx::query_scalar(tables).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     assert_eq!(left, "schedules");
+}
+
+#[tokio::test]
+async fn migrations_wait_for_their_turn() {
+    if on_postgres() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut made = open(&database(&dir).await).await;
+    let table = "SELECT sql FROM sqlite_master WHERE name = '_sqlx_migrations'";
+    let table: String = sqlx::query_scalar(table).fetch_one(&mut made).await.unwrap();
+    made.close().await.unwrap();
+    // A file with the list of migrations, and none made.
+    let file = dir.path().join("waits.db");
+    let url = format!("sqlite:{}?mode=rwc", file.display());
+    let mut other = AnyConnection::connect(&url).await.unwrap();
+    for statement in ["PRAGMA journal_mode = WAL", table.as_str(), "BEGIN IMMEDIATE"] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut other).await.unwrap();
+    }
+    let mut program = start(&dir, &file);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    sqlx::query("COMMIT").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    program.url().await.unwrap();
+    program.kill().await.unwrap();
 }
 
 #[tokio::test]

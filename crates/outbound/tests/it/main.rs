@@ -139,6 +139,48 @@ async fn both_ways_fail_alike() {
 }
 
 #[tokio::test]
+async fn a_url_that_is_too_long_is_told_so_by_both() {
+    let (mut url, _asked) = server("", false).await;
+    url.set_query(Some(&"q".repeat(70_000)));
+    for client in both() {
+        let error = send(&client, request(&url, None)).await.unwrap_err();
+        assert!(error.is_invalid() && !error.is_connect() && !error.is_timeout(), "{error}");
+        assert_eq!(error.url(), Some(&url));
+        assert!(error.cause().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_replaced() {
+    for client in both() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let serving = tokio::spawn(async move {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                read(&mut stream).await;
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            }
+        });
+        for _ in 0..2 {
+            assert_eq!(send(&client, request(&url, Some("{}"))).await.unwrap().status(), 204);
+            // The server's end arrives before the next request, or while it is sent.
+            tokio::task::yield_now().await;
+        }
+        serving.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_http_1_0_ends_with_its_connection() {
+    let (url, _asked) = server("HTTP/1.0 200 OK\r\n\r\nhello", true).await;
+    for client in both() {
+        let answer = send(&client, request(&url, None)).await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "hello");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_plain_http_goes_through_the_library() {
     let [direct, _] = both();
     // No certificate; and a timeout of the request's own.

@@ -1,7 +1,7 @@
 //! One JSON object a line: the bytes that `tracing_subscriber`'s own JSON form writes, in a quarter of
 //! its time. That reads the fields of a span anew for each line; here they are taken as they were written.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 use tracing::field::{Field, Visit};
@@ -27,10 +27,12 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        writer.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut writer)?;
-        let mut rest = Rest { text: Vec::with_capacity(USUAL), failed: false };
-        rest.text.push(b'"');
+        // Whole or not at all: what is written to the writer stays there when the code of a value panics.
+        let mut begin = String::with_capacity(USUAL);
+        begin.push_str("{\"timestamp\":\"");
+        SystemTime.format_time(&mut Writer::new(&mut begin))?;
+        begin.push('"');
+        let mut rest = Rest { text: begin.into_bytes(), failed: false };
         rest.add("level", &event.metadata().level().as_str());
         event.record(&mut rest);
         let span =
@@ -54,7 +56,7 @@ where
     }
 }
 
-/// A line after its time.
+/// A line as it is written.
 struct Rest {
     text: Vec<u8>,
     /// Whether a value has no JSON form.
@@ -96,7 +98,10 @@ impl Visit for Rest {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field.name(), &format_args!("{value:?}"));
+        // A value that cannot be shown is told as far as it could be.
+        let mut text = String::new();
+        let _ = write!(text, "{value:?}");
+        self.add(field.name(), &text);
     }
 }
 
@@ -175,6 +180,32 @@ mod tests {
             tracing::info_span!("below", n = 1).in_scope(|| tracing::info!(task_id = "t"));
             tracing::info!(parent: None, "no parent");
         });
+    }
+
+    /// A value that cannot be shown to its end.
+    struct Broken;
+
+    impl fmt::Display for Broken {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("so far")?;
+            Err(fmt::Error)
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_shown_ends_no_line() {
+        let taken = Taken::default();
+        let layer = tracing_subscriber::fmt::layer()
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines)
+            .with_writer(taken.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(broken = %Broken, after = 1, "told");
+            tracing::info!("next");
+        });
+        let lines = taken.lines();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].contains(r#""broken":"so far","after":1"#), "{lines:?}");
     }
 
     #[test]

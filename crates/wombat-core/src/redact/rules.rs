@@ -105,7 +105,7 @@ impl RedactRules {
         let (mut found, mut ranges) = (Vec::new(), Vec::new());
         for (kind, scan) in KINDS.iter().filter(|(kind, _)| self.kinds.contains(kind)) {
             scan(text, &mut ranges);
-            found.extend(ranges.drain(..).map(|range| Found { range, kind: *kind }));
+            found.extend(ranges.drain(..).map(|range| Found { range, kind }));
         }
         for pattern in &self.patterns {
             let all = pattern.regex.find_iter(text).filter(|found| !found.is_empty());
