@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use daemon_client::{RunAnswer, SendRequest};
 use serde_json::{Value, json};
-use test_support::stack::{Stack, StackOptions};
+use test_support::stack::{Stack, StackOptions, example};
 
 use crate::kills::{OPTIONS, client};
 
@@ -32,7 +32,9 @@ async fn call(stack: &Stack, method: reqwest::Method, path: &str) -> Value {
 
 #[tokio::test]
 async fn whoever_was_erased_begins_anew() {
-    let mut stack = Stack::start(&StackOptions::default()).await.unwrap();
+    let mut stack = Stack::start(&StackOptions { example: example(), ..StackOptions::default() })
+        .await
+        .unwrap();
     let started = loop {
         let acts = call(&stack, reqwest::Method::GET, "/audit?act=daemon.started").await;
         match acts["items"].as_array().unwrap().first() {
