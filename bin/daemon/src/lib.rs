@@ -102,6 +102,10 @@ pub async fn serve(
             }
         })
     };
+    let started = {
+        let app = app.clone();
+        tokio::spawn(async move { agent::audit::started(&app).await })
+    };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     tracing::info!("time zones: {}", zones::release());
     let close = CancellationToken::new();
@@ -128,6 +132,7 @@ pub async fn serve(
         }
     }
     upkeep.abort();
+    started.abort();
     app.workspaces.close().await;
     tokio::task::spawn_blocking(move || drop(watch)).await.ok();
     tracing::info!("stopped");

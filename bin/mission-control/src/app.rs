@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::deltas::RunDeltas;
+use crate::erasing::Eraser;
 use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::places::{Places, StreamPlaces};
@@ -21,6 +22,8 @@ pub struct App {
     pub store: Store,
     /// What runs tell while they work.
     pub(crate) deltas: RunDeltas,
+    /// Erases what there is of a user.
+    pub(crate) eraser: Eraser,
     /// Cancelled at shutdown, which ends the event streams.
     pub(crate) shutdown: CancellationToken,
     /// Limits how many event streams are open.

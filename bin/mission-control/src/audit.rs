@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
-use mc_client::audit::{AuditEntry, FIRST_PREV, hash_of};
+use mc_client::audit::{ActorKind, AuditEntry, FIRST_PREV, hash_of};
 use serde_json::Value;
 
 use crate::store::database::Database;
@@ -63,6 +63,9 @@ pub struct Verified {
 struct Chain {
     next: i64,
     prev: String,
+    /// What the first entry follows, where older ones have expired: the number of the last of these, and its hash. Until
+    /// the entry was seen that tells of it.
+    expired: Option<(i64, String)>,
     /// A hash that an entry must have, as long as none was seen with it.
     wanted: Option<String>,
 }
@@ -70,7 +73,7 @@ struct Chain {
 impl Chain {
     fn new(head: Option<&str>) -> Self {
         let wanted = head.map(str::to_ascii_lowercase);
-        Self { next: 1, prev: FIRST_PREV.to_owned(), wanted }
+        Self { next: 1, prev: FIRST_PREV.to_owned(), expired: None, wanted }
     }
 
     fn broken(&self, why: impl Into<String>) -> AuditError {
@@ -81,6 +84,9 @@ impl Chain {
     fn take(&mut self, entry: &Value) -> Result<(), AuditError> {
         let known: AuditEntry = serde_json::from_value(entry.clone())
             .map_err(|error| self.broken(format!("it is no entry: {error}")))?;
+        if self.next == 1 && known.seq > 1 {
+            self.begin_at(&known);
+        }
         if known.seq != self.next {
             return Err(self.broken(format!("the entry in its place is seq {}", known.seq)));
         }
@@ -94,9 +100,17 @@ impl Chain {
             return Err(self.broken("the entry does not have its hash: it was changed"));
         }
         self.wanted.take_if(|wanted| *wanted == hash);
+        self.expired.take_if(|expired| tells_of(&known, expired));
         self.prev = hash;
         self.next += 1;
         Ok(())
+    }
+
+    /// Takes the `prev` that the expiry of older entries has left, for which a later entry must stand.
+    fn begin_at(&mut self, first: &AuditEntry) {
+        self.expired = Some((first.seq - 1, first.prev.clone()));
+        self.next = first.seq;
+        self.prev.clone_from(&first.prev);
     }
 
     fn end(self, place: &str) -> Result<Verified, AuditError> {
@@ -104,11 +118,26 @@ impl Chain {
         if last == 0 {
             return Err(AuditError::Empty(place.to_owned()));
         }
+        if let Some((through, _)) = self.expired {
+            let why = format!(
+                "the entries up to {through} are missing, and none tells that they have expired"
+            );
+            return Err(AuditError::Broken { seq: 1, why });
+        }
         match self.wanted {
             Some(wanted) => Err(AuditError::OtherHead { seq: last, found: self.prev, wanted }),
             None => Ok(Verified { last, head: self.prev }),
         }
     }
+}
+
+/// Whether an entry tells that the log has expired up to this one.
+fn tells_of(entry: &AuditEntry, (through, hash): &(i64, String)) -> bool {
+    let said = |name: &str| entry.details.get(name);
+    entry.act == "data.expired"
+        && entry.actor.kind == ActorKind::System
+        && said("through").and_then(Value::as_i64) == Some(*through)
+        && said("hash").and_then(Value::as_str) == Some(hash)
 }
 
 /// Verifies an exported log.
@@ -163,21 +192,24 @@ async fn each(
     let failed = |cause: String| AuditError::Database { place: database.place(), cause };
     let opened = Store::open_to_read(database).await;
     let store = opened.map_err(|error| failed(error.to_string()))?;
-    let mut last = 0;
+    let unread = |error| match error {
+        StoreError::Database(cause) | StoreError::Unavailable { source: cause, .. } => {
+            failed(format!("{cause}; it has a log once the backend has started on it"))
+        }
+        error => failed(error.to_string()),
+    };
+    let is_server = matches!(database, Database::Postgres(_));
+    let mut log = store.whole_audit(is_server).await.map_err(unread)?;
     loop {
-        let read = store.audit_after(last).await;
-        let entries = read.map_err(|error| match error {
-            StoreError::Database(cause) | StoreError::Unavailable { source: cause, .. } => {
-                failed(format!("{cause}; it has a log once the backend has started on it"))
-            }
-            error => failed(error.to_string()),
-        })?;
-        let Some(newest) = entries.last() else { break };
-        last = newest.seq;
+        let entries = log.next().await.map_err(unread)?;
+        if entries.is_empty() {
+            break;
+        }
         for entry in entries {
             with(entry).await?;
         }
     }
+    drop(log);
     store.close().await;
     Ok(())
 }

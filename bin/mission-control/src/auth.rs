@@ -15,10 +15,10 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::mentions::is_role;
 use crate::places::{MAX_CALLS, Place};
-use crate::store::Scope;
 use crate::store::audit::{Actor, By};
 use crate::store::leases::Fence;
 use crate::store::session_role;
+use crate::store::{Scope, StoreError};
 
 const AGENT: HeaderName = HeaderName::from_static("x-agent-token");
 const INTERNAL: HeaderName = HeaderName::from_static("x-internal-token");
@@ -38,6 +38,8 @@ pub struct Agent {
     pub speaks_for_user: bool,
     /// When its token ends, in seconds since 1970.
     pub expires_at: u64,
+    /// When its token was issued, in milliseconds since 1970.
+    issued_at: u64,
     /// The place of the call among the role's.
     _place: Arc<Place>,
 }
@@ -118,6 +120,8 @@ pub struct Listener {
     pub agent: Option<String>,
     /// When the stream must end, in seconds since 1970.
     pub expires_at: Option<u64>,
+    /// When the token of the agent was issued, in milliseconds since 1970.
+    pub issued_at: Option<u64>,
 }
 
 /// An agent, or a service that acts for nobody in particular.
@@ -188,7 +192,8 @@ impl Agent {
     /// Whose objects its calls may touch.
     pub fn scope(&self) -> Scope<'_> {
         let role = (!self.is_lead).then_some(&*self.role);
-        Scope { role, ..Scope::of(&self.user_id) }.by(By::new(self.actor()))
+        let issued_at = Some(self.issued_at);
+        Scope { role, issued_at, ..Scope::of(&self.user_id) }.by(By::new(self.actor()))
     }
 
     /// Refuses a field that names another role than the token, unless the token's role is a lead.
@@ -239,10 +244,26 @@ fn fence(headers: &HeaderMap) -> Result<Option<Fence>, ApiError> {
 pub(crate) fn claims(headers: &HeaderMap, app: &App) -> Result<Claims, ApiError> {
     let token = text(headers, &AGENT)
         .ok_or_else(|| ApiError::unauthorized("the header X-Agent-Token is missing"))?;
-    app.config.verifier.verify(token).map_err(|error| {
+    let claims = app.config.verifier.verify(token).map_err(|error| {
         tracing::info!(%error, "agent token rejected");
         ApiError::unauthorized(&refusal(&error))
-    })
+    })?;
+    if let Some(age) = app.store.erased_for(&claims.user_id, issued_at(&claims)) {
+        return Err(StoreError::TokenErased { age }.into());
+    }
+    Ok(claims)
+}
+
+/// When a token was issued, in milliseconds since 1970. Wombat's own begin to be valid a little before, for clocks that
+/// differ; their ids tell when they were made (RFC 9562, section 5.7).
+pub(crate) fn issued_at(claims: &Claims) -> u64 {
+    let made = || {
+        let id = uuid::Uuid::parse_str(&claims.jti).ok().filter(|id| id.get_version_num() == 7)?;
+        let (seconds, nanos) = id.get_timestamp()?.to_unix();
+        Some(seconds.saturating_mul(1_000).saturating_add(u64::from(nanos / 1_000_000)))
+    };
+    let from = claims.iat.saturating_mul(1_000);
+    made().filter(|made| *made > from && *made < claims.exp.saturating_mul(1_000)).unwrap_or(from)
 }
 
 /// What is told of a token that is refused. A wrong secret is never mixed up with wrong claims: to know
@@ -275,13 +296,14 @@ fn agent(headers: &HeaderMap, app: &App) -> Result<Agent, ApiError> {
     let claims = claims(headers, app)?;
     let is_lead = app.config.lead_roles.contains(&claims.agent_role);
     let speaks_for_user = claims.speaks_for_user();
+    let issued_at = issued_at(&claims);
     let (user_id, role) = (claims.user_id, claims.agent_role);
     let place = app.calls.take(&user_id, &role).ok_or_else(|| {
         let text = format!("{MAX_CALLS} calls of this role are being answered; retry later");
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", text)
     })?;
     let (expires_at, _place) = (claims.exp, Arc::new(place));
-    Ok(Agent { user_id, role, is_lead, speaks_for_user, expires_at, _place })
+    Ok(Agent { user_id, role, is_lead, speaks_for_user, expires_at, issued_at, _place })
 }
 
 fn internal(headers: &HeaderMap, app: &App) -> Result<Internal, ApiError> {
@@ -379,12 +401,15 @@ impl FromRequestParts<App> for Listener {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         if parts.headers.contains_key(&INTERNAL) {
             let Service { on_behalf_of } = Service::from_request_parts(parts, app).await?;
-            return Ok(Self { user_id: on_behalf_of, role: None, agent: None, expires_at: None });
+            let none =
+                Self { user_id: None, role: None, agent: None, expires_at: None, issued_at: None };
+            return Ok(Self { user_id: on_behalf_of, ..none });
         }
         let agent = agent(&parts.headers, app)?;
         let role = (!agent.is_lead).then(|| agent.role.clone());
-        let (user_id, expires_at) = (Some(agent.user_id), Some(agent.expires_at));
-        Ok(Self { user_id, role, agent: Some(agent.role), expires_at })
+        let (expires_at, issued_at) = (Some(agent.expires_at), Some(agent.issued_at));
+        let (user_id, agent) = (Some(agent.user_id), Some(agent.role));
+        Ok(Self { user_id, role, agent, expires_at, issued_at })
     }
 }
 

@@ -287,6 +287,7 @@ async fn live(
     // The browser reconnects by itself and is authenticated again.
     let until = Utc::now().timestamp() + LIVE_SECS;
     let expires_at = u64::try_from(until).ok();
-    let listener = Listener { user_id: Some(user.to_owned()), role: None, agent: None, expires_at };
+    let user_id = Some(user.to_owned());
+    let listener = Listener { user_id, role: None, agent: None, expires_at, issued_at: None };
     events::stream(app, listener, &headers, events::EventFormat::Plain).await
 }

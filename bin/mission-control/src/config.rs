@@ -13,6 +13,7 @@ use crate::login::proxy::ProxyLogin;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
 use crate::store::files::FileLimits;
+use crate::store::retention::Retention;
 
 /// The backend's configuration, checked.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub profile_max_age: Duration,
     /// How much is kept of files.
     pub files: FileLimits,
+    /// For how long things are kept.
+    pub retention: Retention,
     /// How often a run that nobody works on is given out without a new step, until it has failed.
     pub orphan_max_attempts: u32,
     /// How many approval rules a user may have in force.

@@ -6,8 +6,8 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, delivery_options, deltas, leases, memories, orphans, profiles,
-    run_lists, runs, schedules, tool_requests, tools, types,
+    approval_rules, audit, budgets, delivery_options, deltas, leases, memories, orphans,
+    owned_data, profiles, run_lists, runs, schedules, tool_requests, tools, types,
 };
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
@@ -70,6 +70,9 @@ use self::operation::operation;
     run_lists::RunFacts,
     run_lists::CreateFeedback,
     run_lists::Feedback,
+    owned_data::Erasure,
+    owned_data::OwnedItem,
+    owned_data::Retention,
     leases::Lease,
     leases::LeaseRequest,
     leases::RenewLease,

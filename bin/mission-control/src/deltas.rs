@@ -110,6 +110,14 @@ impl RunDeltas {
         }
     }
 
+    /// Deletes what runs have told, by their names, where that is not in the database.
+    pub(crate) async fn forget(&self, names: &[String]) -> Result<(), StoreError> {
+        match &self.streams {
+            Some(streams) => streams.forget(names).await,
+            None => Ok(()),
+        }
+    }
+
     /// Deletes what has expired.
     pub(crate) async fn delete_expired(&self) -> Result<(), StoreError> {
         // Redis does so itself; what was kept before it was set is here.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderValue, StatusCode, header};
-use mc_client::error::Original;
+use mc_client::error::{ErasedAgo, Original};
 use mc_client::runs::ExistingStep;
 use mc_client::types::ErrorBody;
 use serde_json::{Value, json};
@@ -128,6 +128,15 @@ impl From<StoreError> for ApiError {
             StoreError::BudgetExceeded(refusal) => {
                 Self::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", text)
                     .with_details(json!(refusal))
+            }
+            StoreError::Interrupted => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                    .retry_after(Duration::from_secs(60))
+            }
+            StoreError::TokenErased { age } => {
+                let ago = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+                Self::new(StatusCode::UNAUTHORIZED, mc_client::error::USER_ERASED, text)
+                    .with_details(json!(ErasedAgo { erased_ms_ago: ago }))
             }
             StoreError::TooManyActs { retry_after } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "audit_limit", text)

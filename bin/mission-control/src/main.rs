@@ -12,7 +12,8 @@ use service::health::Probe;
 use service::settings::Layers;
 use tokio::net::TcpListener;
 use wombat_mission_control::audit::{Verified, export, verify, verify_file};
-use wombat_mission_control::settings::{Settings, read, read_database};
+use wombat_mission_control::person_export::{Counts, OwnedError, expire, export as export_person};
+use wombat_mission_control::settings::{Settings, read, read_database, read_retention};
 
 const NAME: &str = "wombat-mission-control";
 
@@ -34,6 +35,7 @@ Settings, by their variables (`wombat-mission-control config` shows those in for
   MC_BOARD_PASSWORD      The password of the page; without it the page is for this machine only
   MC_DEMO                Whether the demo application, a search for schools, is served [false]
   MC_STREAM_URL          A Redis that keeps what runs tell, redis://…; the database if absent
+  MC_RETENTION           After how many days things are deleted, runs=90,… ; never if absent
   MC_BUDGET_USD          Monthly budget of each user, in US dollars; no limit if absent
   RUST_LOG               How much is logged: error, warn, info, debug [info]
 
@@ -77,6 +79,21 @@ enum Command {
     /// Read the audit log: who did what.
     #[command(subcommand)]
     Audit(Audit),
+    /// Write all that is kept of a user, with the user's files, into a folder.
+    Export {
+        /// Whose data it is.
+        #[arg(long, value_name = "ID")]
+        user: String,
+        /// A folder that does not exist yet, or is empty.
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: PathBuf,
+    },
+    /// Delete what is older than MC_RETENTION says, as the running backend does each hour.
+    Retention {
+        /// Only print how much of each kind would be deleted.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Ask the running backend whether it is ready, as a container's health check does. Exit code
     /// 0 when it is, else 1.
     Health {
@@ -113,9 +130,14 @@ fn main() -> ExitCode {
         }
         Some(Command::Contract) => return contract(),
         Some(Command::About(about)) => return about.run::<Cli>(),
-        command @ (Some(Command::Config | Command::Health { .. } | Command::Audit(_)) | None) => {
-            command
-        }
+        command @ (Some(
+            Command::Config
+            | Command::Health { .. }
+            | Command::Audit(_)
+            | Command::Export { .. }
+            | Command::Retention { .. },
+        )
+        | None) => command,
     };
     let flags = [("MC_HOST", cli.host), ("MC_PORT", cli.port), ("MC_DATA_DIR", cli.data_dir)];
     let flags = flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
@@ -123,11 +145,48 @@ fn main() -> ExitCode {
     match command {
         Some(Command::Health { url }) => return PROBE.ask(&layers, url.as_deref()),
         Some(Command::Audit(what)) => return audit(&layers, what),
+        Some(Command::Export { user, out }) => return export_user(&layers, &user, &out),
+        Some(Command::Retention { dry_run }) => return retention(&layers, dry_run),
         Some(_) | None => {}
     }
     match read(&layers) {
         Ok(settings) if command.is_some() => exit::show(&settings.effective, &[zones::note()]),
         Ok(settings) => serve(settings),
+        Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
+    }
+}
+
+/// Does something with the database, and tells how many of each kind it was.
+fn count_in(work: impl Future<Output = Result<Counts, OwnedError>>, none: &str) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+    };
+    match runtime.block_on(work) {
+        Ok(counts) if counts.is_empty() => exit::say(none),
+        Ok(counts) => counts.iter().for_each(|(kind, many)| exit::say(format!("{kind}: {many}"))),
+        Err(error) => return exit::fail(exit::FAILURE, NAME, &error),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Writes all that is kept of a user.
+fn export_user(layers: &Layers, user: &str, out: &Path) -> ExitCode {
+    match read_database(layers) {
+        Ok(database) => {
+            count_in(export_person(&database, user, out), "nothing is kept of this user")
+        }
+        Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
+    }
+}
+
+/// Deletes what has expired, or counts it.
+fn retention(layers: &Layers, dry_run: bool) -> ExitCode {
+    match read_retention(layers) {
+        Ok((database, retention)) => {
+            let none = "MC_RETENTION is not set: nothing expires by it";
+            count_in(expire(&database, &retention, dry_run), none)
+        }
         Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
     }
 }

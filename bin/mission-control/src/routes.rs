@@ -16,6 +16,7 @@ mod leases;
 pub(crate) mod memories;
 pub(crate) mod metrics;
 mod objects;
+mod owned_data;
 mod profiles;
 mod question;
 mod run_lists;
@@ -48,7 +49,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 32] = [
+const FEATURES: [&str; 34] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -79,6 +80,8 @@ const FEATURES: [&str; 32] = [
     "runs_list",
     "feedback",
     "audit",
+    "retention",
+    "erasure",
     "profile",
     "tools",
 ];
@@ -144,6 +147,8 @@ pub(crate) fn router(app: &App) -> Router<App> {
                 .put(delivery_options::put_quiet_hours)
                 .delete(delivery_options::delete_quiet_hours),
         )
+        .route("/users/{id}/agent-data", get(owned_data::export).delete(owned_data::erase))
+        .route("/retention", get(owned_data::retention))
         .route("/dead-letters", get(delivery_options::dead_letters))
         .route("/audit", get(audit::list).post(audit::record))
         .layer(middleware::from_fn_with_state(app.clone(), audit::record_denied));

@@ -14,10 +14,12 @@ use tower::ServiceExt as _;
 use crate::app::App;
 use crate::config::Config;
 use crate::deltas::RunDeltas;
+use crate::erasing::Eraser;
 use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::places::{MAX_CALLS, Places, StreamPlaces};
 use crate::router::router;
+use crate::store::retention::Retention;
 use crate::store::{OpenError, Store, StoreError};
 
 /// How long open connections may take to finish at shutdown.
@@ -84,8 +86,10 @@ pub async fn run(
     );
     let metrics = Arc::new(Metrics::new()?);
     let deltas = RunDeltas::new(store.clone(), &config.deltas);
+    let eraser = Eraser::new(store.clone(), deltas.clone());
     let app = App {
         deltas: deltas.clone(),
+        eraser: eraser.clone(),
         asked_at: Arc::default(),
         served_roles: Arc::default(),
         metrics: Arc::clone(&metrics),
@@ -99,6 +103,7 @@ pub async fn run(
     };
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let config = Arc::clone(&app.config);
+    let retention = app.config.retention.clone();
     tracing::info!("time zones: {}", zones::release());
     let router = router(app);
     let service = move |peer| {
@@ -109,11 +114,13 @@ pub async fn run(
     let mut server = std::pin::pin!(server);
     tokio::select! {
         () = &mut server => {}
-        never = delete_expired(&store) => match never {},
+        never = delete_expired(&store, &retention) => match never {},
         never = delete_deltas(&deltas) => match never {},
         never = expire_questions(&store) => match never {},
         never = make_slots(&store) => match never {},
         never = store.sync_instances() => match never {},
+        never = store.follow_erasures() => match never {},
+        never = eraser.keep_on() => match never {},
         never = deltas.follow_others() => match never {},
         never = fold_metrics(&metrics) => match never {},
         () = shutdown.cancelled() => {
@@ -128,7 +135,7 @@ pub async fn run(
 }
 
 /// Deletes expired rows now and then, as long as it is polled.
-async fn delete_expired(store: &Store) -> Infallible {
+async fn delete_expired(store: &Store, retention: &Retention) -> Infallible {
     let mut interval = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         interval.tick().await;
@@ -137,6 +144,17 @@ async fn delete_expired(store: &Store) -> Infallible {
         }
         if let Err(error) = store.delete_gone_files().await {
             tracing::warn!(%error, "could not delete files that nothing names");
+        }
+        match store.expire(retention).await {
+            Ok(counts) => {
+                let many: u64 = counts.values().sum();
+                if many > 0 {
+                    tracing::info!(many, "deleted what is older than MC_RETENTION says");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not delete what is older than MC_RETENTION says; tried again in an hour");
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::mentions::is_role;
 use crate::store::budgets::Nanos;
 use crate::store::database::{CONNECTIONS, Database, MIN_CONNECTIONS};
 use crate::store::files::FileLimits;
+use crate::store::retention::Retention;
 
 /// The settings in force.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let budget = budget(&mut r);
     let deltas = deltas(&mut r);
     let files = files(&mut r);
+    let retention = retention(&mut r);
     let orphan_max_attempts = r.number("MC_ORPHAN_MAX_ATTEMPTS", 8_u32, 1..=1_000);
     let profile_max_age = r.seconds("MC_PROFILE_MAX_AGE", 0, 0..=300);
     let rules_per_user = r.number("MC_RULES_PER_USER", 100_u32, 0..=10_000);
@@ -82,6 +84,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             budget,
             deltas,
             files,
+            retention,
             orphan_max_attempts,
             profile_max_age,
             rules_per_user,
@@ -106,6 +109,24 @@ pub fn read_database(layers: &Layers) -> Result<Database, SettingsError> {
     let database = database(&mut r, &data_dir);
     r.finish()?;
     Ok(database)
+}
+
+/// Reads where the data is stored and for how long it is kept, for the command that deletes what is older.
+pub fn read_retention(layers: &Layers) -> Result<(Database, Retention), SettingsError> {
+    let mut r = Reader::new(layers);
+    let data_dir = PathBuf::from(r.text("MC_DATA_DIR", "./data"));
+    let read = (database(&mut r, &data_dir), retention(&mut r));
+    r.finish()?;
+    Ok(read)
+}
+
+/// For how long things are kept; for ever unless it is set.
+fn retention(r: &mut Reader<'_>) -> Retention {
+    let Some(text) = r.optional("MC_RETENTION") else { return Retention::default() };
+    text.parse().unwrap_or_else(|why: String| {
+        r.problem("MC_RETENTION", why);
+        Retention::default()
+    })
 }
 
 /// Where the data is stored: a file in the data folder unless `DATABASE_URL` is set.

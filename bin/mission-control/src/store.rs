@@ -9,6 +9,7 @@
 pub mod answering;
 pub mod approval_rules;
 pub mod audit;
+mod audit_expiry;
 pub mod audit_limits;
 pub mod board;
 mod budget_scopes;
@@ -23,6 +24,9 @@ pub mod deltas;
 pub mod dispatch;
 mod dispatch_order;
 pub mod documents;
+mod erased;
+mod erased_names;
+mod erasure;
 mod error;
 pub mod events;
 pub mod feedback;
@@ -39,12 +43,15 @@ mod open;
 mod orphans;
 mod outcome;
 pub(crate) mod owed;
+mod owned_tables;
 pub mod paging;
 mod people;
+pub(crate) mod person_data;
 mod pg_notify;
 mod postgres;
 pub mod profiles;
 pub mod quiet_hours;
+pub mod retention;
 mod run_ends;
 mod run_facts;
 pub mod run_lists;
@@ -55,6 +62,7 @@ mod schedule_rows;
 mod schedule_slots;
 pub mod schedule_times;
 pub mod schedules;
+mod scrub;
 mod sql;
 pub mod step_rows;
 pub mod tasks;
@@ -63,6 +71,7 @@ pub(crate) mod told;
 pub mod tool_requests;
 mod turns;
 mod urgency;
+mod usage_sums;
 mod values;
 pub mod waiting;
 mod write;
@@ -73,6 +82,7 @@ use chrono::Utc;
 use sqlx::{AnyPool, SqlSafeStr as _, SqlStr};
 use tokio::sync::watch;
 
+use self::erased::Erased;
 pub use self::error::{Conflict, Misfit, StoreError};
 use self::file::OpenFile;
 pub use self::open::OpenError;
@@ -105,6 +115,8 @@ pub struct Store {
     file: Option<Arc<OpenFile>>,
     /// Who waits for what runs tell.
     told: Told,
+    /// Whose data was erased.
+    erased: Arc<Erased>,
     /// Whether the server takes writes.
     server: Arc<Health>,
     /// This instance's id among them.
@@ -120,7 +132,9 @@ impl Store {
             Database::Postgres(_) => None,
         };
         let Opened { writer, reader, begin, peers, health } = opened;
-        Ok(Self::over(writer, reader, &begin, peers, file, health))
+        let store = Self::over(writer, reader, &begin, peers, file, health);
+        store.read_erased("").await?;
+        Ok(store)
     }
 
     /// Opens a database that is there already, for reading only: nothing is made or migrated.
@@ -147,7 +161,20 @@ impl Store {
         };
         let turns = Arc::new(Turns::new(writer.clone(), begin, tellers));
         let (told, instance) = (Told::default(), new_id().into());
-        Self { writer, reader, changed, written, turns, peers, file, told, server, instance }
+        let erased = Arc::default();
+        Self {
+            writer,
+            reader,
+            changed,
+            written,
+            turns,
+            peers,
+            file,
+            told,
+            erased,
+            server,
+            instance,
+        }
     }
 
     /// Closes all connections, and leaves a file without its log.
@@ -209,6 +236,7 @@ impl Store {
             budgets::DELETE_EXPIRED,
             budget_scopes::DELETE_WARNED,
             schedules::DELETE_SLOTS,
+            erasure::DELETE_RUNS,
         ] {
             let mut tx = self.begin().await?;
             sqlx::query(statement).bind(&before).execute(&mut *tx).await?;

@@ -19,6 +19,7 @@ pub(crate) mod limits;
 pub(crate) mod memories;
 pub(crate) mod objects;
 pub(crate) mod orphans;
+pub(crate) mod owned_data;
 pub(crate) mod paging;
 pub(crate) mod profiles;
 pub(crate) mod queue;

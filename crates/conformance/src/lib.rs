@@ -25,7 +25,7 @@ use shown::counted;
 use crate::checks::{
     audit, auth, capabilities, decisions, delivery_options, errors, events, files,
     heartbeat_standup, idempotency, invariants, journal, limits, memories, objects, orphans,
-    paging, profiles, queue, roles, run_lists, run_stream, schedules, tenancy,
+    owned_data, paging, profiles, queue, roles, run_lists, run_stream, schedules, tenancy,
 };
 use crate::report::Report;
 use crate::suite::Suite;
@@ -115,6 +115,7 @@ chapters! {
     "run-lists" => run_lists,
     "profiles" => profiles,
     "audit" => audit,
+    "owned-data" => owned_data,
     "everywhere" => invariants,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::backend::Backend;
 use crate::call::{Call, Failure, RawResponse};
-use crate::error::McError;
+use crate::error::{McError, erased_ago};
 use crate::raw::media_type;
 use crate::retry_policy::RetryPolicy;
 use crate::token::AgentAuth;
@@ -86,6 +86,8 @@ pub(crate) struct Caller {
     pub(crate) deadline: Option<Instant>,
     /// Sent with every write.
     pub(crate) fence: Option<HeaderValue>,
+    /// When what these calls belong to has begun, where that ends once the user's data is erased.
+    pub(crate) began: Option<SystemTime>,
 }
 
 impl Caller {
@@ -106,7 +108,7 @@ impl Caller {
     }
 
     pub(crate) fn new(backend: Arc<Backend>, identity: Identity) -> Self {
-        Self { backend, identity, traceparent: None, deadline: None, fence: None }
+        Self { backend, identity, traceparent: None, deadline: None, fence: None, began: None }
     }
 
     /// Sends a call and reads its answer as JSON.
@@ -191,7 +193,7 @@ impl Caller {
 
     /// Sends a call once and returns its response for reading as a stream without end.
     pub(crate) async fn stream(&self, call: &Call) -> Result<reqwest::Response, McError> {
-        let request = self.request(call)?;
+        let (request, began) = (self.request(call)?, SystemTime::now());
         let begin = async {
             let response = self.backend.http.execute(request).await;
             let response = response.map_err(|error| unsent(&error))?;
@@ -202,6 +204,13 @@ impl Caller {
             let headers = response.headers().clone();
             let (body, _) = read_body(response, call).await?;
             let body = self.without_token(body);
+            if let (401, Identity::Agent(auth)) = (status.as_u16(), &self.identity) {
+                // Whoever listens again does so with another token.
+                match erased_ago(401, &body) {
+                    Some(ago) => auth.note_erased(SystemTime::now() - ago, began),
+                    None => drop(auth.renew(began)),
+                }
+            }
             Err(McError::of_answer(status.as_u16(), &headers, &body)
                 .for_caller(|| self.identity.told())
                 .at(self.backend.address(&call.path_and_query)))
@@ -209,7 +218,32 @@ impl Caller {
         tokio::time::timeout(ATTEMPT_TIMEOUT, begin).await.unwrap_or(Err(McError::Timeout))
     }
 
+    /// Sends a call, and once more where a token is refused that is older than it need be: nothing was done by then.
+    /// What began before the user's data was erased is refused for good: nothing of it is to be stored.
     async fn exchange(&self, call: &Call) -> Result<RawResponse, McError> {
+        let Identity::Agent(auth) = &self.identity else { return self.exchange_once(call).await };
+        if call.is_foreign {
+            return self.exchange_once(call).await;
+        }
+        if self.began.is_some_and(|began| auth.is_erased_since(began)) {
+            return Err(McError::user_erased());
+        }
+        let sent = SystemTime::now();
+        let answer = self.exchange_once(call).await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        let may_try_again = match erased_ago(answer.status, &answer.body) {
+            Some(ago) => {
+                auth.note_erased(SystemTime::now() - ago, sent);
+                self.began.is_none_or(|began| !auth.is_erased_since(began))
+            }
+            None => self.began.is_none() && auth.renew(sent),
+        };
+        if may_try_again { self.exchange_once(call).await } else { Ok(answer) }
+    }
+
+    async fn exchange_once(&self, call: &Call) -> Result<RawResponse, McError> {
         let response = self.backend.http.execute(self.request(call)?).await;
         let response = response.map_err(|error| unsent(&error))?;
         let status = response.status().as_u16();

@@ -1,6 +1,7 @@
 //! The clients of the contract: as an agent, and as one of the internal programs.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::HeaderValue;
 use outbound::HttpClient;
@@ -92,6 +93,13 @@ impl AgentClient {
     #[must_use]
     pub fn with_trace(mut self, traceparent: &str) -> Self {
         self.caller.traceparent = HeaderValue::from_str(traceparent).ok();
+        self
+    }
+
+    /// For what has begun then: once the user's data is erased, none of its calls gets another token.
+    #[must_use]
+    pub fn of_work(mut self, began: SystemTime) -> Self {
+        self.caller.began = Some(began);
         self
     }
 

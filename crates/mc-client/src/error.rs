@@ -208,6 +208,26 @@ impl McError {
         self.status() == Some(404)
     }
 
+    /// Whether the user's data was erased since this began: it ends, and nothing of it is stored.
+    pub fn is_user_erased(&self) -> bool {
+        matches!(self, Self::Status { status: 401, code: Some(code), .. } if code == USER_ERASED)
+    }
+
+    /// The same, where the backend need not be asked again.
+    pub(crate) fn user_erased() -> Self {
+        Self::Status {
+            status: 401,
+            code: Some(USER_ERASED.to_owned()),
+            message: "the data of the user was erased: what began before ends".to_owned(),
+            details: None,
+            retry_after: None,
+            clock_ahead: None,
+            wants_bearer: false,
+            caller: None,
+            address: None,
+        }
+    }
+
     /// Whether the backend rejected the token.
     pub fn is_auth(&self) -> bool {
         matches!(self.status(), Some(401 | 403))
@@ -278,6 +298,26 @@ impl McError {
 pub struct Original<T> {
     /// What was created under the key.
     pub original: T,
+}
+
+/// The code of a 401 with which a token is refused because its user's data was erased since.
+pub const USER_ERASED: &str = "user_erased";
+
+/// The details of 401 `user_erased`. Clocks differ, so that it is no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasedAgo {
+    /// How many milliseconds ago the data was erased.
+    pub erased_ms_ago: u64,
+}
+
+/// How long ago the user's data was erased, where that is why a token was refused.
+pub(crate) fn erased_ago(status: u16, body: &[u8]) -> Option<Duration> {
+    let reason = Reason::read(body).filter(|_| status == 401)?;
+    if reason.code.as_deref() != Some(USER_ERASED) {
+        return None;
+    }
+    let told = reason.details.and_then(|details| ErasedAgo::deserialize(details).ok());
+    Some(Duration::from_millis(told.map_or(0, |told| told.erased_ms_ago)))
 }
 
 /// The caller in brackets.

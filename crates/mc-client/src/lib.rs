@@ -31,6 +31,7 @@ pub mod mentions;
 mod messages;
 mod notifications;
 pub mod orphans;
+pub mod owned_data;
 pub mod profiles;
 pub mod raw;
 mod reason;

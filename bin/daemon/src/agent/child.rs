@@ -158,7 +158,8 @@ impl RunContext<'_> {
         let session = &child.request.session;
         let client = child.app.backend.agent(session.user().as_str(), session.role().as_str());
         let client = client.map_err(|error| RunError::backend(&error))?;
-        let client = client.with_trace(&child.span.traceparent()).with_deadline(child.deadline);
+        let client = client.of_work(child.request.began).with_trace(&child.span.traceparent());
+        let client = client.with_deadline(child.deadline);
         let client = redaction::masked(client, child.redactor.as_ref());
         // Without a journal nothing tells a backend whose child it is.
         Ok(match self.journal.is_enabled() {
@@ -252,6 +253,7 @@ impl RunContext<'_> {
             limits: customer.narrow(asked_limits),
             asked_limits,
             customer,
+            began: own.began,
         })
     }
 }

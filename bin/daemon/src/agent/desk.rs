@@ -35,7 +35,7 @@ impl RunContext<'_> {
             .map_err(|error| RunError::new(RunErrorKind::Internal).caused_by(error))?;
         let client = self.run.app.backend.agent(root.user().as_str(), root.role().as_str());
         let client = client.map_err(|error| RunError::backend(&error))?;
-        let client = client.with_trace(&self.run.span.traceparent());
+        let client = client.of_work(request.began).with_trace(&self.run.span.traceparent());
         Ok(Desk {
             client: client.with_deadline(self.run.deadline).with_fence_of(&self.client),
             run_key: parent.root_run_key.clone(),

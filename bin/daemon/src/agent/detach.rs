@@ -168,7 +168,8 @@ pub(super) fn client(
 ) -> Result<AgentClient, RunError> {
     let session = &request.session;
     let client = app.backend.agent(session.user().as_str(), session.role().as_str());
-    Ok(client.map_err(|error| RunError::backend(&error))?.with_trace(traceparent))
+    let client = client.map_err(|error| RunError::backend(&error))?;
+    Ok(client.of_work(request.began).with_trace(traceparent))
 }
 
 /// Admits the run, tells so, and has it executed. `None` where another instance does, or did.

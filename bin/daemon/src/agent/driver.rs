@@ -115,6 +115,7 @@ impl RunDriver<'_> {
             .backend
             .agent(session.user().as_str(), session.role().as_str())
             .map_err(|error| RunError::backend(&error))?
+            .of_work(self.request.began)
             .with_trace(&traceparent)
             .with_deadline(self.deadline);
         let client = redaction::masked(client, self.redactor.as_ref());

@@ -156,6 +156,9 @@ impl Recorder {
         if error.is_stale_fence() || error.is_run_finished() {
             return Stored::Lost;
         }
+        if error.is_user_erased() {
+            return Stored::Yes { is_cancelled: true };
+        }
         if error.status() == Some(429) {
             return Stored::Slower(error.retry_after().unwrap_or(PACE));
         }
@@ -188,6 +191,9 @@ impl Recorder {
         let client = self.client.clone().without_retries();
         let client = client.with_deadline(Instant::now() + POST_TIMEOUT);
         let note = client.put_run(self.key.as_str(), &PutRun::default()).await;
-        note.is_ok_and(|note| note.cancel_requested || note.status == RunStatus::Cancelled.as_str())
+        match note {
+            Ok(note) => note.cancel_requested || note.status == RunStatus::Cancelled.as_str(),
+            Err(error) => error.is_user_erased(),
+        }
     }
 }

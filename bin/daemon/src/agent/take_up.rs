@@ -127,7 +127,7 @@ impl Life<'_> {
         let session = &self.request.session;
         let client = self.app.backend.agent(session.user().as_str(), session.role().as_str());
         let client = client.map_err(|error| RunError::backend(&error))?;
-        let client = client.with_trace(&self.span.traceparent());
+        let client = client.of_work(self.request.began).with_trace(&self.span.traceparent());
         Ok(redaction::masked(client, self.redactor.as_ref()))
     }
 

@@ -84,6 +84,7 @@ pub(crate) async fn read(
         customer,
         asked_limits,
         limits,
+        began: std::time::SystemTime::now(),
     };
     Ok((request, app.workspace.snapshot(), profile))
 }

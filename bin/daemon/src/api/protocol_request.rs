@@ -2,6 +2,7 @@
 //! [`RunRequest`] by the same rules, scope and limits as `POST /api/agents/send`.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use llm::request::Message;
 use serde_json::{Map, Value};
@@ -162,6 +163,7 @@ impl ProtocolRequest {
             customer,
             asked_limits,
             limits,
+            began: SystemTime::now(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 use mc_client::client::AgentClient;
@@ -127,6 +128,7 @@ pub(super) async fn request(
         customer,
         asked_limits,
         limits,
+        began: SystemTime::now(),
     })
 }
 

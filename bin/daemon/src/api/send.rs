@@ -1,6 +1,7 @@
 //! `POST /api/agents/send` and `/api/agents/stream`: validates a body into a [`RunRequest`].
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -246,6 +247,7 @@ pub(super) async fn read(
         customer,
         asked_limits,
         limits,
+        began: SystemTime::now(),
     };
     Ok((request, wants_stream))
 }

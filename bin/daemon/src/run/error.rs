@@ -168,6 +168,8 @@ impl RunError {
     pub fn backend(error: &McError) -> Self {
         let kind = if error.is_stale_fence() {
             RunErrorKind::SessionLost
+        } else if error.is_user_erased() {
+            RunErrorKind::Cancelled
         } else if error.is_auth() {
             RunErrorKind::BackendAuth(error.rejection_there())
         } else if error.is_in_between() || error.is_tls() {
@@ -198,6 +200,8 @@ impl RunError {
             RunErrorKind::TaskNotFound
         } else if error.is_stale_fence() {
             RunErrorKind::SessionLost
+        } else if error.is_user_erased() {
+            RunErrorKind::Cancelled
         } else {
             RunErrorKind::ReplyNotStored(error.to_string())
         };

@@ -1,7 +1,7 @@
 //! What a run is asked for. A [`RunRequest`] has been validated in full.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use llm::request::Message;
@@ -55,6 +55,8 @@ pub struct RunRequest {
     pub asked_limits: RunLimits,
     /// The run's limits: these, and never above the customer's.
     pub limits: RunLimits,
+    /// When it was accepted: it ends where the user's data is erased after that.
+    pub began: SystemTime,
 }
 
 /// Where an idempotency key was given. Each place is a name space of its own: whoever chooses a key in

@@ -45,7 +45,10 @@ pub(super) async fn log_in(State(app): State<App>, request: Request) -> Result<R
         Ok(()) => app.store.record(&act("login.succeeded")).await.map(drop)?,
         Err(error) if error.is_unauthorized() => {
             // Somebody who guesses must not fill the log.
-            app.store.record_at_most(&act("login.failed"), MAX_FAILED, HOUR).await.map(drop)?;
+            app.store
+                .record_at_most(None, &act("login.failed"), MAX_FAILED, HOUR)
+                .await
+                .map(drop)?;
         }
         Err(_) => {}
     }

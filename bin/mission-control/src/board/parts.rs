@@ -144,7 +144,7 @@ async fn store(
     check_name(name)?;
     let user = viewer.user(form.get("user").map(String::as_str))?;
     let declared = field.content_type().map(str::to_owned);
-    let mut upload = app.store.upload(user, app.config.files);
+    let mut upload = app.store.upload(viewer.scope(user), app.config.files);
     receive(&mut upload, field.inspect(|_| room.make())).await?;
     let stored = upload.finish(viewer.scope(user), name, declared.as_deref()).await?;
     Ok(FileRef::from(&stored.meta))

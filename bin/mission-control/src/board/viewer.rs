@@ -112,7 +112,7 @@ pub(super) async fn record_view(
     if headers.get("sec-fetch-dest").is_some_and(|dest| dest == "document") {
         app.store.record(&act).await?;
     } else {
-        app.store.record_at_most(&act, 1, RELOADED).await?;
+        app.store.record_at_most(None, &act, 1, RELOADED).await?;
     }
     Ok(())
 }

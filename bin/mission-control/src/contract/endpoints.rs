@@ -7,6 +7,7 @@ mod files;
 mod memories;
 mod notifications;
 mod objects;
+mod owned_data;
 mod profiles;
 mod run_lists;
 mod runs;
@@ -62,6 +63,8 @@ pub(super) enum Answer {
     Bytes(&'static str),
     /// Nothing (204).
     Nothing,
+    /// Objects of a type, one on each line.
+    Lines(&'static str),
     /// Any JSON.
     Any,
     /// Server-sent events.
@@ -184,6 +187,7 @@ pub(super) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
         &schedules::ENDPOINTS,
         &memories::ENDPOINTS,
         &run_lists::ENDPOINTS,
+        &owned_data::ENDPOINTS,
     ]
     .into_iter()
     .flatten()

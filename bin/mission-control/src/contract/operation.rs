@@ -36,7 +36,9 @@ fn schema_of(answer: &Answer) -> Value {
         Answer::Status => json!({
             "type": "object", "required": ["status"], "properties": { "status": { "type": "string" } }
         }),
-        Answer::Any | Answer::Events | Answer::Bytes(_) | Answer::Nothing => json!({}),
+        Answer::Any | Answer::Events | Answer::Lines(_) | Answer::Bytes(_) | Answer::Nothing => {
+            json!({})
+        }
     }
 }
 
@@ -83,6 +85,10 @@ fn failures(endpoint: &Endpoint) -> Map<String, Value> {
 pub(super) fn operation(endpoint: &Endpoint) -> Value {
     let content = match endpoint.answer {
         Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+        Answer::Lines(schema) => {
+            let told = format!("{schema} as JSON on each line.");
+            json!({ "application/x-ndjson": { "schema": { "type": "string", "description": told } } })
+        }
         // A file may be of any type, and not what that type wants: nothing is promised of its form.
         Answer::Bytes(_) => Value::Null,
         ref answer => json_content(&schema_of(answer)),
@@ -162,6 +168,8 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
             "status" if endpoint.path == "/schedules" => reference("ScheduleStatus"),
             "status" if endpoint.path.starts_with("/runs") => reference("RunStatus"),
             "status" => reference("ToolRequestStatus"),
+            "messages" => json!({ "type": "string", "enum": ["keep", "delete"], "description": "What becomes of tasks, messages and documents." }),
+            "dry_run" => json!({ "type": "boolean", "default": false, "description": "Whether it is only counted." }),
             "slots" => json!({ "type": "integer", "minimum": 0, "maximum": 100 }),
             "scope" => reference("MemoryScope"),
             "rating" => json!({ "type": "string", "enum": ["up", "down", "none"] }),

@@ -208,6 +208,17 @@ impl Streams {
         Ok(found)
     }
 
+    /// Deletes the streams of runs, and where they stand.
+    pub(crate) async fn forget(&self, names: &[String]) -> Result<(), StoreError> {
+        for name in names {
+            let key = key(name);
+            let mut call = redis::cmd("DEL");
+            call.arg(&key).arg(stand_key(&key));
+            let _many: i64 = self.asked(&Ask::Command(&call)).await?;
+        }
+        Ok(())
+    }
+
     /// Hears of what is told by way of other instances, as long as it is polled.
     pub(crate) async fn follow_others(&self) -> Infallible {
         loop {
@@ -322,6 +333,15 @@ mod tests {
         assert!(matches!(late, Err(StoreError::Conflict(Conflict::StaleFence))), "{late:?}");
         let other = streams.add("other run", 1, &batch(1_000_001, &["c"]), 0, limits).await;
         assert_eq!(other.unwrap(), 1_000_001);
+        // Nothing is known of what was forgotten, not even a newer lease.
+        streams.forget(&["run".to_owned(), "never".to_owned()]).await.unwrap();
+        let anew = streams.add("run", 1, &batch(1_000_001, &["d"]), 0, limits).await;
+        assert_eq!(anew.unwrap(), 1_000_001);
+        let other = streams.add("other run", 1, &batch(1_000_001, &["d"]), 0, limits).await;
+        assert!(
+            matches!(other, Err(StoreError::Conflict(Conflict::SeqConflict { .. }))),
+            "{other:?}"
+        );
     }
 
     #[test]

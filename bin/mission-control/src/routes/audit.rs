@@ -16,12 +16,12 @@ use serde_json::Value;
 
 use super::created;
 use crate::app::App;
-use crate::auth::{Caller, Service, Trace, claims, is_user_id};
+use crate::auth::{Caller, Service, Trace, claims, is_user_id, issued_at};
 use crate::error::ApiError;
 use crate::extract::{Body, Params, paging, require_key};
 use crate::store::audit::{Act, Actor, AuditFilter};
 use crate::store::audit_limits::record_daemon_act;
-use crate::store::{StoreError, stamp};
+use crate::store::{Scope, StoreError, stamp};
 
 /// The longest name of an act, or kind or id of an object, in characters.
 const MAX_NAME: usize = 200;
@@ -120,7 +120,7 @@ pub(super) async fn record(
     let made = app.store.create(agent.scope(), "audit", key, &body.raw, make).await;
     if let Err(StoreError::TooManyActs { .. }) = &made {
         let limited = Act::new(by, "audit.limited").of(&agent.user_id);
-        app.store.record_at_most(&limited, 1, HOUR).await?;
+        app.store.record_at_most(Some(agent.scope()), &limited, 1, HOUR).await?;
     }
     Ok(created(made?))
 }
@@ -144,7 +144,8 @@ pub(super) async fn record_denied(
     let actor = Actor::Agent { user_id: &agent.user_id, role: &agent.agent_role };
     let act = Act::new(trace.by(actor), "access.denied").of(&agent.user_id);
     let act = act.with("method", method.as_str()).with("path", path.as_str());
-    if let Err(error) = app.store.record_at_most(&act, MAX_DENIED, HOUR).await {
+    let scope = Scope { issued_at: Some(issued_at(&agent)), ..Scope::of(&agent.user_id) };
+    if let Err(error) = app.store.record_at_most(Some(scope), &act, MAX_DENIED, HOUR).await {
         tracing::warn!(%error, "a denied call could not be recorded in the audit log");
     }
     response

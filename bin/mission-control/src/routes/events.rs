@@ -57,6 +57,8 @@ struct Reader {
     run: Option<Heard>,
     /// When its token ends.
     until: Option<Instant>,
+    /// When its token was issued, in milliseconds since 1970.
+    issued_at: Option<u64>,
     greeted: bool,
     _place: StreamPlace,
 }
@@ -196,6 +198,7 @@ async fn stream_of(
         changes,
         run,
         until,
+        issued_at: listener.issued_at,
         greeted: false,
         _place: place,
     };
@@ -212,6 +215,12 @@ async fn stream_of(
 }
 
 impl Reader {
+    /// Whether the agent's token counts no more, because its user's data was erased.
+    fn is_refused(&self) -> bool {
+        let user = self.user_id.as_deref().zip(self.issued_at);
+        user.is_some_and(|(user_id, issued_at)| self.app.store.is_erased_since(user_id, issued_at))
+    }
+
     /// The next chunk to send; `None` when the stream ends.
     async fn next(&mut self) -> Option<String> {
         // A browser counts a stream as open once the first bytes arrive.
@@ -222,7 +231,8 @@ impl Reader {
         let keep_alive = Instant::now() + KEEP_ALIVE;
         loop {
             let stop = self.app.shutdown.clone();
-            if stop.is_cancelled() || self.until.is_some_and(|until| until <= Instant::now()) {
+            let is_over = self.until.is_some_and(|until| until <= Instant::now());
+            if stop.is_cancelled() || is_over || self.is_refused() {
                 return None;
             }
             // Marked as seen before reading: a write during the read wakes us again.

@@ -72,7 +72,7 @@ pub(super) async fn put(
     if body.size_hint().lower() > limits.max_bytes {
         return Err(StoreError::FileTooLarge { max_bytes: limits.max_bytes }.into());
     }
-    let mut upload = app.store.upload(writer.tenant.user_id(), limits);
+    let mut upload = app.store.upload(writer.scope(), limits);
     receive(&mut upload, body.into_data_stream()).await?;
     let stored = upload.finish(writer.scope(), name, declared.as_deref()).await?;
     let status = if stored.is_new { StatusCode::CREATED } else { StatusCode::OK };

@@ -49,11 +49,11 @@ pub(super) async fn heartbeat(
     let claimed = match (&request.note, &slot) {
         (Some(_), None) => true,
         (None, _) | (Some(_), Some(_)) => {
-            app.store.record_heartbeat(&agent.user_id, &role, slot.as_deref()).await?
+            app.store.record_heartbeat(agent.scope(), &role, slot.as_deref()).await?
         }
     };
     if let Some(note) = &request.note {
-        app.store.note_heartbeat(&agent.user_id, &role, note).await?;
+        app.store.note_heartbeat(agent.scope(), &role, note).await?;
     }
     let pending = app.store.pending(&agent.user_id).await?;
     Ok(Json(HeartbeatAnswer {

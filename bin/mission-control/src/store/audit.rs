@@ -8,7 +8,7 @@ use mc_client::types::Page;
 use serde::ser::Error as _;
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row, Transaction};
 
 use super::error::StoreError;
 use super::paging::{page, rows_for};
@@ -259,6 +259,19 @@ fn entry(row: &AnyRow) -> AuditEntry {
     }
 }
 
+/// Entries that a condition on a user finds, after a number.
+pub(super) async fn entries_where(
+    reader: &AnyPool,
+    condition: &str,
+    user_id: &str,
+    after: i64,
+) -> Result<Vec<AuditEntry>, StoreError> {
+    let select = SELECT.replace('?', "$2");
+    let text = format!("{select} AND {condition} ORDER BY a.seq LIMIT {CHUNK}");
+    let query = sqlx::query(AssertSqlSafe(text)).bind(user_id).bind(after);
+    Ok(query.fetch_all(reader).await?.iter().map(entry).collect())
+}
+
 impl Store {
     /// Records an act that changes nothing else, such as a login.
     pub async fn record(&self, act: &Act<'_>) -> Result<AuditEntry, StoreError> {
@@ -311,8 +324,32 @@ impl Store {
         page(rows, limit, entry).await
     }
 
-    /// The entries after a number, oldest first: some of them, and none only after the last one.
-    pub async fn audit_after(&self, seq: i64) -> Result<Vec<AuditEntry>, StoreError> {
-        Ok(self.audit(&AuditFilter::default(), CHUNK, Some(seq)).await?.items)
+    /// The log as it stands now, whatever is added or expires while it is read.
+    pub async fn whole_audit(&self, is_server: bool) -> Result<WholeAudit, StoreError> {
+        let begin = match is_server {
+            true => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            false => "BEGIN",
+        };
+        Ok(WholeAudit { tx: self.reader.begin_with(begin).await?, last: 0 })
+    }
+}
+
+/// The whole log, as it stood at one moment.
+#[derive(Debug)]
+pub struct WholeAudit {
+    tx: Transaction<'static, Any>,
+    last: i64,
+}
+
+impl WholeAudit {
+    /// The next entries, oldest first; none only after the last one.
+    pub async fn next(&mut self) -> Result<Vec<AuditEntry>, StoreError> {
+        let rows = Sql::new(SELECT, self.last)
+            .and(" ORDER BY a.seq LIMIT ?", Some(i64::from(CHUNK)))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        let entries: Vec<_> = rows.iter().map(entry).collect();
+        self.last = entries.last().map_or(self.last, |entry| entry.seq);
+        Ok(entries)
     }
 }

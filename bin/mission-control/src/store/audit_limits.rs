@@ -7,7 +7,7 @@ use mc_client::audit::{AuditEntry, DAEMON_ACTS};
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::audit::{Act, actor, record, subject_of};
-use crate::store::{Store, StoreError, stamp, time};
+use crate::store::{Scope, Store, StoreError, stamp, time};
 
 /// How many acts of its daemon a user's role may have recorded within [`DAEMON_ACTS_WITHIN`]: of each
 /// that our daemon records, and of all others together.
@@ -93,13 +93,18 @@ fn ago(time: Duration) -> String {
 impl Store {
     /// Records an act unless so many equal ones were recorded within a time: of the same actor, about
     /// the same user and object, with the same details. For acts that somebody could repeat without end.
-    pub async fn record_at_most(
+    /// An agent's is refused like any write of its own (`scope`).
+    pub(crate) async fn record_at_most(
         &self,
+        scope: Option<Scope<'_>>,
         act: &Act<'_>,
         many: u32,
         within: Duration,
     ) -> Result<Option<AuditEntry>, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = match scope {
+            Some(scope) => self.write(scope).await?,
+            None => self.begin().await?,
+        };
         if equal_since(&mut tx, act, &ago(within), many).await? >= i64::from(many) {
             return Ok(None);
         }

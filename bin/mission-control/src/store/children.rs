@@ -43,6 +43,7 @@ impl Store {
         parent_run_key: Option<&str>,
     ) -> Result<Write, StoreError> {
         let mut tx = self.begin().await?;
+        self.check_erased(&mut tx, scope).await?;
         let Some(fence) = scope.fence else { return Ok(tx) };
         let is_child = match parent_run_key {
             Some(parent) => is_named(&mut tx, scope, fence, run_key, parent).await?,

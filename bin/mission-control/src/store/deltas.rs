@@ -19,7 +19,7 @@ use self::stand::{Stand, pace};
 use super::error::{Conflict, StoreError};
 use super::leases::Fence;
 use super::paging::PAGE_BYTES;
-use super::run_rows::{Found, find};
+use super::run_rows::{self, Found, find};
 use super::{Scope, Store, leases, stamp};
 
 /// How many runs lose what they told at a time, so that other writes do not wait long.
@@ -142,6 +142,16 @@ fn events(row: &AnyRow) -> Result<Vec<RunEvent>, StoreError> {
 }
 
 impl Store {
+    /// What tells a user's runs from all others, where what they tell is kept elsewhere.
+    pub(crate) async fn names_of_runs(&self, user_id: &str) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM runs WHERE user_id = $1 ORDER BY seq")
+            .bind(user_id)
+            .fetch_all(&self.reader)
+            .await?;
+        let name = |row| Teller::of(user_id, &run_rows::found(row)).name;
+        Ok(rows.iter().map(name).collect())
+    }
+
     /// The run that tells something under a lease, where that is kept elsewhere.
     pub(crate) async fn teller(
         &self,

@@ -56,6 +56,17 @@ pub enum StoreError {
     /// A budget does not cover the reservation.
     #[error("{}", used_up(.0))]
     BudgetExceeded(Box<BudgetRefusal>),
+    /// A task that did the work has failed: what it has begun is taken up again.
+    #[error("this was interrupted, and is taken up again; repeat the call to learn how it ends")]
+    Interrupted,
+    /// The data of the token's user was erased after the token was issued.
+    #[error(
+        "the agent token was issued before the data of its user was erased: what began before ends; begin anew with another token"
+    )]
+    TokenErased {
+        /// How long ago that was.
+        age: Duration,
+    },
     /// A user has had too many acts recorded in the audit log.
     #[error("too many acts of the daemon were recorded for this user; retry later")]
     TooManyActs {

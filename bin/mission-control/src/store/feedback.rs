@@ -4,13 +4,13 @@ use mc_client::memories::{AuthorKind, MemoryAuthor};
 use mc_client::run_lists::{CreateFeedback, Feedback};
 use mc_client::types::Page;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::audit::Act;
 use super::error::{Conflict, StoreError};
 use super::memories::author;
 use super::paging::{page, rows_for};
-use super::sql::Sql;
+use super::sql::{Sql, execute};
 use super::{Scope, Store, audit, json_of, now, time};
 
 /// What is answered of a feedback, with its run.
@@ -144,6 +144,17 @@ async fn count(tx: &mut AnyConnection, seq: i64) -> Result<(), StoreError> {
             .bind(seq)
             .execute(&mut *tx)
             .await?;
+    }
+    Ok(())
+}
+
+/// Deletes some, by their row numbers, and counts what is left.
+pub(super) async fn forget(tx: &mut AnyConnection, rows: &str) -> Result<(), StoreError> {
+    let text = format!("SELECT DISTINCT run_seq FROM feedback WHERE seq IN ({rows})");
+    let runs = sqlx::query(AssertSqlSafe(text)).persistent(false).fetch_all(&mut *tx).await?;
+    execute(tx, format!("DELETE FROM feedback WHERE seq IN ({rows})")).await?;
+    for run in runs {
+        count(tx, run.get("run_seq")).await?;
     }
     Ok(())
 }

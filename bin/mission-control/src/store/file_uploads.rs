@@ -23,6 +23,8 @@ const MOST_FILES: u64 = 256 * 1024;
 pub(crate) struct Upload {
     store: Store,
     user_id: String,
+    /// When the token of the agent that sends it was issued.
+    issued_at: Option<u64>,
     limits: FileLimits,
     /// Its row, once a part of it is stored.
     seq: Option<i64>,
@@ -67,7 +69,8 @@ impl Upload {
 
     /// Stores a part of a file that is not whole yet.
     async fn store_part(&mut self) -> Result<(), StoreError> {
-        let mut tx = self.store.begin().await?;
+        let scope = Scope { issued_at: self.issued_at, ..Scope::of(&self.user_id) };
+        let mut tx = self.store.write(scope).await?;
         let room = self.limits.quota_bytes.saturating_add(self.limits.max_bytes);
         let used = used(&mut tx, &self.user_id, false, self.least()).await?;
         if used.saturating_add(PART as u64) > room {
@@ -274,11 +277,12 @@ async fn put_part(
 }
 
 impl Store {
-    /// Begins to take a file of a user.
-    pub(crate) fn upload(&self, user_id: &str, limits: FileLimits) -> Upload {
+    /// Begins to take a file of a user. A part of it is stored under no lease.
+    pub(crate) fn upload(&self, scope: Scope<'_>, limits: FileLimits) -> Upload {
         Upload {
             store: self.clone(),
-            user_id: user_id.to_owned(),
+            user_id: scope.user_id.to_owned(),
+            issued_at: scope.issued_at,
             limits,
             seq: None,
             parts: 0,

@@ -11,7 +11,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use super::audit::{Act, Actor, By, record};
 use super::error::StoreError;
 use super::sql::places;
-use super::{Scope, Store, stamp};
+use super::{Scope, Store, now, stamp};
 
 /// For how long a file is kept that no message names.
 const UNREFERENCED: Duration = Duration::hours(24);
@@ -133,8 +133,9 @@ pub(super) async fn attach(
             continue;
         }
         let found = find(&mut *tx, user_id, file_id).await?;
-        sqlx::query("UPDATE files SET is_attached = 1 WHERE seq = $1")
+        sqlx::query("UPDATE files SET is_attached = 1, put_at = $2 WHERE seq = $1")
             .bind(found.seq)
+            .bind(now())
             .execute(&mut *tx)
             .await?;
         attached.push(Attachment::File(found.meta));

@@ -163,12 +163,12 @@ impl Store {
     /// claimed before.
     pub async fn record_heartbeat(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         role: &str,
         slot: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let at = now();
-        let mut tx = self.begin().await?;
+        let (at, user_id) = (now(), scope.user_id);
+        let mut tx = self.write(scope).await?;
         sqlx::query(
             "INSERT INTO wakes (user_id, role, last_at, count) VALUES ($1, $2, $3, 1) \
              ON CONFLICT (user_id, role) DO UPDATE SET last_at = excluded.last_at, count = wakes.count + 1",
@@ -198,16 +198,16 @@ impl Store {
     /// Keeps what an agent said with its last heartbeat, in place of an earlier note.
     pub async fn note_heartbeat(
         &self,
-        user_id: &str,
+        scope: Scope<'_>,
         role: &str,
         note: &str,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.write(scope).await?;
         sqlx::query(
             "INSERT INTO wakes (user_id, role, last_at, count, note, note_at) VALUES ($1, $2, $3, 1, $4, $3) \
              ON CONFLICT (user_id, role) DO UPDATE SET note = excluded.note, note_at = excluded.note_at",
         )
-        .bind(user_id)
+        .bind(scope.user_id)
         .bind(role)
         .bind(now())
         .bind(note)

@@ -68,6 +68,12 @@ async fn begin(
     Ok(Found { seq, role: role.to_owned(), lease_id: None, run })
 }
 
+/// What is answered about a run that an erasure has cancelled: nothing of it is stored any more.
+fn erased(run_key: &str) -> RunNote {
+    let status = RunStatus::Cancelled.as_str().to_owned();
+    RunNote { run_key: run_key.to_owned(), status, cancel_requested: true }
+}
+
 /// The status of a run after a caller asks for `wanted`. `is_answered`: its reply stands, so that it is never
 /// cancelled.
 fn next_status(
@@ -143,6 +149,9 @@ impl Store {
             (Some(_) | None, _) => find(&mut tx, scope, run_key).await?,
         };
         let is_new = found.is_none();
+        if is_new && self.is_erased_run(&mut tx, user_id, run_key).await? {
+            return Ok(erased(run_key));
+        }
         let Found { seq, role: known_role, lease_id, run: known } = match found {
             Some(found) => found,
             None => begin(&mut tx, user_id, role.unwrap_or_default(), run_key).await?,
@@ -227,6 +236,9 @@ impl Store {
             // Whoever writes to a run without having begun one means the run of the other role.
             None if is_known(&mut tx, user_id, run_key).await? => {
                 return Err(StoreError::NotFound("run"));
+            }
+            None if self.is_erased_run(&mut tx, user_id, run_key).await? => {
+                return Ok(erased(run_key));
             }
             None => {
                 let role = scope.role.or(scope.own_role()).unwrap_or_default();

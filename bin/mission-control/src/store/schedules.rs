@@ -32,7 +32,7 @@ pub struct ScheduleFilter {
     pub role: Option<String>,
 }
 
-fn creator(actor: Actor<'_>) -> CreatedBy {
+pub(super) fn creator(actor: Actor<'_>) -> CreatedBy {
     let (kind, id) = match actor {
         Actor::Person(user_id) => (CreatorType::Person, Some(user_id)),
         Actor::Unnamed => (CreatorType::Person, None),

@@ -2,7 +2,9 @@
 
 use futures::stream::BoxStream;
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Executor, Row, Type};
+use sqlx::{Any, AnyConnection, Arguments, AssertSqlSafe, Encode, Executor, Row, Type};
+
+use super::error::StoreError;
 
 /// A query under construction. Its text consists of literals only; values from outside are bound,
 /// never written into it.
@@ -67,4 +69,10 @@ pub(super) fn places(from: usize, many: usize) -> String {
 /// Row numbers, separated by commas.
 pub(super) fn list(seqs: &[i64]) -> String {
     seqs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Runs a statement that is made for these rows only.
+pub(super) async fn execute(tx: &mut AnyConnection, text: String) -> Result<(), StoreError> {
+    sqlx::query(AssertSqlSafe(text)).persistent(false).execute(tx).await?;
+    Ok(())
 }

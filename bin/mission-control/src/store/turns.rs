@@ -89,6 +89,9 @@ pub(super) struct Group {
 /// Who holds it writes.
 type Lane = OwnedMutexGuard<Option<Group>>;
 
+/// A time in which nobody writes.
+pub(super) struct Alone(#[expect(dead_code, reason = "it is held, not read")] Lane);
+
 /// A turn to write; what was written is undone unless it is kept.
 pub(super) struct Turn {
     group: OwnedMappedMutexGuard<Option<Group>, Group>,
@@ -146,6 +149,18 @@ impl Turns {
             self.told.tell(lane.take(), Err(undone(error)));
         }
         self.turn(lane).await
+    }
+
+    /// Waits until nobody writes; nobody does until what this returns is dropped.
+    pub(super) async fn alone(&self) -> Result<Alone, Error> {
+        let lane = {
+            let _waits = Waits::new(&self.waiting);
+            let lane = Arc::clone(&self.lane).lock_owned();
+            tokio::time::timeout(PATIENCE, lane).await.map_err(|_| Error::PoolTimedOut)?
+        };
+        let mut lane = lane;
+        self.end(lane.take()).await;
+        Ok(Alone(lane))
     }
 
     /// The turn; in a new transaction where there is none. One that nobody waits for any more is rolled back

@@ -54,12 +54,15 @@ pub struct Scope<'a> {
     pub by: By<'a>,
     /// The session lease that it belongs to; the write is refused once somebody else holds the lease.
     pub fence: Option<&'a Fence>,
+    /// When the token of the agent that makes it was issued, in milliseconds since 1970.
+    pub issued_at: Option<u64>,
 }
 
 impl<'a> Scope<'a> {
     /// All of a user's objects, for that person, without a lease.
     pub fn of(user_id: &'a str) -> Self {
-        Self { user_id, role: None, by: By::new(Actor::Person(user_id)), fence: None }
+        let by = By::new(Actor::Person(user_id));
+        Self { user_id, role: None, by, fence: None, issued_at: None }
     }
 
     /// The role of the agent that makes the call, lead or not.
@@ -94,6 +97,7 @@ impl Store {
     /// Begins a write and checks its lease.
     pub(super) async fn write(&self, scope: Scope<'_>) -> Result<Write, StoreError> {
         let mut tx = self.begin().await?;
+        self.check_erased(&mut tx, scope).await?;
         if let Some(fence) = scope.fence {
             leases::check(&mut tx, scope, fence).await?;
         }

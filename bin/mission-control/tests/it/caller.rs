@@ -26,6 +26,11 @@ impl Caller {
         Self { url: url.to_owned(), http, headers: HeaderMap::new() }
     }
 
+    /// The same, to another backend.
+    pub(crate) fn at(self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self }
+    }
+
     /// With an agent's token.
     pub(crate) fn by_agent(self, user_id: &str, role: &str) -> Self {
         let key = Key::Secret(SECRET.into());

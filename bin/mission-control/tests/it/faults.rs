@@ -19,7 +19,7 @@ use crate::planted::alter;
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 122] = [
+const FAULTS: [(&str, &str); 131] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -142,6 +142,15 @@ const FAULTS: [(&str, &str); 122] = [
     ("any hours", "delivery-options.quiet-hours-form"),
     ("hours for everybody", "delivery-options.quiet-hours-whose"),
     ("counts one", "delivery-options.dead-letters"),
+    ("erases nothing", "owned-data.erased"),
+    ("keeps nothing", "owned-data.kept"),
+    ("erases by default", "owned-data.form"),
+    ("erases for anybody", "owned-data.whose"),
+    ("lets old tokens in", "owned-data.tokens"),
+    ("forgets that it cancelled", "owned-data.runs"),
+    ("exports half of it", "owned-data.exported"),
+    ("remembers whom it erased", "owned-data.acts"),
+    ("expires without a count", "owned-data.retention"),
 ];
 
 struct Proxy {
@@ -169,10 +178,18 @@ fn let_in(fault: &str, token: &str) -> Option<String> {
         "needs no exp" => said.get("exp").is_none(),
         "takes any type" => said["type"] == "user",
         "takes any issuer" => said["iss"] == "somebody-else",
+        // Each call with a token that was issued later than any erasure.
+        "lets old tokens in" => true,
         _ => false,
     };
     let mut good = claims();
     good["user_id"] = said["user_id"].clone();
+    if fault == "lets old tokens in" {
+        for name in ["agent_role", "sub"] {
+            good[name] = said[name].clone();
+        }
+        good["iat"] = json!(now() + 2);
+    }
     fits.then(|| signed(Algorithm::HS256, SECRET, &good))
 }
 
@@ -209,6 +226,14 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
     }
     if fault == "never quiet" && path.ends_with("/quiet-hours") {
         parts.method = http::Method::DELETE;
+    }
+    if path.ends_with("/agent-data") && parts.method == http::Method::DELETE {
+        match fault {
+            "erases nothing" if !query.contains("dry_run") => query.push_str("&dry_run"),
+            "keeps nothing" => query = query.replace("keep", "delete"),
+            "erases by default" if !query.contains("=keep") => query = "messages=delete&dry_run".to_owned(),
+            _ => {}
+        }
     }
     if fault == "ignores cursors" && query.starts_with("cursor=") {
         query.clear();
@@ -258,7 +283,11 @@ async fn pass(State(proxy): State<std::sync::Arc<Proxy>>, request: Request) -> R
         });
         return (status, headers, axum::body::Body::from_stream(events)).into_response();
     }
-    let text = answer.bytes().await.unwrap();
+    let mut text = answer.bytes().await.unwrap();
+    if fault == "exports half of it" && path.ends_with("/agent-data") && method == http::Method::GET {
+        let first = text.iter().position(|byte| *byte == b'\n').unwrap_or_default();
+        text.truncate(first + 1);
+    }
     let mut body: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
     alter(fault, &path, &mut status, &mut headers, &mut body);
     if fault == "tells persons whose it is" && is_person && status == StatusCode::NOT_FOUND {

@@ -102,6 +102,7 @@ pub(crate) struct Options {
     pub(crate) files: FileLimits,
     pub(crate) orphan_max_attempts: u32,
     pub(crate) rules_per_user: u32,
+    pub(crate) retention: &'static str,
 }
 
 impl Default for Options {
@@ -118,6 +119,7 @@ impl Default for Options {
             files: FileLimits::default(),
             orphan_max_attempts: 8,
             rules_per_user: 100,
+            retention: "",
         }
     }
 }
@@ -222,6 +224,7 @@ impl Backend {
             files: options.files,
             orphan_max_attempts: options.orphan_max_attempts,
             rules_per_user: options.rules_per_user,
+            retention: options.retention.parse().unwrap(),
             profile_max_age: Duration::from_secs(7),
             board: options.board,
             board_proxy: options.proxy,

@@ -87,6 +87,19 @@ pub(crate) fn alter(
             let items = body.get_mut("items").and_then(Value::as_array_mut);
             items.into_iter().flatten().for_each(|item| item["count"] = json!(1));
         }
+        "erases for anybody" if matches!(status.as_u16(), 403 | 404) && path.ends_with("/agent-data") => {
+            (*status, *body) = (StatusCode::OK, json!({ "counts": {}, "kept": {} }));
+        }
+        "forgets that it cancelled" if path.contains("/steps/") => body["status"] = json!("running"),
+        "remembers whom it erased" if path.ends_with("/audit") => {
+            let items = body.get_mut("items").and_then(Value::as_array_mut);
+            for item in items.into_iter().flatten().filter(|item| item["act"] == "data.erased") {
+                item["user_id"] = json!("ann");
+            }
+        }
+        "expires without a count" if path.ends_with("/retention") => {
+            body.as_object_mut().map(|fields| fields.remove("counts"));
+        }
         "the newest first" => {
             if let Some(all) = body["deliveries"].as_array_mut() {
                 all.reverse();

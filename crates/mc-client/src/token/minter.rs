@@ -14,6 +14,10 @@ use super::claims::{Algorithm, BACK, Claims, ISSUER, Key, TOKEN_TYPE, TokenError
 /// A token is renewed when less than this is left of its lifetime.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
+/// How old a token must be that is replaced because it was refused: where it is the key that is wrong, no call is sent
+/// twice for nothing.
+const RENEWED_AFTER: Duration = Duration::from_secs(2);
+
 /// Mints tokens.
 pub struct TokenMinter {
     key: EncodingKey,
@@ -170,12 +174,14 @@ pub struct AgentAuth {
     pub(super) current: Mutex<AgentToken>,
     /// The same user and role, with tokens that may store what the user said.
     for_user: OnceLock<Arc<Self>>,
+    /// When the user's data was erased, as far as a backend has told.
+    erased_at: Arc<Mutex<Option<SystemTime>>>,
 }
 
 impl AgentAuth {
     /// Mints the first token.
     pub fn new(minter: Arc<TokenMinter>, user_id: &str, role: &str) -> Result<Self, TokenError> {
-        Self::with_claim(minter, user_id, role, false)
+        Self::with_claim(minter, user_id, role, false, Arc::default())
     }
 
     fn with_claim(
@@ -183,10 +189,12 @@ impl AgentAuth {
         user_id: &str,
         role: &str,
         speaks_for_user: bool,
+        erased_at: Arc<Mutex<Option<SystemTime>>>,
     ) -> Result<Self, TokenError> {
         let current = Mutex::new(minter.sign(user_id, role, speaks_for_user)?);
         let (user_id, role) = (user_id.to_owned(), role.to_owned());
-        Ok(Self { minter, user_id, role, speaks_for_user, current, for_user: OnceLock::new() })
+        let for_user = OnceLock::new();
+        Ok(Self { minter, user_id, role, speaks_for_user, current, for_user, erased_at })
     }
 
     /// The same user and role, with tokens that may store what the user said.
@@ -194,7 +202,9 @@ impl AgentAuth {
         if let Some(known) = self.for_user.get() {
             return Ok(Arc::clone(known));
         }
-        let new = Self::with_claim(self.minter.clone(), &self.user_id, &self.role, true)?;
+        let erased_at = Arc::clone(&self.erased_at);
+        let new =
+            Self::with_claim(self.minter.clone(), &self.user_id, &self.role, true, erased_at)?;
         Ok(Arc::clone(self.for_user.get_or_init(|| Arc::new(new))))
     }
 
@@ -220,6 +230,48 @@ impl AgentAuth {
             *current = self.minter.sign(&self.user_id, &self.role, self.speaks_for_user)?;
         }
         Ok(current.clone())
+    }
+
+    /// Whether the user's data was erased after something began that calls with these tokens, as far as is known.
+    pub(crate) fn is_erased_since(&self, began: SystemTime) -> bool {
+        let erased_at = self.erased_at.lock().unwrap_or_else(PoisonError::into_inner);
+        erased_at.is_some_and(|erased_at| began <= erased_at)
+    }
+
+    /// Notes when the user's data was erased, after a call that began then was refused because of it. Whoever calls
+    /// next has another token, however new this one is.
+    pub(crate) fn note_erased(&self, erased_at: SystemTime, began: SystemTime) {
+        {
+            let mut known = self.erased_at.lock().unwrap_or_else(PoisonError::into_inner);
+            *known = Some(known.map_or(erased_at, |known| known.max(erased_at)));
+        }
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.expires_at - self.minter.ttl > began {
+            return;
+        }
+        if let Ok(new) = self.minter.sign(&self.user_id, &self.role, self.speaks_for_user) {
+            *current = new;
+        }
+    }
+
+    /// After a call that began then was refused: whether there is another token to try. One that is as new as can be is
+    /// not replaced.
+    pub(crate) fn renew(&self, began: SystemTime) -> bool {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let minted = current.expires_at - self.minter.ttl;
+        if minted > began {
+            return true;
+        }
+        if minted.elapsed().unwrap_or_default() < RENEWED_AFTER {
+            return false;
+        }
+        match self.minter.sign(&self.user_id, &self.role, self.speaks_for_user) {
+            Ok(new) => {
+                *current = new;
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     /// The value of `X-Agent-Token`, of a token that stays valid for a call.

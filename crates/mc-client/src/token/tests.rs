@@ -220,6 +220,40 @@ fn a_token_is_replaced_before_it_ends() {
 }
 
 #[test]
+fn a_token_that_is_refused_is_replaced_unless_it_is_new() {
+    let ttl = Duration::from_secs(900);
+    let minter = TokenMinter::new(&secret(SECRET), Algorithm::Hs256, ttl);
+    let auth = AgentAuth::new(Arc::new(minter.unwrap()), "u", "scout").unwrap();
+    let before = auth.header().unwrap();
+    assert!(!auth.renew(SystemTime::now()));
+    assert_eq!(auth.header().unwrap(), before);
+    auth.current.lock().unwrap().expires_at -= Duration::from_secs(3);
+    let began = SystemTime::now();
+    assert!(auth.renew(began));
+    assert_ne!(auth.header().unwrap(), before);
+    // Another call has had it replaced meanwhile.
+    assert!(auth.renew(began));
+}
+
+#[test]
+fn a_token_of_before_an_erasure_is_replaced_for_what_begins_after_it() {
+    let ttl = Duration::from_secs(900);
+    let minter = TokenMinter::new(&secret(SECRET), Algorithm::Hs256, ttl);
+    let auth = AgentAuth::new(Arc::new(minter.unwrap()), "u", "scout").unwrap();
+    let before = auth.header().unwrap();
+    let began = SystemTime::now();
+    assert!(!auth.is_erased_since(began));
+    let erased_at = began + Duration::from_millis(1);
+    auth.note_erased(erased_at, began);
+    assert_ne!(auth.header().unwrap(), before);
+    assert!(auth.is_erased_since(began) && auth.for_user().unwrap().is_erased_since(began));
+    assert!(!auth.is_erased_since(erased_at + Duration::from_millis(1)));
+    // One of longer ago tells nothing new.
+    auth.note_erased(began - Duration::from_secs(9), began);
+    assert!(auth.is_erased_since(began));
+}
+
+#[test]
 fn while_keys_are_changed_both_count_and_no_third() {
     let (old, new) = ("o".repeat(32), "n".repeat(32));
     let verifier = TokenVerifier::new(&secret(&new), Algorithm::Hs256)

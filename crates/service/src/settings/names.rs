@@ -71,6 +71,7 @@ pub const ALL: &[&str] = &[
     "MC_PORT",
     "MC_PROFILE_MAX_AGE",
     "MC_PUBLIC_URL",
+    "MC_RETENTION",
     "MC_RULES_PER_USER",
     "MC_SCHEMA",
     "MC_STREAM_URL",

@@ -14,6 +14,7 @@ mod cli;
 mod containers;
 mod demo;
 mod documentation;
+mod erased;
 mod evals;
 mod example;
 mod express_example;

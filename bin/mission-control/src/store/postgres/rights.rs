@@ -5,19 +5,23 @@ use sqlx::{AnyConnection, Error, Row as _};
 use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
-/// The program's tables. Those of the audit log are only added to.
-const TABLES: [(&str, &str); 38] = [
+/// The program's tables. To the audit log is only added, unless its oldest entries expire.
+const TABLES: [(&str, &str); 42] = [
     ("_sqlx_migrations", "SELECT"),
     ("approval_rule_uses", ALL),
     ("approval_rules", ALL),
     ("audit", "SELECT, INSERT"),
-    ("audit_reasons", "SELECT, INSERT"),
-    ("audit_subjects", "SELECT, INSERT"),
+    ("audit_expired", ALL),
+    ("audit_reasons", "SELECT, INSERT, DELETE"),
+    ("audit_subjects", "SELECT, INSERT, DELETE"),
     ("budget_scopes", ALL),
     ("budget_warnings", ALL),
     ("budgets", ALL),
     ("dead_letter_digests", ALL),
     ("documents", ALL),
+    ("erased_runs", ALL),
+    ("erased_users", ALL),
+    ("erasures", ALL),
     ("events", ALL),
     ("feedback", ALL),
     ("file_parts", ALL),
