@@ -75,6 +75,18 @@ pub enum Place {
     Body(&'static str),
 }
 
+/// For messages.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(number) => write!(f, "step {number}"),
+            Self::Restores(number) => write!(f, "the values of placeholders of step {number}"),
+            Self::Event(id) => write!(f, "event {id}"),
+            Self::Body(name) => write!(f, "field {name} of the run"),
+        }
+    }
+}
+
 impl Owner<'_> {
     /// What a part is sealed with beside its key.
     fn aad(&self) -> Vec<u8> {
@@ -85,7 +97,7 @@ impl Owner<'_> {
 
 fn unreadable(place: Place) -> McError {
     let cause =
-        format!("a sealed part ({place:?}) cannot be read; is WOMBAT_JOURNAL_KEY another one?");
+        format!("a sealed part ({place}) cannot be read; is WOMBAT_JOURNAL_KEY another one?");
     McError::BadAnswer { cause }
 }
 
@@ -185,7 +197,7 @@ impl AgentClient {
         let Some(Value::Object(originals)) = originals else {
             tracing::warn!(
                 run_key,
-                ?place,
+                part = %place,
                 "a sealed part cannot be read; is WOMBAT_JOURNAL_KEY another one?"
             );
             return Err(unreadable(place));
