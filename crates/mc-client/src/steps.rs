@@ -250,6 +250,9 @@ pub struct ToolStep {
     /// The run that the call was handed on to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<ChildReport>,
+    /// The tools that the model has from then on, to the end of the run: those that the call has found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loaded: Vec<String>,
     /// The roles that the call has notified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentioned: Vec<String>,

@@ -306,7 +306,8 @@ impl Judge {
         let is_plain = decision == CallDecision::Allowed && rule == tools::unrestricted();
         let rule = if is_plain { self.unrestricted(tool) } else { rule };
         let (tool, rule) = (tool.to_owned(), journal::rule(&rule));
-        CanAnswer { decision, tool, endpoint: None, rule, errors }
+        let deferred = decision != CallDecision::Denied && self.tools.is_deferred(&tool);
+        CanAnswer { decision, tool, endpoint: None, rule, errors, deferred }
     }
 }
 

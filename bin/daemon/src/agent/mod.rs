@@ -38,6 +38,7 @@ pub(crate) mod journal;
 mod known_events;
 pub mod launch;
 mod lease;
+mod loaded_tools;
 mod memories;
 mod mentions;
 mod model;

@@ -36,7 +36,7 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::request::RunRequest;
 use crate::state::App;
-use crate::tools::{ASK_USER, OwnCall, RequestedCall, ToolReply, ToolSet};
+use crate::tools::{ASK_USER, FIND_TOOLS, OwnCall, RequestedCall, ToolReply, ToolSet};
 
 /// The tool that reads the workspace, and answers for itself.
 const READ_SKILL: &str = "read_skill";
@@ -98,9 +98,10 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a case answers a call. The workspace answers for itself, and a question is the run's own.
+/// Whether a case answers a call. The workspace and the list of tools answer for themselves, and a question is the
+/// run's own.
 pub(super) fn is_answered(call: &ToolCall) -> bool {
-    !matches!(call.name.as_str(), READ_SKILL | ASK_USER)
+    !matches!(call.name.as_str(), READ_SKILL | ASK_USER | FIND_TOOLS)
 }
 
 /// A call on which the journal has no decision: it waits, as it did.

@@ -268,6 +268,7 @@ impl RunContext<'_> {
             decided_by: word.decided_by,
             rule_id: word.rule_id,
             child: child.map(|child| *child),
+            loaded: self.tools.loaded_by(&planned.call),
             ..ToolStep::default()
         };
         mentions::note(&mut step, mentions);

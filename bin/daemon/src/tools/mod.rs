@@ -11,6 +11,7 @@ mod backend_http;
 mod backend_tools;
 mod catalogue;
 mod context;
+mod deferred;
 mod discovery;
 mod enabled;
 mod hub;
@@ -56,7 +57,7 @@ pub use replayed::{CaseTool, CaseTools};
 pub use reply::{ToolFile, ToolReply};
 pub use rules::{declared_by, declaring, rule, schema as misfit, undeclared, unrestricted};
 pub use set::ToolSet;
-pub use specs::{RequestedCall, builtin_names};
+pub use specs::{FIND_TOOLS, RequestedCall, builtin_names};
 
 /// What is known of tools when the backend cannot be asked.
 pub fn unasked(snapshot: &Snapshot) -> KnownTools {

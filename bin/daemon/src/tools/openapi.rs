@@ -146,7 +146,7 @@ impl OpenApiTool {
         format!("{} {}", self.operation.method(), self.operation.endpoint())
     }
 
-    fn named(&self) -> NamedTool<'_> {
+    pub(super) fn named(&self) -> NamedTool<'_> {
         let (name, id) = (self.operation.name(), self.id.as_deref());
         NamedTool { name, id, endpoint: Some(&self.endpoint) }
     }

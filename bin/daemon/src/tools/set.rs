@@ -18,6 +18,7 @@ use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
 use super::context::{TOOL_TIMEOUT, ToolContext};
+use super::deferred::{Deferred, Plan};
 use super::enabled::{self, EnabledTool};
 use super::identity::{self, CallIdentity};
 use super::nearest::unknown_tool;
@@ -33,10 +34,15 @@ const MAX_REFUSED: usize = 200;
 /// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
 
+/// What a model is told whose call of a tool that it was not given does not fit.
+const DEFINED_NOW: &str = "; the tool is among yours from now on: see its arguments, and call it again";
+
 /// The tools that a role may call.
 #[derive(Debug)]
 pub struct ToolSet {
+    /// Those that the model is given at once.
     specs: ToolList,
+    deferred: Option<Box<Deferred>>,
     operations: Arc<BackendOperations>,
     rules: Arc<ToolPermissions>,
     memory: MemoryAccess,
@@ -72,14 +78,16 @@ impl Tool {
 }
 
 impl ToolSet {
-    /// Collects the tools that the backend has, the workspace declares and the role may use.
+    /// Collects the tools that the backend has, the workspace declares and the role may use; its model is given
+    /// `most` of them at once.
     pub(super) fn build(
-        snapshot: &Snapshot,
-        profile: &AgentProfile,
+        (snapshot, profile): (&Snapshot, &AgentProfile),
         capabilities: &Capabilities,
-        catalogue: &Catalogue,
+        catalogue: &Arc<Catalogue>,
         operations: &Arc<BackendOperations>,
+        most: usize,
     ) -> Self {
+        let plan = Plan::new(snapshot, profile, most);
         let could_allow = |builtin: Builtin| match builtin {
             Builtin::CallBackend => {
                 let declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
@@ -101,6 +109,11 @@ impl ToolSet {
         };
         let has_skills = snapshot.skills().iter().any(|skill| skill.enabled);
         let mut specs = Vec::new();
+        let (mut own_deferred, mut deferred) = (Vec::new(), Vec::new());
+        let mut give = |spec: ToolSpec, endpoint: Option<&EndpointPattern>| {
+            let tool = NamedTool { name: &spec.name, id: None, endpoint };
+            if plan.defers(&tool) { own_deferred.push(spec) } else { specs.push(spec) }
+        };
         let mut tools = HashMap::new();
         for builtin in Builtin::ALL {
             if !builtin.available(capabilities, has_skills, snapshot.endpoints())
@@ -124,7 +137,7 @@ impl ToolSet {
             }
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));
-                specs.push(spec);
+                give(spec, builtin.endpoint().as_ref());
             }
         }
         for tool in enabled::ALL {
@@ -138,17 +151,33 @@ impl ToolSet {
             let spec = tool.spec();
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Enabled(tool, schema));
-                specs.push(spec);
+                give(spec, None);
             }
         }
+        let mut external = Vec::new();
         for tool in &catalogue.tools {
             if !tool.is_for(snapshot, profile) {
                 refuse(tool.name(), tool.withheld(snapshot, profile));
                 continue;
             }
             tools.insert(tool.name().to_owned(), Tool::External(tool.clone()));
-            specs.push(tool.spec.clone());
+            external.push(tool);
         }
+        deferred.extend(own_deferred.iter().map(|spec| spec.name.clone()));
+        let direct = plan.direct(&external, specs.len());
+        let later = external.iter().zip(&direct).filter(|(_, is_direct)| !**is_direct);
+        deferred.extend(later.map(|(tool, _)| tool.name().to_owned()));
+        let is_external = |name: &str| matches!(tools.get(name), Some(Tool::External(_)));
+        let deferred = Deferred::new(catalogue, deferred, own_deferred, is_external);
+        if let Some(deferred) = &deferred {
+            let finder = deferred.finder();
+            if let Some(schema) = own_schema(&finder) {
+                tools.insert(finder.name.clone(), Tool::Builtin(Builtin::FindTools, schema));
+                specs.push(finder);
+            }
+        }
+        let first = external.into_iter().zip(direct).filter(|(_, is_direct)| *is_direct);
+        specs.extend(first.map(|(tool, _)| tool.spec.clone()));
         let (operations, of_role) = (operations.clone(), profile.tools.clone());
         let memory = profile.memory.clone();
         let ids =
@@ -157,10 +186,11 @@ impl ToolSet {
             |tool: &str| matches!(tools.get(tool), Some(Tool::External(tool)) if tool.is_openapi());
         let ids = ids.filter(|(id, tool)| is_operation(tool) && !tools.contains_key(id));
         let ids = ids.map(|(id, tool)| (id, tool.clone())).collect();
-        Self { specs: specs.into(), operations, rules: of_role, memory, tools, ids, refused }
+        let specs = specs.into();
+        Self { specs, deferred, operations, rules: of_role, memory, tools, ids, refused }
     }
 
-    /// The names of the tools as the model sees them.
+    /// The names of the tools that the model is given at once.
     pub fn offered(&self) -> Vec<String> {
         self.specs.iter().map(|spec| spec.name.clone()).collect()
     }
@@ -175,6 +205,24 @@ impl ToolSet {
         self.tools.get(name).or_else(|| self.tools.get(self.ids.get(name)?))
     }
 
+    /// The name of the tool that has this name, or this id.
+    pub(super) fn name_of<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        if self.tools.contains_key(name) { Some(name) } else { Some(self.ids.get(name)?) }
+    }
+
+    /// The tools that the model is not given at once.
+    pub(super) fn deferred(&self) -> Option<&Deferred> {
+        self.deferred.as_deref()
+    }
+
+    /// The tool of this name that is not built in.
+    pub(super) fn external(&self, name: &str) -> Option<&ExternalTool> {
+        match self.tools.get(name)? {
+            Tool::External(tool) => Some(tool),
+            Tool::Builtin(..) | Tool::Enabled(..) => None,
+        }
+    }
+
     /// What is known of the backend's operations, for the role's rules.
     pub fn known_operations(&self) -> &Operations {
         &self.operations.known
@@ -185,15 +233,20 @@ impl ToolSet {
         &self.operations
     }
 
-    /// The tools as the model sees them.
+    /// The tools that the model is given at once, as it sees them.
     pub fn specs(&self) -> &ToolList {
         &self.specs
     }
 
     /// The JSON Schema of a tool's arguments, as the model sees it.
     pub fn parameters(&self, name: &str) -> Option<&Value> {
-        let name = if self.tools.contains_key(name) { name } else { self.ids.get(name)? };
-        Some(&self.specs.iter().find(|spec| spec.name == name)?.parameters)
+        let name = self.name_of(name)?;
+        if let Some(tool) = self.external(name) {
+            return Some(&tool.spec.parameters);
+        }
+        let own = || self.deferred()?.own(name);
+        let spec = self.specs.iter().find(|spec| spec.name == name).or_else(own)?;
+        Some(&spec.parameters)
     }
 
     /// Whether the set has a tool of this name.
@@ -265,6 +318,9 @@ impl ToolSet {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
         match self.checked(context, asked.tool, asked.arguments).await {
+            Ok((Tool::Builtin(Builtin::FindTools, _), _)) => {
+                ToolReply::NotMade(format!("{:?} needs nobody's approval; call it directly", asked.tool))
+            }
             Ok((Tool::Enabled(tool, _), _)) if !tool.approves => ToolReply::NotMade(format!(
                 "{:?} asks a person itself; call it directly",
                 asked.tool
@@ -335,12 +391,20 @@ impl ToolSet {
                 let rule = rules::rule(context.snapshot, &context.profile.role, &rule);
                 return Err(ToolReply::forbidden(why, rule));
             }
-            let names: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
-            return Err(ToolReply::forbidden(unknown_tool(name, &names), rules::undeclared()));
+            let shown: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
+            let deferred = self.deferred().map_or(&[][..], Deferred::names);
+            let deferred: Vec<_> = deferred.iter().map(String::as_str).collect();
+            let why = unknown_tool(name, &shown, &deferred);
+            return Err(ToolReply::forbidden(why, rules::undeclared()));
         };
         let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
         let fits = check(tool.schema(), arguments).await;
-        fits.map_err(|why| ToolReply::forbidden(why, rules::schema()))?;
+        fits.map_err(|mut why| {
+            if self.is_deferred(self.name_of(name).unwrap_or(name)) {
+                why.push_str(DEFINED_NOW);
+            }
+            ToolReply::forbidden(why, rules::schema())
+        })?;
         Ok((tool, arguments))
     }
 }
@@ -374,6 +438,11 @@ async fn perform(
         Tool::Builtin(Builtin::CallBackend, _) => {
             return backend_http::call(context, arguments, key).await;
         }
+        // It calls nothing, and tells only what the role may call.
+        Tool::Builtin(Builtin::FindTools, _) if context.dry => {
+            return ToolReply::Judged { waits: false, rule: None };
+        }
+        Tool::Builtin(Builtin::FindTools, _) => return context.tools.find_tools(arguments),
         Tool::Builtin(builtin, _) => *builtin,
         Tool::Enabled(tool, _) => {
             let mut ruling = context.decide(name, None, arguments);
@@ -432,8 +501,8 @@ async fn perform(
         Builtin::Recall => memories::recall(context, arguments).await,
         Builtin::Remember => memories::remember(context, arguments, key).await,
         Builtin::Forget => memories::forget(context, arguments, &key).await,
-        // Both are handled above.
-        Builtin::CallBackend | Builtin::RequestTool => {
+        // They are handled above.
+        Builtin::CallBackend | Builtin::RequestTool | Builtin::FindTools => {
             ToolReply::NotMade(format!("{name:?} cannot be called like this"))
         }
     }

@@ -27,6 +27,12 @@ const ID: &str = "{id}";
 /// The tool that requests a person's approval.
 const REQUEST_TOOL: &str = "request_tool";
 
+/// The tool that finds other tools.
+pub const FIND_TOOLS: &str = "find_tools";
+
+/// The longest question for tools, characters.
+const MAX_QUESTION: usize = 500;
+
 /// The call that a person has to approve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestedCall<'a> {
@@ -76,11 +82,13 @@ pub(super) enum Builtin {
     Recall,
     Remember,
     Forget,
+    /// Where tools are deferred.
+    FindTools,
 }
 
 /// The names of the built-in tools, also of those that a role has to enable.
-pub fn builtin_names() -> [&'static str; 16] {
-    let mut names = [""; 16];
+pub fn builtin_names() -> [&'static str; 17] {
+    let mut names = [""; 17];
     let all = Builtin::ALL.into_iter().map(Builtin::name).chain(ENABLED_TOOLS);
     names.iter_mut().zip(all).for_each(|(place, name)| *place = name);
     names
@@ -88,7 +96,7 @@ pub fn builtin_names() -> [&'static str; 16] {
 
 impl Builtin {
     /// All of them, in the order in which the model sees them.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::CreateTask,
         Self::ListTasks,
         Self::UpdateTask,
@@ -101,6 +109,7 @@ impl Builtin {
         Self::Recall,
         Self::Remember,
         Self::Forget,
+        Self::FindTools,
     ];
 
     /// The tool's name.
@@ -118,6 +127,7 @@ impl Builtin {
             Self::Recall => "recall",
             Self::Remember => "remember",
             Self::Forget => "forget",
+            Self::FindTools => FIND_TOOLS,
         }
     }
 
@@ -151,7 +161,7 @@ impl Builtin {
             Self::Recall => ("GET", "/memories"),
             Self::Remember => ("POST", "/memories"),
             Self::Forget => ("DELETE", "/memories/{id}"),
-            Self::ReadSkill | Self::CallBackend => return None,
+            Self::ReadSkill | Self::CallBackend | Self::FindTools => return None,
         })
     }
 
@@ -176,6 +186,8 @@ impl Builtin {
                 capabilities.has("tool_requests") && capabilities.has("run_journal")
             }
             Self::Recall | Self::Remember | Self::Forget => capabilities.has("memories"),
+            // Roles have it that have tools to find.
+            Self::FindTools => false,
         }
     }
 
@@ -192,7 +204,8 @@ impl Builtin {
             | Self::ListNotifications
             | Self::ReadSkill
             | Self::CallBackend
-            | Self::RequestTool => true,
+            | Self::RequestTool
+            | Self::FindTools => true,
         }
     }
 
@@ -239,6 +252,10 @@ impl Builtin {
             Self::Recall => memory_specs::RECALL,
             Self::Remember => memory_specs::REMEMBER,
             Self::Forget => memory_specs::FORGET,
+            Self::FindTools => {
+                "Find more tools: not all that you may call are shown. Say in a few words what is to be done and with \
+                 what, such as \"send an invoice\". The tools that fit best can be called from your next step on."
+            }
         }
     }
 
@@ -317,6 +334,12 @@ impl Builtin {
             Self::Recall => object(memory_specs::of_recall(), &["query"]),
             Self::Remember => object(memory_specs::of_remember(), &["text", "scope"]),
             Self::Forget => object(memory_specs::of_forget(), &["id"]),
+            Self::FindTools => object(
+                json!({
+                    "query": { "type": "string", "minLength": 1, "maxLength": MAX_QUESTION, "description": "What is to be done, in English where the tools are." }
+                }),
+                &["query"],
+            ),
         }
     }
 }
