@@ -20,6 +20,7 @@ mod leaving;
 mod limits;
 mod listed_tools;
 mod long_runs;
+mod many_tools;
 mod mcp_servers;
 mod memories;
 mod metrics;
