@@ -12,6 +12,7 @@ mod floor;
 mod prompts;
 mod queue;
 mod report;
+mod tools;
 mod writes;
 
 use std::io::{Error, Result};
@@ -27,6 +28,7 @@ const USAGE: &str = "usage: bench COMMAND
   dispatch               notifications through the dispatcher
   queue                  the reference backend's queue
   writes [BACKEND …]     durable writes of the reference backend, or of these builds of it in turns
+  tools DIR              finding the right one of GitHub's operations there (scripts/documents.sh)
   documents DIR          OpenAPI documents in this folder (scripts/documents.sh)
   count DAEMON [--write] instructions of the daemon at this path, against bench/counts.json";
 
@@ -45,6 +47,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let Some((command, rest)) = arguments.split_first() else { return Err(Error::other(USAGE)) };
     match (command.as_str(), rest) {
         ("report", sections) => return report::run(sections),
+        ("tools", [folder]) => return tools::run(folder.as_ref()),
         ("documents", [folder]) => return documents::run(folder.as_ref()),
         // Started by `documents`.
         ("document", [file]) => return documents::one(file.as_ref()),
