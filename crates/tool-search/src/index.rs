@@ -94,11 +94,13 @@ impl Index {
         let mut is_asked = vec![false; self.tools.len()];
         for word in &asked {
             of_word.fill(0.0);
+            // A word of the same meaning that is rarer than the very word counts no more than that.
+            let most = self.words.get(word).map_or(f32::INFINITY, |word| self.rarity(*word));
             let alike = others(word).iter().map(|other| (other, ALIKE));
             for (word, weight) in std::iter::once((word, 1.0)).chain(alike) {
                 let Some(word) = self.words.get(word) else { continue };
                 is_asked[*word as usize] = true;
-                let rare = self.rarity(*word);
+                let rare = self.rarity(*word).min(most);
                 for (tool, count) in &self.tools[*word as usize] {
                     let score = weight * rare * count * (SATURATION + 1.0) / (count + SATURATION);
                     let best = &mut of_word[*tool as usize];
