@@ -200,6 +200,19 @@ pub struct PromptReport {
     pub shortened: Option<usize>,
 }
 
+/// A result that was too long for the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptResult {
+    /// What the model calls it: the beginning of its hash.
+    pub id: String,
+    /// The SHA-256 of its text, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Its length, bytes of UTF-8.
+    pub size: u64,
+    /// Whether the backend keeps it (feature `artifacts`).
+    pub stored: bool,
+}
+
 /// A tool's result: [`TOOL`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ToolStep {
@@ -250,6 +263,9 @@ pub struct ToolStep {
     /// The run that the call was handed on to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<ChildReport>,
+    /// The whole result, where the model got its beginning only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<KeptResult>,
     /// The tools that the model has from then on, to the end of the run: those that the call has found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loaded: Vec<String>,

@@ -24,6 +24,13 @@ pub struct Entry<'a> {
     pub parameters: &'a Value,
 }
 
+impl<'a> Entry<'a> {
+    /// A text that is no tool.
+    pub fn of_text(text: &'a str) -> Self {
+        Self { name: "", description: text, tags: &[], parameters: &Value::Null }
+    }
+}
+
 /// The description of a tool in its parts.
 pub(crate) struct Parts<'a> {
     /// Its first sentence.

@@ -21,6 +21,7 @@ use super::finalizer::RunFinalizer;
 use super::finish::Progress;
 use super::handing_on::HandedOn;
 use super::journal::Journal;
+use super::kept_results::KeptResults;
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
 use super::redaction;
@@ -152,6 +153,7 @@ impl RunDriver<'_> {
             task_id,
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
+            kept: KeptResults::default(),
             memory_warning: OnceLock::new(),
             journal,
         };
@@ -196,6 +198,7 @@ impl RunDriver<'_> {
             task_id: task_id.to_owned(),
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
+            kept: KeptResults::default(),
             memory_warning: OnceLock::new(),
             journal,
         }

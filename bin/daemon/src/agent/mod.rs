@@ -35,6 +35,7 @@ mod finish_up;
 pub(crate) mod follow;
 mod handing_on;
 pub(crate) mod journal;
+mod kept_results;
 mod known_events;
 pub mod launch;
 mod lease;

@@ -21,7 +21,7 @@ use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
-use crate::tools::{Mentions, OwnCall, Question, ToolContext, ToolReply};
+use crate::tools::{Mentions, OwnCall, Question, READ_RESULT, ToolContext, ToolReply};
 
 /// How many calls of one turn are made concurrently (docs/RUNS.md).
 pub(super) const PARALLEL_CALLS: usize = 8;
@@ -247,6 +247,12 @@ impl RunContext<'_> {
             format!("{said} (user {user:?}, role {role:?})")
         });
         let (files, saved) = Box::pin(self.files_of(&reply)).await;
+        let (content, artifact) = match self.keep_result(&reply, attempt).await {
+            Some((content, kept)) => (content, Some(kept)),
+            None => (self.content_of(&reply, attempt), None),
+        };
+        let mut loaded = self.tools.loaded_by(&planned.call);
+        loaded.extend(artifact.is_some().then(|| READ_RESULT.to_owned()));
         let mut step = ToolStep {
             files,
             saved,
@@ -258,7 +264,8 @@ impl RunContext<'_> {
             unclear: reply.is_unclear(),
             operation: attempt.identity.operation.clone(),
             key: reply.is_made().then(|| attempt.key.clone()),
-            content: self.content_of(&reply, attempt),
+            content,
+            artifact,
             refused,
             error: self.of_whole(&reply, ToolReply::failure),
             rule: reply.rule().cloned(),
@@ -268,7 +275,7 @@ impl RunContext<'_> {
             decided_by: word.decided_by,
             rule_id: word.rule_id,
             child: child.map(|child| *child),
-            loaded: self.tools.loaded_by(&planned.call),
+            loaded,
             ..ToolStep::default()
         };
         mentions::note(&mut step, mentions);
@@ -350,6 +357,10 @@ impl RunContext<'_> {
             ToolReply::OfRun(OwnCall::Mention(errand)) => {
                 let (reply, mentions) = self.mention(attempt, errand).await;
                 made = Made { mentions: Some(mentions), ..Made::at_once(reply) };
+            }
+            ToolReply::OfRun(OwnCall::Result(read)) => {
+                let reply = Box::pin(self.read_result(read)).await;
+                made = Made::at_once(reply);
             }
             _ => {}
         }

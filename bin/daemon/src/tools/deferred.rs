@@ -13,9 +13,10 @@ use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool};
 use super::enabled;
+use super::read_result;
 use super::reply::ToolReply;
 use super::set::ToolSet;
-use super::specs::{Builtin, FIND_TOOLS, RequestedCall};
+use super::specs::{Builtin, FIND_TOOLS, READ_RESULT, RequestedCall};
 
 /// How many tools one question finds.
 const MOST_FOUND: usize = 5;
@@ -226,6 +227,9 @@ impl ToolSet {
     }
 
     fn deferred_spec(&self, name: &str) -> Option<&ToolSpec> {
+        if name == READ_RESULT {
+            return self.has(name).then(read_result::spec);
+        }
         let deferred = self.deferred().filter(|_| self.is_deferred(name))?;
         deferred.own(name).or_else(|| Some(&self.external(name)?.spec))
     }

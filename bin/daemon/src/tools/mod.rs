@@ -11,11 +11,13 @@ mod backend_http;
 mod backend_tools;
 mod catalogue;
 mod context;
+mod cutting;
 mod deferred;
 mod discovery;
 mod enabled;
 mod hub;
 mod identity;
+mod json_path;
 mod latest;
 mod mcp;
 pub mod memories;
@@ -28,6 +30,7 @@ mod nearest;
 mod openapi;
 mod operations;
 mod own_call;
+mod read_result;
 mod redacted_reply;
 mod refreshing_cache;
 mod refusal;
@@ -52,12 +55,13 @@ pub use enabled::missing_features;
 pub use hub::{DocumentState, Inspection, Tools};
 pub use identity::CallIdentity;
 pub use mention::{MENTION, Mentions};
-pub use own_call::{Errand, OwnCall, Question};
+pub use own_call::{Errand, OwnCall, Question, ReadRequest, Reading};
+pub use read_result::read as read_result;
 pub use replayed::{CaseTool, CaseTools};
 pub use reply::{ToolFile, ToolReply};
 pub use rules::{declared_by, declaring, rule, schema as misfit, undeclared, unrestricted};
 pub use set::ToolSet;
-pub use specs::{FIND_TOOLS, RequestedCall, builtin_names};
+pub use specs::{FIND_TOOLS, READ_RESULT, RequestedCall, builtin_names};
 
 /// What is known of tools when the backend cannot be asked.
 pub fn unasked(snapshot: &Snapshot) -> KnownTools {

@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wombat_core::untrusted::{FenceMark, break_control_tokens};
 
+use super::cutting::{self, Cut};
 use super::own_call::OwnCall;
+use super::specs::READ_RESULT;
 
 /// Where a person's answer comes from, for the model.
 const ANSWER: &str = "the user's answer";
@@ -149,6 +151,35 @@ impl ToolReply {
         Self::Forbidden { why: why.into(), rule: Box::new(rule) }
     }
 
+    /// The text of a result that came from outside.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Data(text) | Self::Files { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The same where it has more characters.
+    pub fn long_text(&self, most: usize) -> Option<&str> {
+        // There are never more characters than bytes.
+        let text = self.text().filter(|text| text.len() > most)?;
+        text.char_indices().nth(most).map(|_| text)
+    }
+
+    /// The beginning of a long result for the model, with what it is of the whole and how to read on; `give` makes of
+    /// what is shown what the model gets.
+    pub fn beginning(
+        &self,
+        (text, most): (&str, usize),
+        id: &str,
+        give: impl Fn(&str) -> String,
+    ) -> String {
+        let Cut { shown, part, shape } = cutting::cut(text, most);
+        let shape = shape.map(|shape| format!("its shape: {}; ", give(&shape))).unwrap_or_default();
+        let rest = format!("{READ_RESULT} with the id {id:?} reads all of it");
+        format!("{}\n[cut: {part}; {shape}{rest}]", give(&shown))
+    }
+
     /// The rule that refused the call.
     pub fn rule(&self) -> Option<&Rule> {
         if let Self::Forbidden { rule, .. } = self { Some(rule) } else { None }
@@ -208,7 +239,7 @@ impl ToolReply {
             }
             Self::Refused { code, why } => whole_words(&format!("{code}: {why}")),
             Self::OfRun(OwnCall::Question(_)) => NO_ONE_TO_ASK.to_owned(),
-            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_)) => NOT_HERE.to_owned(),
+            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_) | OwnCall::Result(_)) => NOT_HERE.to_owned(),
         };
         Some(why)
     }
@@ -306,7 +337,7 @@ impl ToolReply {
             }
             // Read by the model only where there is no way to ask a person.
             Self::OfRun(OwnCall::Question(_)) => not_made(NO_ONE_TO_ASK, cut),
-            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_)) => not_made(NOT_HERE, cut),
+            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_) | OwnCall::Result(_)) => not_made(NOT_HERE, cut),
             Self::Refused { code, why } => {
                 json!({ "error": break_control_tokens(&cut(why, false)), "code": code }).to_string()
             }

@@ -9,7 +9,7 @@ use mc_client::steps::RefusedTool;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{
-    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleOrigin, RuleRef,
+    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleList, RuleOrigin, RuleRef,
     ToolPermissions, enabling_list,
 };
 use wombat_core::endpoint::{EndpointPattern, declares_reserved};
@@ -25,7 +25,9 @@ use super::nearest::unknown_tool;
 use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
-use super::{backend_http, backend_tools, memories, memory_specs, mission_control, rules};
+use super::{
+    backend_http, backend_tools, memories, memory_specs, mission_control, read_result, rules,
+};
 use schemas::{Budget, Schema};
 
 /// How many tools are told that a rule keeps from a role.
@@ -154,6 +156,14 @@ impl ToolSet {
                 give(spec, None);
             }
         }
+        let reader = read_result::spec();
+        let rule = profile.tools.withheld_by(&NamedTool::without_endpoint(&reader.name));
+        // It calls nothing, so that no list has to allow it.
+        if rule.is_none_or(|rule| rule.list != RuleList::Deny)
+            && let Some(schema) = own_schema(reader)
+        {
+            tools.insert(reader.name.clone(), Tool::Builtin(Builtin::ReadResult, schema));
+        }
         let mut external = Vec::new();
         for tool in &catalogue.tools {
             if !tool.is_for(snapshot, profile) {
@@ -279,6 +289,22 @@ impl ToolSet {
         identity.known_to(profile, asked.tool)
     }
 
+    /// Whether a call only reads, so that making it once more changes nothing.
+    pub fn only_reads(&self, profile: &AgentProfile, call: &ToolCall) -> bool {
+        let is_get = |(method, _): &(String, String)| method == "GET";
+        match self.tool(&call.name) {
+            Some(Tool::Builtin(Builtin::CallBackend, _)) | Some(Tool::External(_)) => {
+                self.identify(profile, call).endpoint.as_ref().is_some_and(is_get)
+            }
+            Some(Tool::Builtin(builtin, _)) => {
+                builtin.call(&call.arguments).is_some_and(|call| {
+                    call.is_ok_and(|(method, _)| method == "GET")
+                })
+            }
+            Some(Tool::Enabled(..)) | None => false,
+        }
+    }
+
     /// A hash of a tool's definition, where it is not the daemon's own: it can change while a call waits.
     pub fn definition(&self, name: &str) -> Option<String> {
         match self.tool(name)? {
@@ -318,7 +344,7 @@ impl ToolSet {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
         match self.checked(context, asked.tool, asked.arguments).await {
-            Ok((Tool::Builtin(Builtin::FindTools, _), _)) => {
+            Ok((Tool::Builtin(Builtin::FindTools | Builtin::ReadResult, _), _)) => {
                 ToolReply::NotMade(format!("{:?} needs nobody's approval; call it directly", asked.tool))
             }
             Ok((Tool::Enabled(tool, _), _)) if !tool.approves => ToolReply::NotMade(format!(
@@ -438,11 +464,12 @@ async fn perform(
         Tool::Builtin(Builtin::CallBackend, _) => {
             return backend_http::call(context, arguments, key).await;
         }
-        // It calls nothing, and tells only what the role may call.
-        Tool::Builtin(Builtin::FindTools, _) if context.dry => {
+        // They call nothing: one tells only what the role may call, the other what its run was told.
+        Tool::Builtin(Builtin::FindTools | Builtin::ReadResult, _) if context.dry => {
             return ToolReply::Judged { waits: false, rule: None };
         }
         Tool::Builtin(Builtin::FindTools, _) => return context.tools.find_tools(arguments),
+        Tool::Builtin(Builtin::ReadResult, _) => return read_result::wanted(arguments),
         Tool::Builtin(builtin, _) => *builtin,
         Tool::Enabled(tool, _) => {
             let mut ruling = context.decide(name, None, arguments);
@@ -502,7 +529,10 @@ async fn perform(
         Builtin::Remember => memories::remember(context, arguments, key).await,
         Builtin::Forget => memories::forget(context, arguments, &key).await,
         // They are handled above.
-        Builtin::CallBackend | Builtin::RequestTool | Builtin::FindTools => {
+        Builtin::CallBackend
+        | Builtin::RequestTool
+        | Builtin::FindTools
+        | Builtin::ReadResult => {
             ToolReply::NotMade(format!("{name:?} cannot be called like this"))
         }
     }

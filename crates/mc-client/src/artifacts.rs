@@ -1,0 +1,55 @@
+//! Long results of tools, which the backend keeps with their run (feature `artifacts`; docs/CONTROL_PLANE_CONTRACT.md,
+//! "Long results").
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::call::Call;
+use crate::client::AgentClient;
+use crate::error::McError;
+use crate::files::sha256_hex;
+use crate::url::path;
+
+/// The longest one that is read, bytes.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What is known of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Artifact {
+    /// The SHA-256 of its bytes, 64 hexadecimal digits.
+    pub sha256: String,
+    /// How many bytes it has.
+    pub size: u64,
+    /// When it goes.
+    pub expires_at: String,
+}
+
+impl AgentClient {
+    /// Keeps a long result of a run of this user. An equal one is kept once.
+    pub async fn put_artifact(
+        &self,
+        run_key: &str,
+        sha256: &str,
+        text: String,
+    ) -> Result<Artifact, McError> {
+        let url = path(&["runs", run_key, "artifacts", sha256]);
+        let mut call = Call::new(Method::PUT, &url);
+        call.body = Some(text.into());
+        call.content_type = "text/plain; charset=utf-8".into();
+        self.caller.fetch(call).await
+    }
+
+    /// A long result of a run of this user; an error unless its hash is this one.
+    pub async fn artifact(&self, run_key: &str, sha256: &str) -> Result<String, McError> {
+        let wrong = |cause: &str| McError::BadAnswer { cause: cause.to_owned() };
+        let mut call = Call::get(&path(&["runs", run_key, "artifacts", sha256])).accept("*/*");
+        call.is_foreign = true;
+        call.max_bytes = MAX_BYTES;
+        let answer = self.caller.answer(&call).await.map_err(|failure| failure.error)?;
+        if answer.truncated || sha256_hex(&answer.body) != sha256 {
+            return Err(wrong("its bytes are not those of the result"));
+        }
+        String::from_utf8(answer.body.to_vec()).map_err(|_| wrong("the result is not UTF-8"))
+    }
+}
