@@ -5,7 +5,7 @@
 mod endpoints;
 mod operation;
 
-use mc_client::{
+use mc_client::{artifacts, 
     approval_rules, audit, budgets, delivery_options, deltas, leases, memories, orphans,
     owned_data, profiles, run_lists, runs, schedules, tool_requests, tools, types,
 };
@@ -45,6 +45,7 @@ use self::operation::operation;
     runs::RunNote,
     runs::PutRun,
     runs::PutStep,
+    artifacts::Artifact,
     deltas::PostDeltas,
     deltas::DeltasNote,
     deltas::Deltas,

@@ -16,8 +16,8 @@ use super::specs::MISSION_CONTROL;
 use super::{method_override, refusal};
 use crate::run::attachments::{name_for, plain_name};
 
-/// How many bytes of an answer are read; the text for the model is cut further.
-pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// How many bytes of an answer are read. The model gets what fits, and reads on in the rest.
+pub(super) const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// Calls an endpoint.
 pub(super) async fn call(context: &ToolContext<'_>, arguments: &Value, key: String) -> ToolReply {
