@@ -19,6 +19,7 @@ mod journaled;
 mod leaving;
 mod limits;
 mod listed_tools;
+mod long_results;
 mod long_runs;
 mod many_tools;
 mod mcp_servers;
