@@ -124,7 +124,7 @@ impl RunContext<'_> {
         } else {
             false
         };
-        let content = reply.beginning((&text, most), &id, |shown| self.given_back(shown));
+        let content = reply.beginning((&*text, most), &id, |shown| self.given_back(shown));
         let content = self.run.fence().fence(tool, &content);
         let kept = KeptResult { id, sha256, size: text.len() as u64, stored };
         self.kept.inner().keep(&kept.id, text);

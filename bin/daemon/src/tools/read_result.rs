@@ -99,8 +99,7 @@ fn by_words(text: &str, query: &str, most: usize) -> String {
         None => parts_of_text(text),
     };
     let looked_at: Vec<_> = parts.iter().map(|(_, text)| &text[..text.floor_char_boundary(MAX_LOOKED_AT)]).collect();
-    let entry = |text: &&str| Entry::of_text(text);
-    let index = Index::build(looked_at.iter().map(entry));
+    let index = Index::build(looked_at.iter().map(|text| Entry::of_text(text)));
     let found = index.search(query, MAX_TOLD, |_| true);
     let (mut told, mut left) = (Vec::new(), most);
     for place in found {
