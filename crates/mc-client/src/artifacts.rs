@@ -3,6 +3,7 @@
 
 use http::Method;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::call::Call;
 use crate::client::AgentClient;
@@ -14,8 +15,7 @@ use crate::url::path;
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// What is known of one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Artifact {
     /// The SHA-256 of its bytes, 64 hexadecimal digits.
     pub sha256: String,
