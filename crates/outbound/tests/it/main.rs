@@ -187,8 +187,8 @@ async fn connections_of_two_threads(have_own: bool) -> usize {
                     if have_own {
                         outbound::own_connections();
                     }
-                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all();
-                    let runtime = runtime.build().unwrap();
+                    let mut runtime = tokio::runtime::Builder::new_current_thread();
+                    let runtime = runtime.enable_all().build().unwrap();
                     for _ in 0..2 {
                         may_call.recv().unwrap();
                         runtime.block_on(async {
