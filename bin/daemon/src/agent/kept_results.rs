@@ -160,7 +160,13 @@ impl RunContext<'_> {
         let most = most.saturating_sub(READ_NOTES).max(most / 2);
         let done = tokio::task::spawn_blocking(move || read_result(&text, &how, most)).await;
         match done {
-            Ok(Ok(told)) => ToolReply::Data(self.given_back(&told) + note),
+            // With its values, so that it is redacted as any result.
+            Ok(Ok(told)) => match &self.redactor {
+                Some(redactor) => {
+                    ToolReply::Data(redactor.restore_all(&told, false).into_owned() + note)
+                }
+                None => ToolReply::Data(told + note),
+            },
             Ok(Err(why)) => ToolReply::NotMade(why),
             Err(_) => ToolReply::NotMade("the result could not be read".to_owned()),
         }

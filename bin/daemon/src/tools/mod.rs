@@ -18,6 +18,7 @@ mod enabled;
 mod hub;
 mod identity;
 mod json_path;
+mod json_path_parser;
 mod latest;
 mod mcp;
 pub mod memories;
