@@ -25,8 +25,10 @@ const ROUNDS: u32 = 20;
 pub(crate) fn run(folder: &Path) -> Result<()> {
     let text = std::fs::read_to_string(folder.join("github.json"))?;
     let document = Document::parse(&text, &[], "").map_err(Error::other)?;
-    let ids: Vec<_> =
-        document.candidates().map(|known| (known.name.to_owned(), known.id.map(str::to_owned))).collect();
+    let ids: Vec<_> = document
+        .candidates()
+        .map(|known| (known.name.to_owned(), known.id.map(str::to_owned)))
+        .collect();
     let import = document.import(|_| true);
     let operations = &import.operations;
     let begun = Instant::now();
@@ -34,7 +36,8 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     let built = begun.elapsed();
     // An operation has its id as its name where that can be a name.
     let name_of = |id: &str| {
-        let is_it = |(name, other): &&(String, Option<String>)| name == id || other.as_deref() == Some(id);
+        let is_it =
+            |(name, other): &&(String, Option<String>)| name == id || other.as_deref() == Some(id);
         ids.iter().find(is_it).map(|(name, _)| name.as_str())
     };
     let questions: Vec<Value> = serde_json::from_str(QUESTIONS)?;
@@ -42,7 +45,8 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     for asked in &questions {
         let question = asked["question"].as_str().unwrap_or_default();
         let id = asked["operation"].as_str().unwrap_or_default();
-        let name = name_of(id).ok_or_else(|| Error::other(format!("there is no operation {id}")))?;
+        let name =
+            name_of(id).ok_or_else(|| Error::other(format!("there is no operation {id}")))?;
         let begun = Instant::now();
         let mut found = Vec::new();
         for _ in 0..ROUNDS {
@@ -64,10 +68,16 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     let turn = direct + tokens / count;
     println!("| what | figure | goal |\n| --- | --- | --- |");
     println!("| operations in GitHub's document, as tools | {} | |", operations.len());
-    println!("| right tool among the first {FOUND} found | {right} of {count} ({} %) | 90 % |", 100 * right / count);
+    println!(
+        "| right tool among the first {FOUND} found | {right} of {count} ({} %) | 90 % |",
+        100 * right / count
+    );
     println!("| right tool first | {first} of {count} | |");
     println!("| tokens of all tools | {all} | |");
-    println!("| tokens of {DIRECT} tools and {FOUND} found ones | {turn} (-{:.1} %) | -90 % |", 100.0 - 100.0 * turn as f64 / all as f64);
+    println!(
+        "| tokens of {DIRECT} tools and {FOUND} found ones | {turn} (-{:.1} %) | -90 % |",
+        100.0 - 100.0 * turn as f64 / all as f64
+    );
     println!("| finding, slowest question | {:.3} ms | 1 ms |", most.as_secs_f64() * 1e3);
     println!("| building the index, once | {:.0} ms | |", built.as_secs_f64() * 1e3);
     Ok(())

@@ -10,9 +10,9 @@ use service::forwarded::{Front, TrustedProxies};
 use crate::deltas::DeltasConfig;
 use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
+use crate::store::artifacts::ArtifactLimits;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
-use crate::store::artifacts::ArtifactLimits;
 use crate::store::files::FileLimits;
 use crate::store::retention::Retention;
 

@@ -5,8 +5,8 @@
 mod endpoints;
 mod operation;
 
-use mc_client::{artifacts, 
-    approval_rules, audit, budgets, delivery_options, deltas, leases, memories, orphans,
+use mc_client::{
+    approval_rules, artifacts, audit, budgets, delivery_options, deltas, leases, memories, orphans,
     owned_data, profiles, run_lists, runs, schedules, tool_requests, tools, types,
 };
 use serde_json::{Map, Value, json};

@@ -16,9 +16,9 @@ use crate::deltas::{DeltasConfig, StreamUrl};
 use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
 use crate::mentions::is_role;
+use crate::store::artifacts::ArtifactLimits;
 use crate::store::budgets::Nanos;
 use crate::store::database::{CONNECTIONS, Database, MIN_CONNECTIONS};
-use crate::store::artifacts::ArtifactLimits;
 use crate::store::files::FileLimits;
 use crate::store::retention::Retention;
 

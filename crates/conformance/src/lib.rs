@@ -22,8 +22,8 @@ use serde::Deserialize as _;
 use serde_json::json;
 use shown::counted;
 
-use crate::checks::{artifacts, 
-    audit, auth, capabilities, decisions, delivery_options, errors, events, files,
+use crate::checks::{
+    artifacts, audit, auth, capabilities, decisions, delivery_options, errors, events, files,
     heartbeat_standup, idempotency, invariants, journal, limits, memories, objects, orphans,
     owned_data, paging, profiles, queue, roles, run_lists, run_stream, schedules, tenancy,
 };

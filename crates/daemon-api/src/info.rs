@@ -84,7 +84,6 @@ pub struct ToolInfo {
     pub deferred: bool,
 }
 
-
 /// A tool, and who may call it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

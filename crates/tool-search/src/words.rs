@@ -8,19 +8,26 @@ const MAX_WORD: usize = 64;
 
 /// Words that say nothing of what a tool does.
 const SILENT: &[&str] = &[
-    "a", "about", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "could", "did",
-    "do", "does", "for", "from", "given", "had", "has", "have", "her", "here", "his", "how", "if", "in", "into", "is",
-    "it", "its", "may", "might", "no", "not", "of", "on", "one", "or", "our", "out", "should", "so",
-    "some", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "two",
-    "up", "us", "use", "used", "using", "via", "was", "we", "were", "what", "when", "where", "which", "who", "whom",
-    "why", "will", "with", "would", "you", "your",
+    "a", "about", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can",
+    "could", "did", "do", "does", "for", "from", "given", "had", "has", "have", "her", "here",
+    "his", "how", "if", "in", "into", "is", "it", "its", "may", "might", "no", "not", "of", "on",
+    "one", "or", "our", "out", "should", "so", "some", "than", "that", "the", "their", "them",
+    "then", "there", "these", "they", "this", "those", "to", "two", "up", "us", "use", "used",
+    "using", "via", "was", "we", "were", "what", "when", "where", "which", "who", "whom", "why",
+    "will", "with", "would", "you", "your",
 ];
 
 /// Words that mean the same where tools are asked for: what people say for what interfaces call it.
 const ALIKE: &[&[&str]] = &[
-    &["create", "new", "make", "open", "start", "add", "save", "store", "publish", "post", "submit", "write", "register"],
+    &[
+        "create", "new", "make", "open", "start", "add", "save", "store", "publish", "post",
+        "submit", "write", "register",
+    ],
     &["delete", "remove", "drop", "erase", "clear", "take", "destroy", "unset"],
-    &["get", "show", "read", "fetch", "view", "see", "display", "retrieve", "look", "download", "list", "browse", "tell"],
+    &[
+        "get", "show", "read", "fetch", "view", "see", "display", "retrieve", "look", "download",
+        "list", "browse", "tell",
+    ],
     &["update", "change", "edit", "modify", "set", "rename", "replace", "close", "put"],
     &["search", "find", "lookup", "query"],
     &["repository", "repo"],
@@ -109,9 +116,14 @@ fn stem(word: &str) -> String {
     if word.len() > 4 && word.ends_with("ies") {
         word.truncate(word.len() - 3);
         word.push('y');
-    } else if word.len() > 4 && ["sses", "shes", "ches", "xes"].iter().any(|end| word.ends_with(end)) {
+    } else if word.len() > 4
+        && ["sses", "shes", "ches", "xes"].iter().any(|end| word.ends_with(end))
+    {
         word.truncate(word.len() - 2);
-    } else if word.len() > 3 && word.ends_with('s') && !["ss", "us", "is"].iter().any(|end| word.ends_with(end)) {
+    } else if word.len() > 3
+        && word.ends_with('s')
+        && !["ss", "us", "is"].iter().any(|end| word.ends_with(end))
+    {
         word.pop();
     }
     let fits = |(end, _, left): &&(&str, &str, usize)| {

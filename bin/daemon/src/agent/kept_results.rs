@@ -119,8 +119,11 @@ impl RunContext<'_> {
         let id = sha256[..ID_DIGITS].to_owned();
         // Only what the rules leave of it goes out of this process.
         let stored = if self.capabilities.has(FEATURE) {
-            let put = self.client.put_artifact(self.run.run_key.as_str(), &sha256, text.to_string());
-            put.await.map_err(|error| tracing::warn!(%error, "a long result is kept in memory only")).is_ok()
+            let put =
+                self.client.put_artifact(self.run.run_key.as_str(), &sha256, text.to_string());
+            put.await
+                .map_err(|error| tracing::warn!(%error, "a long result is kept in memory only"))
+                .is_ok()
         } else {
             false
         };
@@ -176,7 +179,8 @@ impl RunContext<'_> {
     async fn kept_text(&self, id: &str) -> Result<(Arc<str>, &'static str), String> {
         let (held, known, all) = {
             let inner = self.kept.inner();
-            let held = inner.texts.iter().find(|(known, _)| known == id).map(|(_, text)| text.clone());
+            let held =
+                inner.texts.iter().find(|(known, _)| known == id).map(|(_, text)| text.clone());
             let known = inner.known.iter().find(|(kept, _)| kept.id == id).cloned();
             let all: Vec<_> = inner.known.iter().map(|(kept, _)| kept.id.clone()).collect();
             (held, known, all)
@@ -197,7 +201,9 @@ impl RunContext<'_> {
                     self.kept.inner().keep(id, text.clone());
                     return Ok((text, ""));
                 }
-                Err(error) => tracing::warn!(%error, "a long result could not be read from the backend"),
+                Err(error) => {
+                    tracing::warn!(%error, "a long result could not be read from the backend")
+                }
             }
         }
         if !self.tools.only_reads(&self.profile, &call) {
@@ -209,7 +215,9 @@ impl RunContext<'_> {
         let reply = self.make_again(&call).await;
         let Some(text) = self.whole_text(&reply).filter(|_| reply.is_ok()) else {
             let why = reply.failure().unwrap_or_default();
-            return Err(format!("all of result {id:?} is there no more, and fetching it again failed: {why}"));
+            return Err(format!(
+                "all of result {id:?} is there no more, and fetching it again failed: {why}"
+            ));
         };
         let is_same = sha256_hex(text.as_bytes()) == kept.sha256;
         self.kept.inner().keep(id, text.clone());

@@ -210,9 +210,9 @@ impl ExternalTool {
         let named = self.named();
         let mut declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
         profile.tools.names_exactly(&named)
-            || named.endpoint.is_some_and(|own| {
-                declared.any(|theirs| theirs.covers(own) && own.covers(theirs))
-            })
+            || named
+                .endpoint
+                .is_some_and(|own| declared.any(|theirs| theirs.covers(own) && own.covers(theirs)))
     }
 
     /// Whether a role may have it.

@@ -207,7 +207,10 @@ fn shape(value: &Value, depth: usize) -> Value {
             let mut shapes: Map<String, Value> =
                 shapes.map(|(key, value)| (key.clone(), shape(value, depth - 1))).collect();
             if fields.len() > SHAPE_KEYS {
-                shapes.insert("…".to_owned(), json!(format!("{} keys more", fields.len() - SHAPE_KEYS)));
+                shapes.insert(
+                    "…".to_owned(),
+                    json!(format!("{} keys more", fields.len() - SHAPE_KEYS)),
+                );
             }
             Value::Object(shapes)
         }
@@ -220,17 +223,22 @@ mod tests {
 
     #[test]
     fn lists_are_cut_between_elements_and_counted() {
-        let all: Vec<Value> = (0..340).map(|id| json!({ "id": id, "name": format!("n\"{id}") })).collect();
+        let all: Vec<Value> =
+            (0..340).map(|id| json!({ "id": id, "name": format!("n\"{id}") })).collect();
         let Cut { shown, part, shape } = cut(&Value::from(all.clone()).to_string(), 500);
         let kept: Vec<Value> = serde_json::from_str(&shown).unwrap();
         assert_eq!(kept, all[..kept.len()]);
         assert!(kept.len() > 10 && shown.chars().count() <= 500);
         assert_eq!(part, format!("the first {} of 340 elements", kept.len()));
         assert_eq!(shape.unwrap(), r#"{"list of":340,"first":{"id":"number","name":"text"}}"#);
-        let Cut { shown, part, .. } = cut(&json!({ "total": 340, "items": all, "next": "/2" }).to_string(), 500);
+        let Cut { shown, part, .. } =
+            cut(&json!({ "total": 340, "items": all, "next": "/2" }).to_string(), 500);
         let kept: Value = serde_json::from_str(&shown).unwrap();
         assert_eq!((&kept["total"], &kept["next"]), (&json!(340), &json!("/2")));
-        assert!(part.starts_with("$.items: the first ") && part.ends_with(" of 340 elements"), "{part}");
+        assert!(
+            part.starts_with("$.items: the first ") && part.ends_with(" of 340 elements"),
+            "{part}"
+        );
     }
 
     #[test]
@@ -241,9 +249,15 @@ mod tests {
         assert!(part.starts_with("$[0].pages[0]: the first "), "{part}");
         let long = json!({ "text": "é".repeat(1_000) }).to_string();
         let Cut { shown, part, shape } = cut(&long, 100);
-        assert_eq!((shown.chars().count(), part.as_str()), (100, "the first 100 of 1011 characters"));
+        assert_eq!(
+            (shown.chars().count(), part.as_str()),
+            (100, "the first 100 of 1011 characters")
+        );
         assert_eq!(shape.as_deref(), Some(r#"{"text":"text"}"#));
-        assert_eq!(cut("ééé", 2), Cut { shown: "éé".into(), part: "the first 2 of 3 characters".into(), shape: None });
+        assert_eq!(
+            cut("ééé", 2),
+            Cut { shown: "éé".into(), part: "the first 2 of 3 characters".into(), shape: None }
+        );
         for value in [json!("a\"\n\u{1}é"), json!({ "a": [1, -2.5, null, true, false, {}] })] {
             assert_eq!(size(&value), value.to_string().chars().count(), "{value}");
         }

@@ -59,7 +59,10 @@ pub(super) enum Comparison {
 pub(super) enum Operand {
     Literal(Value),
     /// From the value that is looked at, or from the root.
-    Path { from_root: bool, segments: Vec<Segment> },
+    Path {
+        from_root: bool,
+        segments: Vec<Segment>,
+    },
 }
 
 impl JsonPath {
@@ -116,7 +119,9 @@ impl<'v> Search<'v> {
                 self.select(selector, value, found)?;
             }
             if found.len() > MAX_FOUND {
-                return Err(format!("it finds more than {MAX_FOUND} values; name more of the path"));
+                return Err(format!(
+                    "it finds more than {MAX_FOUND} values; name more of the path"
+                ));
             }
             if segment.descends {
                 let before = open.len();
@@ -226,7 +231,8 @@ fn slice((begin, end, step): (Option<i64>, Option<i64>, i64), len: usize) -> Vec
     let from = |at: i64| if at < 0 { at.saturating_add(len) } else { at };
     let mut places = Vec::new();
     if step > 0 {
-        let (mut at, end) = (from(begin.unwrap_or(0)).clamp(0, len), from(end.unwrap_or(len)).clamp(0, len));
+        let (mut at, end) =
+            (from(begin.unwrap_or(0)).clamp(0, len), from(end.unwrap_or(len)).clamp(0, len));
         while at < end {
             places.extend(usize::try_from(at));
             at = at.saturating_add(step);
@@ -300,7 +306,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_and_the_work_is_bounded() {
-        for wrong in ["", "store", "$.", "$[", "$['a", "$.a b", "$[?length(@) > 1]", "$[?1]", "$[?@.a ==]"] {
+        for wrong in
+            ["", "store", "$.", "$[", "$['a", "$.a b", "$[?length(@) > 1]", "$[?1]", "$[?@.a ==]"]
+        {
             assert!(JsonPath::parse(wrong).is_err(), "{wrong:?}");
         }
         assert!(JsonPath::parse(&"$".repeat(MAX_PATH + 1)).is_err());

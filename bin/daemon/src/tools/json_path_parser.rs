@@ -69,7 +69,11 @@ impl<'t> Parser<'t> {
             let selectors = if self.take("[") {
                 self.bracket()?
             } else if descends || self.take(".") {
-                if self.take("*") { vec![Selector::All] } else { vec![Selector::Name(self.word()?)] }
+                if self.take("*") {
+                    vec![Selector::All]
+                } else {
+                    vec![Selector::Name(self.word()?)]
+                }
             } else {
                 self.at = before;
                 return Ok(segments);

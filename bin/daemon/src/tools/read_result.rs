@@ -61,11 +61,14 @@ pub fn read(text: &str, how: &Reading, most: usize) -> Result<String, String> {
 fn from(text: &str, offset: usize, most: usize) -> Result<String, String> {
     let total = text.chars().count();
     if offset >= total {
-        return Err(format!("offset {offset} is behind the end; the result has {total} characters"));
+        return Err(format!(
+            "offset {offset} is behind the end; the result has {total} characters"
+        ));
     }
     let place = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
     let end = offset.saturating_add(most).min(total);
-    let rest = if end < total { format!("offset {end} reads on") } else { "that is its end".to_owned() };
+    let rest =
+        if end < total { format!("offset {end} reads on") } else { "that is its end".to_owned() };
     let shown = &text[place(offset)..place(end)];
     Ok(format!("{shown}\n[characters {offset} to {end} of {total}; {rest}]"))
 }
@@ -98,7 +101,8 @@ fn by_words(text: &str, query: &str, most: usize) -> String {
         Some(value) => parts_of(value),
         None => parts_of_text(text),
     };
-    let looked_at: Vec<_> = parts.iter().map(|(_, text)| &text[..text.floor_char_boundary(MAX_LOOKED_AT)]).collect();
+    let looked_at: Vec<_> =
+        parts.iter().map(|(_, text)| &text[..text.floor_char_boundary(MAX_LOOKED_AT)]).collect();
     let index = Index::build(looked_at.iter().map(|text| Entry::of_text(text)));
     let found = index.search(query, MAX_TOLD, |_| true);
     let (mut told, mut left) = (Vec::new(), most);
@@ -190,25 +194,41 @@ mod tests {
         let first = read(&text, &Reading::From(0), 100).unwrap();
         assert!(first.ends_with("\n[characters 0 to 100 of 150; offset 100 reads on]"), "{first}");
         let rest = read(&text, &Reading::From(100), 100).unwrap();
-        assert!(rest.starts_with("öü") && rest.ends_with("[characters 100 to 150 of 150; that is its end]"), "{rest}");
+        assert!(
+            rest.starts_with("öü")
+                && rest.ends_with("[characters 100 to 150 of 150; that is its end]"),
+            "{rest}"
+        );
         assert!(read(&text, &Reading::From(150), 100).unwrap_err().contains("150 characters"));
         assert!(read(&text, &Reading::Path("$.a".into()), 100).unwrap_err().contains("no JSON"));
     }
 
     #[test]
     fn json_is_read_by_path_and_by_words() {
-        let items: Vec<Value> = (0..500).map(|id| json!({ "id": id, "name": format!("school {id}") })).collect();
+        let items: Vec<Value> =
+            (0..500).map(|id| json!({ "id": id, "name": format!("school {id}") })).collect();
         let text = json!({ "items": items }).to_string();
         let path = |path: &str| read(&text, &Reading::Path(path.into()), 200);
         assert_eq!(path("$.items[?@.id == 321].name").unwrap(), "[\"school 321\"]");
         let many = path("$.items[*].name").unwrap();
-        assert!(many.contains("\n[500 found; shown: the first ") && many.contains(" of 500 elements"), "{many}");
+        assert!(
+            many.contains("\n[500 found; shown: the first ") && many.contains(" of 500 elements"),
+            "{many}"
+        );
         assert!(path("$.items[").is_err());
         let found = read(&text, &Reading::Words("school 321".into()), 60).unwrap();
-        assert!(found.starts_with(r#"[{"at":"$.items[321]","value":{"id":321,"name":"school 321"}}"#), "{found}");
-        assert!(read(&text, &Reading::Words("zebra".into()), 60).unwrap().contains("none of its 500 parts"));
+        assert!(
+            found.starts_with(r#"[{"at":"$.items[321]","value":{"id":321,"name":"school 321"}}"#),
+            "{found}"
+        );
+        assert!(
+            read(&text, &Reading::Words("zebra".into()), 60)
+                .unwrap()
+                .contains("none of its 500 parts")
+        );
         let lines: String = (0..500).map(|n| format!("line {n} says nothing\n")).collect();
-        let found = read(&(lines + "here is the needle"), &Reading::Words("needle".into()), 5_000).unwrap();
+        let found =
+            read(&(lines + "here is the needle"), &Reading::Words("needle".into()), 5_000).unwrap();
         assert!(found.contains("here is the needle") && found.contains("\"offset\":"), "{found}");
     }
 }

@@ -239,7 +239,9 @@ impl ToolReply {
             }
             Self::Refused { code, why } => whole_words(&format!("{code}: {why}")),
             Self::OfRun(OwnCall::Question(_)) => NO_ONE_TO_ASK.to_owned(),
-            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_) | OwnCall::Result(_)) => NOT_HERE.to_owned(),
+            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_) | OwnCall::Result(_)) => {
+                NOT_HERE.to_owned()
+            }
         };
         Some(why)
     }
@@ -337,7 +339,9 @@ impl ToolReply {
             }
             // Read by the model only where there is no way to ask a person.
             Self::OfRun(OwnCall::Question(_)) => not_made(NO_ONE_TO_ASK, cut),
-            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_) | OwnCall::Result(_)) => not_made(NOT_HERE, cut),
+            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_) | OwnCall::Result(_)) => {
+                not_made(NOT_HERE, cut)
+            }
             Self::Refused { code, why } => {
                 json!({ "error": break_control_tokens(&cut(why, false)), "code": code }).to_string()
             }

@@ -9,8 +9,8 @@ use mc_client::steps::RefusedTool;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{
-    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleList, RuleOrigin, RuleRef,
-    ToolPermissions, enabling_list,
+    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleList, RuleOrigin,
+    RuleRef, ToolPermissions, enabling_list,
 };
 use wombat_core::endpoint::{EndpointPattern, declares_reserved};
 use wombat_core::operations::{Operation, Operations};
@@ -37,7 +37,8 @@ const MAX_REFUSED: usize = 200;
 const MAX_PROBLEMS: usize = 8;
 
 /// What a model is told whose call of a tool that it was not given does not fit.
-const DEFINED_NOW: &str = "; the tool is among yours from now on: see its arguments, and call it again";
+const DEFINED_NOW: &str =
+    "; the tool is among yours from now on: see its arguments, and call it again";
 
 /// The tools that a role may call.
 #[derive(Debug)]
@@ -296,11 +297,9 @@ impl ToolSet {
             Some(Tool::Builtin(Builtin::CallBackend, _)) | Some(Tool::External(_)) => {
                 self.identify(profile, call).endpoint.as_ref().is_some_and(is_get)
             }
-            Some(Tool::Builtin(builtin, _)) => {
-                builtin.call(&call.arguments).is_some_and(|call| {
-                    call.is_ok_and(|(method, _)| method == "GET")
-                })
-            }
+            Some(Tool::Builtin(builtin, _)) => builtin
+                .call(&call.arguments)
+                .is_some_and(|call| call.is_ok_and(|(method, _)| method == "GET")),
             Some(Tool::Enabled(..)) | None => false,
         }
     }
@@ -345,7 +344,10 @@ impl ToolSet {
         }
         match self.checked(context, asked.tool, asked.arguments).await {
             Ok((Tool::Builtin(Builtin::FindTools | Builtin::ReadResult, _), _)) => {
-                ToolReply::NotMade(format!("{:?} needs nobody's approval; call it directly", asked.tool))
+                ToolReply::NotMade(format!(
+                    "{:?} needs nobody's approval; call it directly",
+                    asked.tool
+                ))
             }
             Ok((Tool::Enabled(tool, _), _)) if !tool.approves => ToolReply::NotMade(format!(
                 "{:?} asks a person itself; call it directly",
@@ -529,10 +531,7 @@ async fn perform(
         Builtin::Remember => memories::remember(context, arguments, key).await,
         Builtin::Forget => memories::forget(context, arguments, &key).await,
         // They are handled above.
-        Builtin::CallBackend
-        | Builtin::RequestTool
-        | Builtin::FindTools
-        | Builtin::ReadResult => {
+        Builtin::CallBackend | Builtin::RequestTool | Builtin::FindTools | Builtin::ReadResult => {
             ToolReply::NotMade(format!("{name:?} cannot be called like this"))
         }
     }

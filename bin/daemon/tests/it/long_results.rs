@@ -14,7 +14,9 @@ use crate::journaled::Journal;
 const SETTINGS: [(&str, &str); 1] = [("WOMBAT_TOOL_RESULT_MAX_CHARS", "2000")];
 
 fn things() -> Value {
-    (0..1_000).map(|id| json!({ "id": id, "name": format!("thing {id}"), "open": id % 7 == 0 })).collect()
+    (0..1_000)
+        .map(|id| json!({ "id": id, "name": format!("thing {id}"), "open": id % 7 == 0 }))
+        .collect()
 }
 
 /// A backend with a long list, which a `POST` gives, too; one call of it is made by the first turn.
@@ -22,11 +24,18 @@ async fn world(features: &[&str], steps: Vec<Value>, list: Value) -> (World, Jou
     let (world, journal) = Journal::world_that_has(features, &SETTINGS, steps).await;
     for verb in ["GET", "POST"] {
         let answer = ResponseTemplate::new(200).set_body_json(list.clone());
-        Mock::given(method(verb)).and(path("/api/things")).respond_with(answer).mount(&world.backend).await;
+        Mock::given(method(verb))
+            .and(path("/api/things"))
+            .respond_with(answer)
+            .mount(&world.backend)
+            .await;
     }
     let skill = "---\nname: things\ndescription: Things.\n---\n```http\nGET /api/things\nPOST /api/things\n```\n";
     world.write("skills/things/SKILL.md", skill);
-    world.write("agent-config.json", r#"{"agents": [{"role": "scout", "tools": {"idempotent": ["POST /api/things"]}}]}"#);
+    world.write(
+        "agent-config.json",
+        r#"{"agents": [{"role": "scout", "tools": {"idempotent": ["POST /api/things"]}}]}"#,
+    );
     world.daemon.until("/skills", |skills| skills["total"] == 1).await;
     world.daemon.until("/api/agents", |all| !all["agents"][0]["tools"].is_null()).await;
     (world, journal)
@@ -76,8 +85,14 @@ async fn a_list_is_cut_between_elements_and_read_on_also_after_a_resume() {
     let list = &cut[cut.find('[').unwrap()..=cut.find("}]").unwrap() + 1];
     let shown: Vec<Value> = serde_json::from_str(list).unwrap();
     assert_eq!(shown[..], things().as_array().unwrap()[..shown.len()], "{cut}");
-    assert!(shown.len() > 20 && cut.contains(&format!("the first {} of 1000 elements", shown.len())), "{cut}");
-    assert!(cut.contains(r#"{"list of":1000,"first":{"id":"number","name":"text","open":"boolean"}}"#), "{cut}");
+    assert!(
+        shown.len() > 20 && cut.contains(&format!("the first {} of 1000 elements", shown.len())),
+        "{cut}"
+    );
+    assert!(
+        cut.contains(r#"{"list of":1000,"first":{"id":"number","name":"text","open":"boolean"}}"#),
+        "{cut}"
+    );
     // The tool comes with the first result that was cut, behind the others.
     let tools = names(&asked[0]);
     assert!(!tools.contains(&"read_result".to_owned()));
@@ -89,9 +104,13 @@ async fn a_list_is_cut_between_elements_and_read_on_also_after_a_resume() {
     assert_eq!(first.backend_got("GET", "/api/things").await.len(), 1);
     assert_eq!(journal.held().steps[&2]["payload"]["artifact"]["stored"], false);
 
-    for (list, has_changed) in [(things(), false), (json!([{ "id": 721, "name": "another" }]), true)] {
+    for (list, has_changed) in
+        [(things(), false), (json!([{ "id": 721, "name": "another" }]), true)]
+    {
         let (resumed, _) = world(&[], begun(&journal), list).await;
-        resumed.model(vec![read(json!({ "jsonpath": "$[?@.id == 721].name" })), says("done")]).await;
+        resumed
+            .model(vec![read(json!({ "jsonpath": "$[?@.id == 721].name" })), says("done")])
+            .await;
         let (_, answer) = resumed.send_keyed().await;
         assert_eq!(answer["status"], "completed", "{answer}");
         let asked = resumed.model_got().await;
@@ -129,13 +148,24 @@ async fn keeps(world: &World, kept: &Arc<Mutex<HashMap<String, Vec<u8>>>>) {
         store.lock().unwrap().insert(request.url.path().to_owned(), request.body.clone());
         ResponseTemplate::new(201).set_body_json(note)
     };
-    Mock::given(method("PUT")).and(path_regex(at)).respond_with(put).with_priority(1).mount(&world.backend).await;
+    Mock::given(method("PUT"))
+        .and(path_regex(at))
+        .respond_with(put)
+        .with_priority(1)
+        .mount(&world.backend)
+        .await;
     let store = kept.clone();
     let get = move |request: &Request| match store.lock().unwrap().get(request.url.path()) {
         Some(bytes) => ResponseTemplate::new(200).set_body_raw(bytes.clone(), "application/json"),
-        None => ResponseTemplate::new(404).set_body_json(json!({ "error": "none", "code": "artifact_not_found" })),
+        None => ResponseTemplate::new(404)
+            .set_body_json(json!({ "error": "none", "code": "artifact_not_found" })),
     };
-    Mock::given(method("GET")).and(path_regex(at)).respond_with(get).with_priority(1).mount(&world.backend).await;
+    Mock::given(method("GET"))
+        .and(path_regex(at))
+        .respond_with(get)
+        .with_priority(1)
+        .mount(&world.backend)
+        .await;
 }
 
 #[tokio::test]

@@ -9,19 +9,26 @@ use crate::journaled::Journal;
 
 /// Things of a shop; of each there are six operations.
 const THINGS: [&str; 10] = [
-    "order", "invoice", "parcel", "refund", "supplier", "voucher", "warehouse", "complaint", "driver", "shelf",
+    "order",
+    "invoice",
+    "parcel",
+    "refund",
+    "supplier",
+    "voucher",
+    "warehouse",
+    "complaint",
+    "driver",
+    "shelf",
 ];
 
 fn document() -> Value {
-    let operation = |id: String, summary: String, tag: &str| {
-        json!({ "operationId": id, "summary": summary, "tags": [tag], "responses": { "200": {} } })
-    };
+    let operation = |id: String, summary: String, tag: &str| json!({ "operationId": id, "summary": summary, "tags": [tag], "responses": { "200": {} } });
     let mut paths = Map::new();
     for thing in THINGS {
         let with_id = |verb: &str| {
-            let mut one = operation(format!("{verb}_{thing}"), format!("{verb} one {thing}"), thing);
-            one["parameters"] =
-                json!([{ "name": "id", "in": "path", "required": true, "schema": { "type": "integer" } }]);
+            let mut one =
+                operation(format!("{verb}_{thing}"), format!("{verb} one {thing}"), thing);
+            one["parameters"] = json!([{ "name": "id", "in": "path", "required": true, "schema": { "type": "integer" } }]);
             one
         };
         let all = operation(format!("list_{thing}s"), format!("List all {thing}s"), thing);
@@ -43,7 +50,10 @@ async fn fill(world: &World, tools: Value) {
         .respond_with(voided)
         .mount(&world.backend)
         .await;
-    world.write("agent-config.json", &json!({ "agents": [{ "role": "scout", "tools": tools }] }).to_string());
+    world.write(
+        "agent-config.json",
+        &json!({ "agents": [{ "role": "scout", "tools": tools }] }).to_string(),
+    );
     world.daemon.until("/api/agents", |all| !all["agents"][0]["tools"].is_null()).await;
 }
 
@@ -57,7 +67,11 @@ const SETTINGS: [(&str, &str); 1] = [("WOMBAT_BACKEND_OPENAPI", "/openapi.json")
 #[tokio::test]
 async fn the_model_finds_what_it_is_not_given_and_keeps_it_to_the_end_of_its_run() {
     let (world, journal) = Journal::world(&SETTINGS, Vec::new()).await;
-    fill(&world, json!({ "allow": ["*"], "deny": ["delete_invoice"], "approval": ["create_refund"] })).await;
+    fill(
+        &world,
+        json!({ "allow": ["*"], "deny": ["delete_invoice"], "approval": ["create_refund"] }),
+    )
+    .await;
     let find = |query: &str| calls(&[("find_tools", json!({ "query": query }))]);
     let script = vec![
         find("cancel and delete a voucher"),
@@ -70,9 +84,13 @@ async fn the_model_finds_what_it_is_not_given_and_keeps_it_to_the_end_of_its_run
     let asked = world.model_got().await;
     let first = names(&asked[0]);
     assert_eq!(first.len(), 40, "{first:?}");
-    assert!(first.contains(&"find_tools".to_owned()) && !first.contains(&"delete_voucher".to_owned()));
+    assert!(
+        first.contains(&"find_tools".to_owned()) && !first.contains(&"delete_voucher".to_owned())
+    );
     // The beginning of the prompt stays as it was, to the byte.
-    let begin = |request: &Value| (request["tools"].as_array().unwrap()[..40].to_vec(), request["messages"][0].clone());
+    let begin = |request: &Value| {
+        (request["tools"].as_array().unwrap()[..40].to_vec(), request["messages"][0].clone())
+    };
     let second = names(&asked[1]);
     assert_eq!(begin(&asked[0]), begin(&asked[1]));
     assert_eq!(second[40], "delete_voucher");
@@ -80,7 +98,10 @@ async fn the_model_finds_what_it_is_not_given_and_keeps_it_to_the_end_of_its_run
     // A tool that was called without having been found is there from then on, behind the others.
     let third = names(&asked[2]);
     assert_eq!(begin(&asked[0]), begin(&asked[2]));
-    assert_eq!((&third[..second.len()], third.last().unwrap().as_str()), (&second[..], "replace_shelf"));
+    assert_eq!(
+        (&third[..second.len()], third.last().unwrap().as_str()),
+        (&second[..], "replace_shelf")
+    );
     let told = asked[2]["messages"].to_string();
     assert!(told.contains("voided") && told.contains("is among yours from now on"), "{told}");
     // The journal has what was found, and a run that goes on gives its model the same.
@@ -89,7 +110,11 @@ async fn the_model_finds_what_it_is_not_given_and_keeps_it_to_the_end_of_its_run
     assert_eq!(loaded(5), json!(["replace_shelf"]));
     let steps: Vec<Value> = journal.held().steps.values().take(6).cloned().collect();
     let (again, _) = Journal::world(&SETTINGS, steps).await;
-    fill(&again, json!({ "allow": ["*"], "deny": ["delete_invoice"], "approval": ["create_refund"] })).await;
+    fill(
+        &again,
+        json!({ "allow": ["*"], "deny": ["delete_invoice"], "approval": ["create_refund"] }),
+    )
+    .await;
     again.model(vec![says("done")]).await;
     let (status, answer) = again.send_keyed().await;
     assert_eq!(status, 200, "{answer}");
@@ -101,7 +126,10 @@ async fn nothing_is_found_that_the_role_may_not_call_and_what_is_found_waits_as_
     let (world, journal) = Journal::world(&SETTINGS, Vec::new()).await;
     fill(&world, json!({ "allow": ["*"], "deny": ["delete_invoice", "* /drivers/**"], "approval": ["create_refund"] })).await;
     let script = vec![
-        calls(&[("find_tools", json!({ "query": "delete an invoice" })), ("delete_invoice", json!({ "id": 1 }))]),
+        calls(&[
+            ("find_tools", json!({ "query": "delete an invoice" })),
+            ("delete_invoice", json!({ "id": 1 })),
+        ]),
         calls(&[("create_refund", json!({}))]),
     ];
     world.model(script).await;
@@ -120,13 +148,17 @@ async fn nothing_is_found_that_the_role_may_not_call_and_what_is_found_waits_as_
     };
     assert_eq!(of("create_refund")["deferred"], true);
     assert_eq!(of("create_refund")["may_call"], "with_approval");
-    assert_eq!((&of("find_tools")["may_call"], &of("delete_invoice")["may_call"]), (&json!("yes"), &json!("no")));
+    assert_eq!(
+        (&of("find_tools")["may_call"], &of("delete_invoice")["may_call"]),
+        (&json!("yes"), &json!("no"))
+    );
     let health: Value = world.daemon.get("/health").await.json().await.unwrap();
     let counts = &health["sources"]["deferred"]["scout"];
     let counts = if counts.is_null() { &health["tools"]["deferred"]["scout"] } else { counts };
     assert_eq!(counts["direct"], 40, "{health}");
     let can = json!({ "user_id": "u1", "role": "scout", "call": "create_refund" });
-    let can: Value = world.daemon.post("/api/can", &can).send().await.unwrap().json().await.unwrap();
+    let can: Value =
+        world.daemon.post("/api/can", &can).send().await.unwrap().json().await.unwrap();
     assert_eq!((&can["decision"], &can["deferred"]), (&json!("approval"), &json!(true)), "{can}");
 }
 
@@ -143,7 +175,10 @@ async fn a_role_defers_by_patterns_and_one_that_may_find_nothing_has_all_at_once
     world.daemon.send(&message(json!({}))).await;
     world.daemon.send(&message(json!({ "session_key": "user:u1:boss" }))).await;
     let asked = world.model_got().await;
-    assert_eq!(names(&asked[0]), ["find_tools", "get_invoice", "replace_invoice", "update_invoice", "delete_invoice"]);
+    assert_eq!(
+        names(&asked[0]),
+        ["find_tools", "get_invoice", "replace_invoice", "update_invoice", "delete_invoice"]
+    );
     let told = asked[0]["tools"][0]["function"]["description"].as_str().unwrap();
     assert!(told.contains("There are 6 of them: order (5), invoice (1)."), "{told}");
     assert!(names(&asked[1]).len() > 60 && !names(&asked[1]).contains(&"find_tools".to_owned()));

@@ -29,7 +29,8 @@ async fn path(w: &World) -> Result<String, NotPassed> {
 }
 
 pub(crate) async fn run(suite: &mut Suite<'_>) {
-    let sentence = "the text, with its Content-Type → 201 {sha256, size, expires_at}; the same again: 200";
+    let sentence =
+        "the text, with its Content-Type → 201 {sha256, size, expires_at}; the same again: 200";
     suite
         .check("artifact", &FEATURES, sentence, async |w| {
             let (agent, path) = (w.agent(&w.one), path(w).await?);
@@ -57,7 +58,8 @@ pub(crate) async fn run(suite: &mut Suite<'_>) {
             Ok("400, and nothing is kept".to_owned())
         })
         .await;
-    let sentence = "One that is unknown, expired, or of another user's run is a 404 artifact_not_found";
+    let sentence =
+        "One that is unknown, expired, or of another user's run is a 404 artifact_not_found";
     suite
         .check("anothers-artifact", &FEATURES, sentence, async |w| {
             let path = path(w).await?;
