@@ -161,14 +161,8 @@ mod tests {
     use super::*;
 
     fn index(tools: &[(&str, &str)]) -> Index {
-        let parameters = json!({});
-        let entry = |(name, description): &(_, _)| Entry {
-            name,
-            description,
-            tags: &[],
-            parameters: &parameters,
-        };
-        Index::build(tools.iter().map(entry))
+        let entry = |at: usize| Entry { name: tools[at].0, ..Entry::of_text(tools[at].1) };
+        Index::build((0..tools.len()).map(entry))
     }
 
     #[test]
