@@ -80,7 +80,7 @@ async fn the_model_finds_what_it_is_not_given_and_keeps_it_to_the_end_of_its_run
     ];
     world.model(script).await;
     let (status, answer) = world.send_keyed().await;
-    assert_eq!((status, &answer["status"]), (200, &json!("completed")), "{answer}");
+    assert_eq!((status, &answer["status"]), (200, &json!("ok")), "{answer}");
     let asked = world.model_got().await;
     let first = names(&asked[0]);
     assert_eq!(first.len(), 40, "{first:?}");
@@ -124,13 +124,13 @@ async fn the_model_finds_what_it_is_not_given_and_keeps_it_to_the_end_of_its_run
 #[tokio::test]
 async fn nothing_is_found_that_the_role_may_not_call_and_what_is_found_waits_as_ever() {
     let (world, journal) = Journal::world(&SETTINGS, Vec::new()).await;
-    fill(&world, json!({ "allow": ["*"], "deny": ["delete_invoice", "* /drivers/**"], "approval": ["create_refund"] })).await;
+    fill(&world, json!({ "allow": ["*"], "deny": ["delete_shelf", "* /drivers/**"], "approval": ["create_complaint"] })).await;
     let script = vec![
         calls(&[
-            ("find_tools", json!({ "query": "delete an invoice" })),
-            ("delete_invoice", json!({ "id": 1 })),
+            ("find_tools", json!({ "query": "delete a shelf" })),
+            ("delete_shelf", json!({ "id": 1 })),
         ]),
-        calls(&[("create_refund", json!({}))]),
+        calls(&[("create_complaint", json!({}))]),
     ];
     world.model(script).await;
     let (_, answer) = world.send_keyed().await;
@@ -139,26 +139,24 @@ async fn nothing_is_found_that_the_role_may_not_call_and_what_is_found_waits_as_
     let found = asked[1]["messages"].to_string();
     assert!(found.contains("may not be called"), "{found}");
     let loaded = journal.held().steps[&2]["payload"]["loaded"].to_string();
-    assert!(!loaded.contains("delete_invoice") && loaded.contains("delete_"), "{loaded}");
+    assert!(!loaded.contains("delete_shelf") && loaded.contains("shelf"), "{loaded}");
     // What is told of the tools is true.
     let listed: Value = world.daemon.get("/tools").await.json().await.unwrap();
     let of = |name: &str| {
         let tools = listed["tools"].as_array().unwrap();
         tools.iter().find(|tool| tool["name"] == name).unwrap()["roles"][0].clone()
     };
-    assert_eq!(of("create_refund")["deferred"], true);
-    assert_eq!(of("create_refund")["may_call"], "with_approval");
+    assert_eq!(of("create_complaint")["deferred"], true);
+    assert_eq!(of("create_complaint")["may_call"], "with_approval");
     assert_eq!(
-        (&of("find_tools")["may_call"], &of("delete_invoice")["may_call"]),
+        (&of("find_tools")["may_call"], &of("delete_shelf")["may_call"]),
         (&json!("yes"), &json!("no"))
     );
     let health: Value = world.daemon.get("/health").await.json().await.unwrap();
-    let counts = &health["sources"]["deferred"]["scout"];
-    let counts = if counts.is_null() { &health["tools"]["deferred"]["scout"] } else { counts };
-    assert_eq!(counts["direct"], 40, "{health}");
-    let can = json!({ "user_id": "u1", "role": "scout", "call": "create_refund" });
+    assert_eq!(health["tools"]["deferred"]["scout"]["direct"], 40, "{health}");
+    let can = json!({ "user_id": "u1", "role": "scout", "call": "create_complaint" });
     let can: Value =
-        world.daemon.post("/api/can", &can).send().await.unwrap().json().await.unwrap();
+        world.daemon.post("/api/agents/can", &can).send().await.unwrap().json().await.unwrap();
     assert_eq!((&can["decision"], &can["deferred"]), (&json!("approval"), &json!(true)), "{can}");
 }
 
