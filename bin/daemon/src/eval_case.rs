@@ -102,6 +102,7 @@ impl Trial {
             cost_usd: None,
             latency_ms: 0,
             score: None,
+            judging: None,
         };
         let Tried { ended, is_broken, .. } = match self.replay(case, tools).await {
             Ok(tried) => tried,
@@ -132,7 +133,8 @@ impl Trial {
             (&case.expect.judge, report.status)
         {
             match eval_judge::judge(self, judge, case, &ended).await {
-                Ok(judged) => {
+                Ok((judged, judging)) => {
+                    report.judging = Some(judging);
                     report.score = Some(judged.score);
                     if judged.score < judge.min {
                         let actual = json!(format!("{}: {}", judged.score, judged.reason));
@@ -164,6 +166,7 @@ impl Trial {
             message: &case.message,
             history: case.history.iter().map(turn).collect(),
             metadata: &case.metadata,
+            limits: case.limits.as_ref().map(|limits| json!(limits)),
             profile: case.profile.as_ref(),
             models_of_profile: self.models_of_profiles,
             // The run that it was made of was asked for JSON.

@@ -8,6 +8,7 @@ use mc_client::runs::{Run, RunStatus};
 use mc_client::steps::ToolStep;
 use serde_json::Value;
 
+use crate::tools::ASK_USER;
 use crate::eval_journal::{Recorded, answer_of, asked_for, is_refused, status_of};
 
 /// What the tools answered, and which calls wait for a person.
@@ -17,6 +18,7 @@ pub(crate) fn answers(run: &Run, recorded: &Recorded) -> Vec<RecordedAnswer> {
         arguments: asked_for(step).clone(),
         nth: Some(step.nth),
         ok: step.ok,
+        approval: needed_approval(step),
         content: Value::String(answer_of(step)),
     });
     let mut answers: Vec<_> = given.collect();
@@ -28,10 +30,16 @@ pub(crate) fn answers(run: &Run, recorded: &Recorded) -> Vec<RecordedAnswer> {
             arguments: call.arguments.clone(),
             nth: None,
             ok: false,
+            approval: call.name != ASK_USER,
             content: Value::Null,
         }));
     }
     answers
+}
+
+/// Whether a person decided a call, or had decided it before by a standing rule.
+fn needed_approval(step: &ToolStep) -> bool {
+    step.name != ASK_USER && (step.tool_request_id.is_some() || step.rule_id.is_some())
 }
 
 /// Whether something in a value could be taken for an operator of a matcher.

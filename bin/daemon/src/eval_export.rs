@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evals::{
-    Case, CaseFile, CaseSource, CatalogueTool, Finder, Found, GivenMemory, HistoryTurn,
+    Case, CaseFile, CaseLimits, CaseSource, CatalogueTool, Finder, Found, GivenMemory, HistoryTurn,
     Placeholders, to_yaml,
 };
 use mc_client::client::InternalClient;
@@ -12,12 +12,14 @@ use mc_client::profiles;
 use mc_client::run_lists::{ListedRun, RunsQuery};
 use mc_client::runs::{Run, RunStatus};
 use mc_client::types::Capabilities;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use service::exit;
 use service::settings::{Layers, Reader};
 use service::trace::TraceId;
 use wombat_core::redact::RedactRules;
 
+use crate::agent::journal::RecordedRequest;
 use crate::eval::{Export, Failed, Filters, write};
 use crate::eval_expected::{answers, expected};
 use crate::eval_journal::{Recorded, is_refused, turn_of};
@@ -76,6 +78,7 @@ impl Source {
     async fn list(
         &self,
         filters: &Filters,
+        key: Option<&str>,
         most: usize,
         is_wanted: impl Fn(&ListedRun) -> bool,
     ) -> Result<Vec<ListedRun>, Failed> {
@@ -90,6 +93,8 @@ impl Source {
             ("from", &filters.from),
             ("to", &filters.to),
             ("q", &filters.q),
+            // A backend that does not know it answers all runs.
+            ("run_key", &key.map(str::to_owned)),
         ];
         let named = named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
         let mut parameters: Vec<(&'static str, String)> = named.collect();
@@ -130,9 +135,15 @@ impl Source {
     /// When there is none.
     pub(crate) async fn run(&self, key: &str, user: Option<&str>) -> Result<FoundRun, Failed> {
         let filters = Filters { user: user.map(str::to_owned), ..Filters::default() };
-        let listed = self.list(&filters, 1, |listed| listed.run_key == key).await?;
-        let listed = listed.first().ok_or_else(|| Failed::new(format!("there is no run {key}")))?;
-        self.whole(listed).await
+        let listed = self.listed(&filters, key).await?;
+        self.whole(&listed).await
+    }
+
+    /// The run with a key, of those that these filters find.
+    async fn listed(&self, filters: &Filters, key: &str) -> Result<ListedRun, Failed> {
+        let listed = self.list(filters, Some(key), 1, |listed| listed.run_key == key).await?;
+        let listed = listed.into_iter().next();
+        listed.ok_or_else(|| Failed::new(format!("there is no run {key} among these")))
     }
 
     /// A run as a case, with all that is in it.
@@ -168,6 +179,7 @@ impl Source {
             metadata: request.metadata.clone(),
             now: run.created_at,
             memories: request.memories.iter().map(memory).collect(),
+            limits: self.limits(request),
             profile: profile.unwrap_or_else(|why| {
                 warn(run, &why);
                 None
@@ -182,6 +194,19 @@ impl Source {
                 model: recorded.model(),
             }),
         })
+    }
+
+    /// The limits that a run was asked with, but for those that the settings have anyway.
+    fn limits(&self, request: &RecordedRequest) -> Option<CaseLimits> {
+        let settings = &self.app.settings;
+        let mut limits = CaseLimits::deserialize(&request.limits).ok()?;
+        let longest = match request.detached {
+            Some(_) => settings.background.timeout,
+            None => settings.run_timeout,
+        };
+        limits.max_steps = limits.max_steps.filter(|steps| *steps != settings.max_steps);
+        limits.timeout_secs = limits.timeout_secs.filter(|secs| *secs != longest.as_secs().max(1));
+        Some(limits).filter(|limits| *limits != CaseLimits::default())
     }
 
     /// The profile that a run had, where the backend still has that one.
@@ -329,13 +354,15 @@ async fn file_of(source: &Source, export: &Export) -> Result<CaseFile, Failed> {
 async fn listed(source: &Source, export: &Export) -> Result<Vec<ListedRun>, Failed> {
     let (filters, keys) = (&export.filters, &export.runs);
     if keys.is_empty() {
-        return source.list(filters, filters.limit, |_| true).await;
+        return source.list(filters, None, filters.limit, |_| true).await;
     }
-    let all = source.list(filters, keys.len(), |run| keys.contains(&run.run_key)).await?;
-    match keys.iter().find(|key| !all.iter().any(|run| run.run_key == **key)) {
-        Some(missing) => Err(Failed::new(format!("there is no run {missing} among these"))),
-        None => Ok(all),
+    let mut all: Vec<ListedRun> = Vec::with_capacity(keys.len());
+    for key in keys {
+        if !all.iter().any(|run| run.run_key == *key) {
+            all.push(source.listed(filters, key).await?);
+        }
     }
+    Ok(all)
 }
 
 /// Gives each case an id of its own.

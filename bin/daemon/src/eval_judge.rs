@@ -1,6 +1,6 @@
 //! Asks a model what it thinks of a run.
 
-use evals::{Case, Ended, JudgeSpec, Judgement, judgement, question};
+use evals::{Case, Ended, JudgeSpec, Judgement, Judging, judgement, question};
 use llm::CallContext;
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
@@ -34,7 +34,7 @@ pub(crate) async fn judge(
     judge: &JudgeSpec,
     case: &Case,
     run: &Ended,
-) -> Result<Judgement, String> {
+) -> Result<(Judgement, Judging), String> {
     let model = trial.judge_of(judge)?;
     let (task, asked) = question(judge, case, run);
     let request = LlmRequest {
@@ -55,5 +55,8 @@ pub(crate) async fn judge(
     };
     let answered = trial.app.llm.complete(&request, &call).await;
     let answered = answered.map_err(|error| format!("the judge cannot be asked: {error}"))?;
-    judgement(&answered.message.text)
+    let cost = llm::cost_or_unknown(&answered.model, answered.provider, &answered.usage);
+    let cost_usd = cost.known.then(|| llm::round_usd(cost.total_cost));
+    let judging = Judging { tokens: answered.usage.total_tokens, cost_usd };
+    Ok((judgement(&answered.message.text)?, judging))
 }

@@ -24,7 +24,7 @@ pub enum AuditError {
         why: String,
     },
     /// Entries were removed or changed up to one that was there, or the log is another one.
-    #[error("no entry of the audit log has the hash {wanted}; it ends at seq {seq} with {found}")]
+    #[error("no entry of the audit log has the hash {wanted}; it ends at seq {seq} with {found}{}", expired(*.expired))]
     OtherHead {
         /// The last entry.
         seq: i64,
@@ -32,6 +32,8 @@ pub enum AuditError {
         found: String,
         /// The hash that an entry must have.
         wanted: String,
+        /// Up to which one entries have expired; 0 where none has.
+        expired: i64,
     },
     /// There is nothing to verify: each log begins with the start of the backend.
     #[error("there is no entry in the audit log of {0}")]
@@ -47,6 +49,15 @@ pub enum AuditError {
     /// A file could not be read, or the export not be written.
     #[error("{0}: {1}")]
     File(String, std::io::Error),
+}
+
+fn expired(through: i64) -> String {
+    match through {
+        0 => String::new(),
+        through => format!(
+            "; those up to seq {through} have expired, and it may be one of them: keep the head of a newer one"
+        ),
+    }
 }
 
 /// A log that was found whole.
@@ -66,14 +77,17 @@ struct Chain {
     /// What the first entry follows, where older ones have expired: the number of the last of these, and its hash. Until
     /// the entry was seen that tells of it.
     expired: Option<(i64, String)>,
-    /// A hash that an entry must have, as long as none was seen with it.
+    /// Up to which one entries have expired.
+    before: i64,
+    /// A hash that an entry must have, as long as none was seen with it; an expired one has it, too, of which a later
+    /// entry tells.
     wanted: Option<String>,
 }
 
 impl Chain {
     fn new(head: Option<&str>) -> Self {
         let wanted = head.map(str::to_ascii_lowercase);
-        Self { next: 1, prev: FIRST_PREV.to_owned(), expired: None, wanted }
+        Self { next: 1, prev: FIRST_PREV.to_owned(), expired: None, before: 0, wanted }
     }
 
     fn broken(&self, why: impl Into<String>) -> AuditError {
@@ -99,7 +113,8 @@ impl Chain {
         if hash != known.hash {
             return Err(self.broken("the entry does not have its hash: it was changed"));
         }
-        self.wanted.take_if(|wanted| *wanted == hash);
+        let gone = expired_with(&known);
+        self.wanted.take_if(|wanted| *wanted == hash || gone == Some(wanted));
         self.expired.take_if(|expired| tells_of(&known, expired));
         self.prev = hash;
         self.next += 1;
@@ -109,6 +124,7 @@ impl Chain {
     /// Takes the `prev` that the expiry of older entries has left, for which a later entry must stand.
     fn begin_at(&mut self, first: &AuditEntry) {
         self.expired = Some((first.seq - 1, first.prev.clone()));
+        self.before = first.seq - 1;
         self.next = first.seq;
         self.prev.clone_from(&first.prev);
     }
@@ -125,19 +141,25 @@ impl Chain {
             return Err(AuditError::Broken { seq: 1, why });
         }
         match self.wanted {
-            Some(wanted) => Err(AuditError::OtherHead { seq: last, found: self.prev, wanted }),
+            Some(wanted) => {
+                let (found, expired) = (self.prev, self.before);
+                Err(AuditError::OtherHead { seq: last, found, wanted, expired })
+            }
             None => Ok(Verified { last, head: self.prev }),
         }
     }
 }
 
+/// The hash of the last entry of those that have expired, as an entry tells it.
+fn expired_with(entry: &AuditEntry) -> Option<&str> {
+    let is_it = entry.act == "data.expired" && entry.actor.kind == ActorKind::System;
+    entry.details.get("hash").filter(|_| is_it)?.as_str()
+}
+
 /// Whether an entry tells that the log has expired up to this one.
 fn tells_of(entry: &AuditEntry, (through, hash): &(i64, String)) -> bool {
     let said = |name: &str| entry.details.get(name);
-    entry.act == "data.expired"
-        && entry.actor.kind == ActorKind::System
-        && said("through").and_then(Value::as_i64) == Some(*through)
-        && said("hash").and_then(Value::as_str) == Some(hash)
+    said("through").and_then(Value::as_i64) == Some(*through) && expired_with(entry) == Some(hash)
 }
 
 /// Verifies an exported log.

@@ -6,7 +6,8 @@ use sqlx::Row;
 
 use super::Store;
 use super::error::StoreError;
-use super::retention::{Kind, record};
+use super::open::OpenError;
+use super::retention::{Kind, Retention, record};
 use super::sql::execute;
 
 /// How many entries are deleted at a time.
@@ -17,6 +18,24 @@ pub(super) const EXPIRED: &str = "audit.seq < coalesce((SELECT a.seq FROM audit 
     (SELECT max(a.seq) FROM audit a))";
 
 impl Store {
+    /// Refuses to keep the audit log for a time only where the role may not delete from it: found at the start, and
+    /// not each hour.
+    pub(crate) async fn check_retention(&self, retention: &Retention) -> Result<(), OpenError> {
+        let Some(peers) = self.peers.as_ref().filter(|_| retention.has(Kind::Audit)) else {
+            return Ok(());
+        };
+        let rights = "SELECT CAST(current_user AS TEXT) AS role, has_table_privilege('audit', 'DELETE') AS may";
+        let row = sqlx::query(rights).persistent(false).fetch_one(&self.reader).await?;
+        if row.get::<bool, _>("may") {
+            return Ok(());
+        }
+        let (schema, role) = (&peers.schema, row.get::<String, _>("role"));
+        Err(OpenError::Refused(format!(
+            "MC_RETENTION names audit, and role {role} may not delete the log's oldest entries: \
+             GRANT DELETE ON {schema}.audit TO {role}, or leave audit out of MC_RETENTION"
+        )))
+    }
+
     /// Deletes the entries of the audit log that are older; how many.
     pub(super) async fn expire_audit(&self, before: &str) -> Result<u64, StoreError> {
         let first = "SELECT coalesce((SELECT seq FROM audit WHERE at >= $1 ORDER BY seq LIMIT 1), \

@@ -6,7 +6,7 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. To the audit log is only added, unless its oldest entries expire.
-const TABLES: [(&str, &str); 42] = [
+const TABLES: [(&str, &str); 43] = [
     ("_sqlx_migrations", "SELECT"),
     ("approval_rule_uses", ALL),
     ("approval_rules", ALL),
@@ -35,6 +35,7 @@ const TABLES: [(&str, &str); 42] = [
     ("quiet_hours", ALL),
     ("reservations", ALL),
     ("run_deltas", ALL),
+    ("run_hours", ALL),
     ("run_labels", ALL),
     ("run_steps", ALL),
     ("run_texts", ALL),
