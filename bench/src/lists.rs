@@ -184,13 +184,22 @@ async fn of(name: &str, database: String, dir: &std::path::Path, runs: i64) -> R
     measure(name, &backend).await
 }
 
-/// Measures both databases, or the named ones, with a million runs or so many, and prints the table.
+/// Measures both databases, or the named one, or one that is filled already, and prints the table.
 pub(crate) async fn run(arguments: &[String]) -> Result<()> {
-    let named = |name: &str| arguments.is_empty() || arguments.iter().any(|one| one == name || one.parse::<i64>().is_ok() && arguments.len() == 1);
-    let runs = arguments.iter().find_map(|one| one.parse().ok()).unwrap_or(RUNS);
+    let runs = arguments.iter().find_map(|one| one.parse().ok());
+    let names: Vec<_> = arguments.iter().filter(|one| one.parse::<i64>().is_err()).collect();
+    let named = |name: &str| names.is_empty() || names.iter().any(|one| *one == name);
+    let runs = runs.unwrap_or(RUNS);
     println!("| {} steps | list | runs read | first page | later pages | slowest |", runs * STEPS);
     println!("| --- | --- | --- | --- | --- | --- |");
     let mut is_quick = true;
+    if let [url] = names[..]
+        && url.contains(':')
+    {
+        let dir = tempfile::tempdir()?;
+        let backend = Backend::start(url.clone(), dir.path()).await?;
+        is_quick = measure("as it is", &backend).await?;
+    }
     if named("sqlite") {
         let dir = tempfile::tempdir()?;
         let file = format!("sqlite:{}", dir.path().join("mission-control.db").display());

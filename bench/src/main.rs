@@ -28,8 +28,8 @@ const USAGE: &str = "usage: bench COMMAND
   dispatch               notifications through the dispatcher
   queue                  the reference backend's queue
   writes [BACKEND …]     durable writes of the reference backend, or of these builds of it in turns
-  lists [sqlite|postgres] [RUNS]
-                         lists of a million runs with ten million steps (6 GB of temporary files)
+  lists [sqlite|postgres|URL] [RUNS]
+                         lists of a million runs with ten million steps (6 GB of temporary files), or of what is there
   documents DIR          OpenAPI documents in this folder (scripts/documents.sh)
   count DAEMON [--write] instructions of the daemon at this path, against bench/counts.json";
 

@@ -24,7 +24,7 @@ pub enum AuditError {
         why: String,
     },
     /// Entries were removed or changed up to one that was there, or the log is another one.
-    #[error("no entry of the audit log has the hash {wanted}; it ends at seq {seq} with {found}{}", expired(*.expired))]
+    #[error("no entry of the audit log has the hash {wanted}; it ends at seq {seq} with {found}{}", expired_before(*.expired))]
     OtherHead {
         /// The last entry.
         seq: i64,
@@ -51,7 +51,7 @@ pub enum AuditError {
     File(String, std::io::Error),
 }
 
-fn expired(through: i64) -> String {
+fn expired_before(through: i64) -> String {
     match through {
         0 => String::new(),
         through => format!(

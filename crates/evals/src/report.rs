@@ -237,7 +237,8 @@ impl Report {
 
 /// Millionths of a dollar.
 fn rounded(usd: f64) -> f64 {
-    (usd * 1e6).round() / 1e6
+    // A sum of nothing is a negative zero.
+    (usd * 1e6).round() / 1e6 + 0.0
 }
 
 impl Failure {

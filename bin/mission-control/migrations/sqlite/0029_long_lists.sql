@@ -15,9 +15,12 @@ CREATE TRIGGER runs_hour AFTER INSERT ON runs BEGIN
       last_seq = max(last_seq, excluded.last_seq);
 END;
 
--- Labels and ratings of one user's runs.
+-- What one user's runs are found by.
 ALTER TABLE run_labels ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
 UPDATE run_labels SET user_id = (SELECT r.user_id FROM runs r WHERE r.seq = run_labels.run_seq);
 CREATE INDEX run_labels_of_user ON run_labels (user_id, label, run_seq);
+CREATE INDEX runs_of_model ON runs (user_id, model, seq);
+CREATE INDEX runs_of_digest ON runs (user_id, workspace_digest, seq);
+CREATE INDEX runs_of_profile ON runs (user_id, profile_digest, seq) WHERE profile_digest IS NOT NULL;
 CREATE INDEX runs_of_liked ON runs (user_id, seq) WHERE up_count > 0;
 CREATE INDEX runs_of_disliked ON runs (user_id, seq) WHERE down_count > 0;

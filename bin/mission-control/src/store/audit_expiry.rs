@@ -7,6 +7,7 @@ use sqlx::Row;
 use super::Store;
 use super::error::StoreError;
 use super::open::OpenError;
+use super::postgres::rights;
 use super::retention::{Kind, Retention, record};
 use super::sql::execute;
 
@@ -24,16 +25,7 @@ impl Store {
         let Some(peers) = self.peers.as_ref().filter(|_| retention.has(Kind::Audit)) else {
             return Ok(());
         };
-        let rights = "SELECT CAST(current_user AS TEXT) AS role, has_table_privilege('audit', 'DELETE') AS may";
-        let row = sqlx::query(rights).persistent(false).fetch_one(&self.reader).await?;
-        if row.get::<bool, _>("may") {
-            return Ok(());
-        }
-        let (schema, role) = (&peers.schema, row.get::<String, _>("role"));
-        Err(OpenError::Refused(format!(
-            "MC_RETENTION names audit, and role {role} may not delete the log's oldest entries: \
-             GRANT DELETE ON {schema}.audit TO {role}, or leave audit out of MC_RETENTION"
-        )))
+        rights::to_expire(&self.reader, &peers.schema).await
     }
 
     /// Deletes the entries of the audit log that are older; how many.
