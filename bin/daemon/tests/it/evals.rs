@@ -179,6 +179,7 @@ async fn people_decide_as_the_journal_has_it() {
             r#"
   - {id: approved, role: scout, message: refund, answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, content: paid}],
      expect: {calls: [refund], response: {contains: paid}}}
+  - {id: still, role: scout, message: refund, answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, approval: true, content: paid}]}
   - {id: denied, role: scout, message: refund,
      answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, ok: false, content: '{"error":"a person denied it"}'}],
      expect: {response: {contains: a person denied it}}}
@@ -191,6 +192,8 @@ async fn people_decide_as_the_journal_has_it() {
   - {id: asks, role: scout, message: ask, expect: {status: awaiting_answer}}
   - {id: profile, role: clerk, message: refund, fixtures: [{tool: refund, content: paid}],
      profile: {tools: {deny: [refund]}, workspace: elsewhere}, expect: {refused: [refund]}}
+  - {id: bounded, role: clerk, message: refund, limits: {max_steps: 0}, fixtures: [{tool: refund, content: paid}],
+     expect: {no_calls: [refund]}}
   - {id: limited, role: clerk, message: skill, profile: {prompt_append: Be polite., timezone: Europe/Vienna, locale: de-AT},
      now: "2026-07-01T10:00:00Z", memories: [likes tea], expect: {prompt: {contains: [Customer, Be polite.]}}}
 "#,
@@ -207,6 +210,8 @@ async fn people_decide_as_the_journal_has_it() {
      expect: {status: awaiting_approval}}
   - {id: unasked, role: clerk, message: refund, answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, content: null}],
      expect: {status: awaiting_approval}}
+  - {id: freed, role: clerk, message: refund,
+     answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, approval: true, content: paid}]}
   - {id: requested, role: clerk, message: request, fixtures: [{tool: "*", content: x}],
      expect: {status: awaiting_approval, no_calls: [refund]}}
   - {id: path, role: scout, message: encoded, fixtures: [{tool: GET /api/orders, content: x}],
@@ -214,9 +219,11 @@ async fn people_decide_as_the_journal_has_it() {
 "#,
         )
         .await;
-    let expected = json!({ "fixture": "diverged", "other": "diverged", "unasked": "diverged", "requested": "passed",
-        "path": "passed" });
+    let expected = json!({ "fixture": "diverged", "other": "diverged", "unasked": "diverged", "freed": "failed",
+        "requested": "passed", "path": "passed" });
     assert_eq!(statuses(&report), expected, "{report:#}");
+    // A rule that is gone is told, although the journal answers.
+    assert_eq!(report["cases"][3]["failures"][0]["expectation"], "approval", "{report:#}");
 }
 
 #[tokio::test]
