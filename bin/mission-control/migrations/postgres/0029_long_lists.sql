@@ -18,6 +18,10 @@ BEGIN
 END $$;
 CREATE TRIGGER runs_hour AFTER INSERT ON runs FOR EACH ROW EXECUTE FUNCTION note_hour_of_run();
 
+-- Words of one user's runs.
+DROP INDEX run_texts_words;
+CREATE INDEX run_texts_found ON run_texts USING gin (to_tsvector('simple', holder || ' ' || words));
+
 -- What one user's runs are found by.
 ALTER TABLE run_labels ADD COLUMN user_id TEXT COLLATE "C" NOT NULL DEFAULT '';
 UPDATE run_labels SET user_id = (SELECT r.user_id FROM runs r WHERE r.seq = run_labels.run_seq);

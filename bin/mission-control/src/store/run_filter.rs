@@ -58,8 +58,8 @@ pub(super) enum Wanted {
     Nothing,
     /// Words that no text can have: no run fulfils this.
     Never,
-    /// These.
-    Words(String),
+    /// All of these.
+    Words(Vec<String>),
 }
 
 impl Range {
@@ -96,8 +96,8 @@ impl RunFilter {
         sql.and(" AND (r.workspace_digest = ? OR r.profile_digest = ?)", self.digest.as_ref())
     }
 
-    /// The words that are looked for. `is_server`: in the language of PostgreSQL.
-    pub(super) fn wanted(&self, is_server: bool) -> Wanted {
+    /// The words that are looked for.
+    pub(super) fn wanted(&self) -> Wanted {
         let Some(q) = &self.q else { return Wanted::Nothing };
         let mut all = words(q);
         all.sort();
@@ -105,15 +105,29 @@ impl RunFilter {
         if all.is_empty() {
             return Wanted::Never;
         }
-        if is_server {
-            return Wanted::Words(all.join(" & "));
-        }
-        let quoted: Vec<_> = all.iter().map(|word| format!("\"{word}\"")).collect();
+        Wanted::Words(all)
+    }
+
+    /// Words, and whose the text is where that is asked for, in the language of SQLite's search.
+    pub(super) fn in_file(&self, words: &[String]) -> String {
+        let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
         let quoted = format!("(words : ({}))", quoted.join(" AND "));
-        Wanted::Words(match &self.user_id {
+        match &self.user_id {
             Some(user_id) => format!("(holder : \"{}\") AND {quoted}", holder('u', user_id)),
             None => quoted,
-        })
+        }
+    }
+
+    /// The same in that of PostgreSQL.
+    pub(super) fn on_server(&self, words: &[String]) -> String {
+        let user = self.user_id.iter().map(|user_id| holder('u', user_id));
+        user.chain(words.iter().cloned()).collect::<Vec<_>>().join(" & ")
+    }
+
+    /// Whether more is asked for than words and a user.
+    pub(super) fn has_more(&self) -> bool {
+        let named = [&self.run_key, &self.role, &self.status, &self.model, &self.digest, &self.label, &self.from, &self.to];
+        self.rating.is_some() || named.into_iter().any(Option::is_some)
     }
 }
 

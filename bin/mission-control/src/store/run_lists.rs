@@ -134,22 +134,53 @@ fn of_label(filter: &RunFilter, range: Range, label: &str) -> Sql {
 }
 
 /// The runs with these words, in the order of SQLite's index of words, which is that of the runs.
-fn of_words(filter: &RunFilter, range: Range, words: String) -> Sql {
+fn of_words(filter: &RunFilter, range: Range, words: &[String]) -> Sql {
     let sql = Sql::of(listed!("run_texts_fts f CROSS JOIN runs r", "r.seq = f.rowid"))
-        .and(" AND f.run_texts_fts MATCH ?", Some(words))
+        .and(" AND f.run_texts_fts MATCH ?", Some(filter.in_file(words)))
         .and(" AND f.rowid > ?", Some(range.above))
         .and(" AND f.rowid < ?", Some(range.below))
         .and(HAS_LABEL, filter.label.as_ref());
     filter.of_digest(filter.plain(sql)).text(" ORDER BY f.rowid DESC")
 }
 
-/// The runs with these words on PostgreSQL, which knows how many texts have them: it looks through the newest runs,
-/// or through the texts with the words.
-fn on_server(filter: &RunFilter, range: Range, words: String) -> Sql {
-    let sql = Sql::of(listed!("runs r", "r.seq > 0"))
-        .and(" AND to_tsvector('simple', t.words) @@ to_tsquery('simple', ?)", Some(words))
-        .and(HAS_LABEL, filter.label.as_ref());
-    filter.of_digest(filter.plain(range.of_runs(sql))).text(" ORDER BY r.seq DESC")
+/// How many of the newest runs are read before PostgreSQL's index of words is asked, which gathers all that it finds:
+/// words of more than a hundredth of the runs fill a page by then.
+const NEWEST: i64 = 4_000;
+
+/// The runs with these words on PostgreSQL, by reading the texts of all in the range.
+fn of_texts(filter: &RunFilter, range: Range, words: &[String]) -> Sql {
+    let mut sql = range.of_runs(Sql::of(listed!("runs r", "r.seq > 0")));
+    for word in words {
+        // Words stand in the text one after another, each once.
+        let word = format!(" {word} ");
+        sql = sql.and(" AND position(? in ' ' || t.words || ' ') > 0", Some(word));
+    }
+    let sql = sql.and(HAS_LABEL, filter.label.as_ref());
+    filter.of_digest(filter.plain(sql)).text(" ORDER BY r.seq DESC")
+}
+
+/// The same by the index of words. All that it finds is ordered: an order that another index has would have it
+/// look through all runs for words that few or none have.
+fn of_index(filter: &RunFilter, range: Range, words: &[String], limit: u32) -> Sql {
+    let sql = Sql::of(listed!("runs r", "r.seq IN (SELECT w.run_seq FROM run_texts w"));
+    let sql = match filter.has_more() {
+        true => sql.text(" JOIN runs r ON r.seq = w.run_seq"),
+        false => sql,
+    };
+    let sql = sql
+        .and(
+            " WHERE to_tsvector('simple', w.holder || ' ' || w.words) @@ to_tsquery('simple', ?)",
+            Some(filter.on_server(words)),
+        )
+        .and(" AND w.run_seq > ?", Some(range.above))
+        .and(" AND w.run_seq < ?", Some(range.below));
+    let sql = match filter.has_more() {
+        true => filter.of_digest(filter.plain(sql.and(HAS_LABEL, filter.label.as_ref()))),
+        false => sql,
+    };
+    let sql = sql.text(" ORDER BY w.run_seq + 0 DESC").limit(limit).text(")");
+    // Times within the first and the last hour, and, to be sure, whose it is.
+    filter.plain(sql).text(" ORDER BY r.seq DESC")
 }
 
 /// The runs with this digest of the workspace or of the profile: the newest of each, and of these the newest. A
@@ -175,16 +206,38 @@ impl Store {
     ) -> Result<Page<ListedRun>, StoreError> {
         let nothing = || Ok(Page { items: Vec::new(), next_cursor: None });
         let Some(range) = self.range_of(filter, before).await? else { return nothing() };
-        let wanted = filter.wanted(self.peers.is_some());
-        let sql = match (wanted, &filter.label, &filter.digest) {
+        let sql = match (filter.wanted(), &filter.label, &filter.digest) {
             (Wanted::Never, ..) => return nothing(),
-            (Wanted::Words(wanted), ..) if self.peers.is_some() => on_server(filter, range, wanted),
-            (Wanted::Words(wanted), ..) => of_words(filter, range, wanted),
+            (Wanted::Words(words), ..) if self.peers.is_some() => {
+                return self.list_with(filter, range, &words, limit).await;
+            }
+            (Wanted::Words(words), ..) => of_words(filter, range, &words),
             (Wanted::Nothing, Some(label), _) => of_label(filter, range, label),
             (Wanted::Nothing, None, Some(digest)) => of_digest(filter, range, digest, limit),
             (Wanted::Nothing, None, None) => of_all(filter, range),
         };
         page(sql.limit(limit).fetch_once(&self.reader), limit, listed).await
+    }
+
+    /// The runs with these words on PostgreSQL.
+    async fn list_with(
+        &self,
+        filter: &RunFilter,
+        range: Range,
+        words: &[String],
+        limit: u32,
+    ) -> Result<Page<ListedRun>, StoreError> {
+        let newest = sqlx::query("SELECT max(seq) AS seq FROM runs").fetch_one(&self.reader).await?;
+        let end = newest.get::<Option<i64>, _>("seq").unwrap_or_default().saturating_add(1);
+        let end = end.min(range.below);
+        let near = Range { above: range.above.max(end.saturating_sub(NEWEST)), ..range };
+        let sql = of_texts(filter, near, words).limit(limit);
+        let found = page(sql.fetch_once(&self.reader), limit, listed).await?;
+        if found.next_cursor.is_some() || near.above == range.above {
+            return Ok(found);
+        }
+        let sql = of_index(filter, range, words, limit).limit(limit);
+        page(sql.fetch_once(&self.reader), limit, listed).await
     }
 
     /// What runs come to that have something in common: where there are most of them first.
@@ -203,17 +256,17 @@ impl Store {
         let sql = range.of_runs(Sql::new(begin, 0_i64));
         let labelled = " AND r.seq IN (SELECT l.run_seq FROM run_labels l WHERE l.label = ?)";
         let sql = filter.of_digest(filter.plain(sql)).and(labelled, filter.label.as_ref());
-        let sql = match filter.wanted(self.peers.is_some()) {
+        let sql = match filter.wanted() {
             Wanted::Nothing => sql,
             Wanted::Never => return Ok(Vec::new()),
             Wanted::Words(words) if self.peers.is_some() => sql.and(
                 " AND r.seq IN (SELECT w.run_seq FROM run_texts w WHERE \
-                 to_tsvector('simple', w.words) @@ to_tsquery('simple', ?))",
-                Some(words),
+                 to_tsvector('simple', w.holder || ' ' || w.words) @@ to_tsquery('simple', ?))",
+                Some(filter.on_server(&words)),
             ),
             Wanted::Words(words) => sql.and(
                 " AND r.seq IN (SELECT rowid FROM run_texts_fts WHERE run_texts_fts MATCH ?)",
-                Some(words),
+                Some(filter.in_file(&words)),
             ),
         };
         let rows = sql.and(TOTALLED, Some(MOST_TOTALS)).fetch_all(&self.reader).await?;
