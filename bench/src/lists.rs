@@ -107,7 +107,11 @@ impl Backend {
     }
 
     /// One page: how long it took until all of it was there, how many runs it has, and what leads on.
-    async fn page(&self, list: &str, cursor: Option<&str>) -> Result<(Duration, usize, Option<String>)> {
+    async fn page(
+        &self,
+        list: &str,
+        cursor: Option<&str>,
+    ) -> Result<(Duration, usize, Option<String>)> {
         let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         let url = format!("{}/api/mission-control/runs?{list}&limit={LIMIT}{cursor}", self.url);
         let request = self.http.get(url).header("x-internal-token", TOKEN);

@@ -66,7 +66,8 @@ pub(super) async fn fill(url: &str, runs: i64, steps: i64) -> Result<()> {
     let is_file = url.starts_with("sqlite:");
     let mut database = AnyConnection::connect(url).await.map_err(failed)?;
     if is_file {
-        let quick = "PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; PRAGMA foreign_keys = OFF";
+        let quick =
+            "PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; PRAGMA foreign_keys = OFF";
         database.execute(quick).await.map_err(failed)?;
     }
     let users = "CREATE TABLE bench_users (i BIGINT PRIMARY KEY, id TEXT, holder TEXT)";
@@ -77,7 +78,9 @@ pub(super) async fn fill(url: &str, runs: i64, steps: i64) -> Result<()> {
         user.bind(i).bind(&id).bind(holder(&id)).execute(&mut database).await.map_err(failed)?;
     }
     let at = match is_file {
-        true => format!("strftime('%Y-%m-%dT%H:%M:%S', {BEGIN} + n.i * 10, 'unixepoch') || '.000000Z'"),
+        true => {
+            format!("strftime('%Y-%m-%dT%H:%M:%S', {BEGIN} + n.i * 10, 'unixepoch') || '.000000Z'")
+        }
         false => format!(
             "to_char(to_timestamp({BEGIN} + n.i * 10) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS') || '.000000Z'"
         ),

@@ -47,7 +47,9 @@ pub(crate) async fn rerun(
     let unasked: Vec<_> = ended.calls.iter().filter(|call| call.unasked).collect();
     for call in &unasked {
         let (tool, arguments) = (&call.tool, &call.arguments);
-        exit::say(format!("approval: {tool} {arguments} was approved by a person; no rule asks for that any more"));
+        exit::say(format!(
+            "approval: {tool} {arguments} was approved by a person; no rule asks for that any more"
+        ));
     }
     let is_asked = unasked.is_empty();
     let call = |call: &evals::MadeCall| ViewedCall {

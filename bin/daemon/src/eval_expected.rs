@@ -8,8 +8,8 @@ use mc_client::runs::{Run, RunStatus};
 use mc_client::steps::ToolStep;
 use serde_json::Value;
 
-use crate::tools::ASK_USER;
 use crate::eval_journal::{Recorded, answer_of, asked_for, is_refused, status_of};
+use crate::tools::ASK_USER;
 
 /// What the tools answered, and which calls wait for a person.
 pub(crate) fn answers(run: &Run, recorded: &Recorded) -> Vec<RecordedAnswer> {

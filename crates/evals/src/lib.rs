@@ -26,8 +26,8 @@ mod yaml;
 pub use answers::{Answer, Answers, AskedCall, key_of};
 pub use baseline::{Baseline, Standing};
 pub use cases::{
-    Case, CaseFile, CaseLimits, CaseSource, CatalogueTool, Fixture, GivenMemory, HistoryTurn, RecordedAnswer,
-    TurnRole,
+    Case, CaseFile, CaseLimits, CaseSource, CatalogueTool, Fixture, GivenMemory, HistoryTurn,
+    RecordedAnswer, TurnRole,
 };
 pub use compare::{Difference, RunView, ViewedCall, differences};
 pub use expect::{CallExpectation, Expect, JudgeSpec, OutputSchema, TextExpectation, Texts};

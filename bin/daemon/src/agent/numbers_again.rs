@@ -74,7 +74,8 @@ impl<'s> Wanted<'s> {
         let found = of(schema);
         let found = found.or_else(|| self.part(self.target(schema)?, deeper, of));
         found.or_else(|| {
-            let mut others = ["allOf", "anyOf", "oneOf"].iter().filter_map(|name| schema[*name].as_array());
+            let mut others =
+                ["allOf", "anyOf", "oneOf"].iter().filter_map(|name| schema[*name].as_array());
             others.find_map(|all| all.iter().find_map(|one| self.part(one, deeper, of)))
         })
     }

@@ -141,11 +141,7 @@ async fn count(tx: &mut AnyConnection, seq: i64) -> Result<(), StoreError> {
     for label in labels {
         let text = "INSERT INTO run_labels (label, run_seq, user_id) \
             SELECT $1, r.seq, r.user_id FROM runs r WHERE r.seq = $2";
-        sqlx::query(text)
-            .bind(label)
-            .bind(seq)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(text).bind(label).bind(seq).execute(&mut *tx).await?;
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use sqlx::Row as _;
 
+use super::Store;
 use super::error::StoreError;
 use super::memory_words::{holder, words};
 use super::sql::Sql;
-use super::Store;
 
 /// Which runs are meant.
 #[derive(Debug, Clone, Default)]
@@ -126,7 +126,16 @@ impl RunFilter {
 
     /// Whether more is asked for than words and a user.
     pub(super) fn has_more(&self) -> bool {
-        let named = [&self.run_key, &self.role, &self.status, &self.model, &self.digest, &self.label, &self.from, &self.to];
+        let named = [
+            &self.run_key,
+            &self.role,
+            &self.status,
+            &self.model,
+            &self.digest,
+            &self.label,
+            &self.from,
+            &self.to,
+        ];
         self.rating.is_some() || named.into_iter().any(Option::is_some)
     }
 }
@@ -141,7 +150,8 @@ impl Store {
     ) -> Result<Option<Range>, StoreError> {
         let mut range = Range { above: 0, below: before.unwrap_or(i64::MAX) };
         if let Some(from) = &filter.from {
-            let first = "SELECT min(first_seq) AS seq FROM run_hours WHERE hour >= substr($1, 1, 13)";
+            let first =
+                "SELECT min(first_seq) AS seq FROM run_hours WHERE hour >= substr($1, 1, 13)";
             let row = sqlx::query(first).bind(from).fetch_one(&self.reader).await?;
             let Some(first) = row.get::<Option<i64>, _>("seq") else { return Ok(None) };
             range.above = first - 1;

@@ -190,7 +190,8 @@ fn of_digest(filter: &RunFilter, range: Range, digest: &str, limit: u32) -> Sql 
         let sql = filter.plain(range.of_runs(sql.and(piece, Some(digest))));
         sql.text(" ORDER BY r.seq DESC").limit(limit)
     };
-    let sql = Sql::of(listed!("runs r", "r.seq IN (SELECT seq FROM (SELECT r.seq FROM runs r WHERE "));
+    let sql =
+        Sql::of(listed!("runs r", "r.seq IN (SELECT seq FROM (SELECT r.seq FROM runs r WHERE "));
     let sql = arm(sql, "r.workspace_digest = ?");
     let sql = sql.text(") w UNION SELECT seq FROM (SELECT r.seq FROM runs r WHERE ");
     arm(sql, "r.profile_digest = ?").text(") p) ORDER BY r.seq DESC")
@@ -227,7 +228,8 @@ impl Store {
         words: &[String],
         limit: u32,
     ) -> Result<Page<ListedRun>, StoreError> {
-        let newest = sqlx::query("SELECT max(seq) AS seq FROM runs").fetch_one(&self.reader).await?;
+        let newest =
+            sqlx::query("SELECT max(seq) AS seq FROM runs").fetch_one(&self.reader).await?;
         let end = newest.get::<Option<i64>, _>("seq").unwrap_or_default().saturating_add(1);
         let end = end.min(range.below);
         let near = Range { above: range.above.max(end.saturating_sub(NEWEST)), ..range };

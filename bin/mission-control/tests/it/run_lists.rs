@@ -169,6 +169,38 @@ async fn each_filter_has_pages_of_its_own_whatever_clocks_say() {
 }
 
 #[tokio::test]
+async fn words_are_found_far_behind_the_newest_runs() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    ran(&agent, "r1", ("ann", "scout"), completed("a needle here")).await;
+    ran(&agent, "r2", ("ann", "scout"), json!({ "status": "failed", "reply": "another needle" })).await;
+    ran(&backend.agent("bob", "scout"), "r3", ("bob", "scout"), completed("straw")).await;
+    let mut database = backend.database().await;
+    let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4100) \
+        INSERT INTO runs (run_key, user_id, role, status, created_at, updated_at) \
+        SELECT 'f' || i, 'bob', 'scout', 'completed', '2200-01-01T00:00:00.000000Z', '2200-01-01T00:00:00.000000Z' FROM n";
+    sqlx::query(many).execute(&mut database).await.unwrap();
+    let (ann, bob, service) = (backend.person("ann"), backend.person("bob"), backend.internal());
+    for (query, expected) in [
+        ("q=needle", vec!["r2", "r1"]),
+        ("q=needle%20HERE", vec!["r1"]),
+        ("q=needle%20straw", vec![]),
+        ("q=needle&status=failed", vec!["r2"]),
+        ("q=needle&digest=d1&rating=none&to=2199-01-01T00:00:00Z", vec!["r2", "r1"]),
+        ("q=needle&to=2020-01-01T00:00:00Z", vec![]),
+    ] {
+        assert_eq!(keys(&service, query).await, expected, "{query}");
+        assert_eq!(keys(&ann, query).await, expected, "{query}");
+    }
+    assert!(keys(&bob, "q=needle").await.is_empty());
+    assert_eq!(keys(&bob, "q=straw").await, ["r3"]);
+    let page = service.get("/runs?q=needle&limit=1").await;
+    assert_eq!(column(page.items(), "run_key"), ["r2"]);
+    let cursor = page.body["next_cursor"].as_str().unwrap();
+    assert_eq!(keys(&service, &format!("q=needle&limit=1&cursor={cursor}")).await, ["r1"]);
+}
+
+#[tokio::test]
 async fn totals_are_of_what_runs_have_in_common() {
     let backend = Backend::start().await;
     let agent = backend.agent("ann", "scout");

@@ -156,7 +156,8 @@ pub(super) async fn to_tables(
 
 /// Refuses a role that may not delete the oldest entries of the audit log, which nothing but their expiry needs.
 pub(in crate::store) async fn to_expire(reader: &AnyPool, schema: &str) -> Result<(), OpenError> {
-    let asked = "SELECT CAST(current_user AS TEXT) AS role, has_table_privilege('audit', 'DELETE') AS may";
+    let asked =
+        "SELECT CAST(current_user AS TEXT) AS role, has_table_privilege('audit', 'DELETE') AS may";
     let row = sqlx::query(asked).persistent(false).fetch_one(reader).await?;
     if row.get::<bool, _>("may") {
         return Ok(());
