@@ -332,8 +332,9 @@ pub(crate) mod tests {
     #[test]
     fn totals_have_what_judging_costs() {
         let judging = Some(Judging { tokens: 5, cost_usd: Some(0.5) });
-        let [one, .., last] = &sample().cases[..] else { panic!("cases") };
-        let cases = vec![CaseReport { judging, ..one.clone() }, last.clone()];
+        let sample = sample();
+        let (one, last) = (sample.cases[0].clone(), sample.cases[3].clone());
+        let cases = vec![CaseReport { judging, ..one }, last];
         let report = Report::new(String::new(), String::new(), cases, Duration::ZERO);
         assert_eq!((report.totals.cost_usd, report.totals.tokens), (0.502, 25));
         assert_eq!(report.cases[0].cost_usd, Some(0.001));
