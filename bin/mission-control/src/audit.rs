@@ -35,6 +35,19 @@ pub enum AuditError {
         /// Up to which one entries have expired; 0 where none has.
         expired: i64,
     },
+    /// No entry has the hash; one tells that the entry with it has expired. Whoever writes a log anew can write that, too.
+    #[error("the entry of the audit log with the hash {wanted} has expired, as a later one says: what it covered cannot \
+        be checked; the log goes from seq {first} to {seq} with {found}: keep this head")]
+    HeadExpired {
+        /// The first entry.
+        first: i64,
+        /// The last entry.
+        seq: i64,
+        /// Its hash.
+        found: String,
+        /// The hash that an entry must have.
+        wanted: String,
+    },
     /// There is nothing to verify: each log begins with the start of the backend.
     #[error("there is no entry in the audit log of {0}")]
     Empty(String),
@@ -79,15 +92,17 @@ struct Chain {
     expired: Option<(i64, String)>,
     /// Up to which one entries have expired.
     before: i64,
-    /// A hash that an entry must have, as long as none was seen with it; an expired one has it, too, of which a later
-    /// entry tells.
+    /// A hash that an entry must have, as long as none was seen with it.
     wanted: Option<String>,
+    /// Whether an entry tells that the one with this hash has expired.
+    is_told_of: bool,
 }
 
 impl Chain {
     fn new(head: Option<&str>) -> Self {
         let wanted = head.map(str::to_ascii_lowercase);
-        Self { next: 1, prev: FIRST_PREV.to_owned(), expired: None, before: 0, wanted }
+        let prev = FIRST_PREV.to_owned();
+        Self { next: 1, prev, expired: None, before: 0, wanted, is_told_of: false }
     }
 
     fn broken(&self, why: impl Into<String>) -> AuditError {
@@ -113,12 +128,19 @@ impl Chain {
         if hash != known.hash {
             return Err(self.broken("the entry does not have its hash: it was changed"));
         }
-        let gone = expired_with(&known);
-        self.wanted.take_if(|wanted| *wanted == hash || gone == Some(wanted));
+        self.wanted.take_if(|wanted| *wanted == hash);
+        self.is_told_of |= self.wanted.is_some() && self.tells_of_wanted(&known);
         self.expired.take_if(|expired| tells_of(&known, expired));
         self.prev = hash;
         self.next += 1;
         Ok(())
+    }
+
+    /// Whether an entry tells that the one that is looked for was among those before the first that is there.
+    fn tells_of_wanted(&self, entry: &AuditEntry) -> bool {
+        let through = entry.details.get("through").and_then(Value::as_i64);
+        through.is_some_and(|through| (1..=self.before).contains(&through))
+            && expired_with(entry) == self.wanted.as_deref()
     }
 
     /// Takes the `prev` that the expiry of older entries has left, for which a later entry must stand.
@@ -140,12 +162,13 @@ impl Chain {
             );
             return Err(AuditError::Broken { seq: 1, why });
         }
+        let (seq, found, expired) = (last, self.prev, self.before);
         match self.wanted {
-            Some(wanted) => {
-                let (found, expired) = (self.prev, self.before);
-                Err(AuditError::OtherHead { seq: last, found, wanted, expired })
+            None => Ok(Verified { last, head: found }),
+            Some(wanted) if self.is_told_of => {
+                Err(AuditError::HeadExpired { first: expired + 1, seq, found, wanted })
             }
-            None => Ok(Verified { last, head: self.prev }),
+            Some(wanted) => Err(AuditError::OtherHead { seq, found, wanted, expired }),
         }
     }
 }
