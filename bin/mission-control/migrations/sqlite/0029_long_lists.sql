@@ -19,6 +19,11 @@ END;
 ALTER TABLE run_labels ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
 UPDATE run_labels SET user_id = (SELECT r.user_id FROM runs r WHERE r.seq = run_labels.run_seq);
 CREATE INDEX run_labels_of_user ON run_labels (user_id, label, run_seq);
+-- Programs of the version before do not say whose run it is.
+CREATE TRIGGER run_labels_user AFTER INSERT ON run_labels WHEN new.user_id = '' BEGIN
+  UPDATE run_labels SET user_id = (SELECT r.user_id FROM runs r WHERE r.seq = new.run_seq)
+    WHERE label = new.label AND run_seq = new.run_seq;
+END;
 CREATE INDEX runs_of_model ON runs (user_id, model, seq);
 CREATE INDEX runs_of_digest ON runs (user_id, workspace_digest, seq);
 CREATE INDEX runs_of_profile ON runs (user_id, profile_digest, seq) WHERE profile_digest IS NOT NULL;

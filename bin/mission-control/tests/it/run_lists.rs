@@ -130,7 +130,7 @@ async fn each_filter_has_pages_of_its_own_whatever_clocks_say() {
     }
     // As when they were made so.
     sqlx::query("DELETE FROM run_hours").execute(&mut database).await.unwrap();
-    let hours = "INSERT INTO run_hours SELECT substr(created_at, 1, 13), min(seq), max(seq) FROM runs GROUP BY substr(created_at, 1, 13)";
+    let hours = "INSERT INTO run_hours (hour, first_seq, last_seq) SELECT substr(created_at, 1, 13), min(seq), max(seq) FROM runs GROUP BY substr(created_at, 1, 13)";
     sqlx::query(hours).execute(&mut database).await.unwrap();
     let (ann, service) = (backend.person("ann"), backend.internal());
     for (query, expected) in [
@@ -166,6 +166,49 @@ async fn each_filter_has_pages_of_its_own_whatever_clocks_say() {
     }
     let failed = ann.get("/runs/summary?by=role&from=2026-03-04T10:00:00Z&to=2026-03-04T11:00:00Z").await;
     assert_eq!(failed.items()[0]["runs"], 2);
+}
+
+#[tokio::test]
+async fn a_label_without_a_user_is_that_of_the_run() {
+    let backend = Backend::start().await;
+    ran(&backend.agent("ann", "scout"), "r1", ("ann", "scout"), completed("done")).await;
+    let mut database = backend.database().await;
+    // As the version before writes it.
+    let label = "INSERT INTO run_labels (label, run_seq) SELECT 'odd', seq FROM runs";
+    sqlx::query(label).execute(&mut database).await.unwrap();
+    assert_eq!(keys(&backend.person("ann"), "label=odd").await, ["r1"]);
+    assert!(keys(&backend.person("bob"), "label=odd").await.is_empty());
+}
+
+/// A run by its SQL, in a transaction that has not ended.
+async fn begun(database: &mut sqlx::AnyConnection, key: &str) {
+    let sql = format!(
+        "INSERT INTO runs (run_key, user_id, role, status, created_at, updated_at) \
+         VALUES ('{key}', 'ann', 'scout', 'completed', '2026-03-04T10:00:00.000000Z', '2026-03-04T10:00:00.000000Z')"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(database).await.unwrap();
+}
+
+#[tokio::test]
+async fn runs_of_one_hour_do_not_wait_for_each_other() {
+    if !crate::harness::on_postgres() {
+        return;
+    }
+    let backend = Backend::start().await;
+    let (mut one, mut other) = (backend.database().await, backend.database().await);
+    for database in [&mut one, &mut other] {
+        for text in ["SET lock_timeout = '5s'", "BEGIN"] {
+            sqlx::query(text).execute(&mut *database).await.unwrap();
+        }
+    }
+    begun(&mut one, "r1").await;
+    begun(&mut other, "r2").await;
+    begun(&mut one, "r3").await;
+    for database in [&mut one, &mut other] {
+        sqlx::query("COMMIT").execute(database).await.unwrap();
+    }
+    let hour = "from=2026-03-04T10:00:00Z&to=2026-03-04T10:00:01Z";
+    assert_eq!(keys(&backend.person("ann"), hour).await, ["r3", "r2", "r1"]);
 }
 
 #[tokio::test]
