@@ -132,9 +132,10 @@ impl Trial {
         if let (Some(judge), CaseStatus::Passed | CaseStatus::Failed) =
             (&case.expect.judge, report.status)
         {
-            match eval_judge::judge(self, judge, case, &ended).await {
-                Ok((judged, judging)) => {
-                    report.judging = Some(judging);
+            let (judged, judging) = eval_judge::judge(self, judge, case, &ended).await;
+            report.judging = judging;
+            match judged {
+                Ok(judged) => {
                     report.score = Some(judged.score);
                     if judged.score < judge.min {
                         let actual = json!(format!("{}: {}", judged.score, judged.reason));

@@ -16,6 +16,8 @@ const SCRIPT: &str = r#"
 rules:
   - when: {role: judge, user: "be rude"}
     say: "{\"score\": 0.2, \"reason\": \"it is rude\"}"
+  - when: {role: judge, user: "be vague"}
+    say: I like it.
   - when: {role: judge}
     say: "{\"score\": 0.8, \"reason\": \"it is fine\"}"
   - when: {user: "^refund", step: 0}
@@ -264,13 +266,18 @@ async fn a_run_that_fails_is_told_and_may_be_expected() {
   - {id: judged, role: scout, message: hello, expect: {judge: {rubric: be polite}}}
   - {id: condemned, role: scout, message: hello, expect: {judge: {rubric: be rude}}}
   - {id: lenient, role: scout, message: hello, expect: {judge: {rubric: be rude, min: 0.1}}}
+  - {id: vague, role: scout, message: hello, expect: {judge: {rubric: be vague}}}
 "#,
         )
         .await;
     let expected = json!({ "unexpected": "error", "expected": "passed",
         "role": "error", "bad-profile": "error", "bad-zone": "error", "judged": "passed", "condemned": "failed",
-        "lenient": "passed" });
+        "lenient": "passed", "vague": "error" });
     assert_eq!(statuses(&report), expected, "{report:#}");
+    // A judge that says nothing that can be read has its price.
+    for case in [6, 8] {
+        assert!(report["cases"][case]["judging"]["tokens"].as_u64() > Some(0), "{report:#}");
+    }
     assert_eq!(report["cases"][6]["score"], 0.2);
     let why = report["cases"][3]["failures"][0]["actual"].as_str().unwrap();
     assert!(why.contains("denies"), "{why}");
