@@ -11,14 +11,15 @@ use serde_json::Value;
 use crate::eval_journal::{Recorded, answer_of, asked_for, is_refused, status_of};
 use crate::tools::ASK_USER;
 
-/// What the tools answered, and which calls wait for a person.
-pub(crate) fn answers(run: &Run, recorded: &Recorded) -> Vec<RecordedAnswer> {
+/// What the tools answered, and which calls wait for a person. Where a rule may have asked for approval that the case
+/// does not have, a replay that does not ask says nothing.
+pub(crate) fn answers(run: &Run, recorded: &Recorded, has_rules: bool) -> Vec<RecordedAnswer> {
     let given = recorded.tools.iter().filter(|step| !is_refused(step)).map(|step| RecordedAnswer {
         tool: step.name.clone(),
         arguments: asked_for(step).clone(),
         nth: Some(step.nth),
         ok: step.ok,
-        approval: needed_approval(step),
+        approval: has_rules && needed_approval(step),
         content: Value::String(answer_of(step)),
     });
     let mut answers: Vec<_> = given.collect();
@@ -30,7 +31,7 @@ pub(crate) fn answers(run: &Run, recorded: &Recorded) -> Vec<RecordedAnswer> {
             arguments: call.arguments.clone(),
             nth: None,
             ok: false,
-            approval: call.name != ASK_USER,
+            approval: has_rules && call.name != ASK_USER,
             content: Value::Null,
         }));
     }

@@ -135,15 +135,31 @@ impl Source {
     /// When there is none.
     pub(crate) async fn run(&self, key: &str, user: Option<&str>) -> Result<FoundRun, Failed> {
         let filters = Filters { user: user.map(str::to_owned), ..Filters::default() };
-        let listed = self.listed(&filters, key).await?;
-        self.whole(&listed).await
+        let listed = self.listed(&filters, &[key.to_owned()]).await?;
+        let listed = listed.first().ok_or_else(|| not_among(key))?;
+        self.whole(listed).await
     }
 
-    /// The run with a key, of those that these filters find.
-    async fn listed(&self, filters: &Filters, key: &str) -> Result<ListedRun, Failed> {
-        let listed = self.list(filters, Some(key), 1, |listed| listed.run_key == key).await?;
-        let listed = listed.into_iter().next();
-        listed.ok_or_else(|| Failed::new(format!("there is no run {key} among these")))
+    /// The runs with these keys, in their order, of those that these filters find. A backend that ignores `run_key`
+    /// answers the others, too, and is asked once.
+    async fn listed(&self, filters: &Filters, keys: &[String]) -> Result<Vec<ListedRun>, Failed> {
+        let mut missing: BTreeSet<_> = keys.iter().map(String::as_str).collect();
+        let mut found = BTreeMap::new();
+        for key in keys {
+            if !missing.contains(&**key) {
+                continue;
+            }
+            let is_wanted = |run: &ListedRun| missing.contains(&*run.run_key);
+            let listed = self.list(filters, Some(key), missing.len(), is_wanted).await?;
+            for run in listed {
+                missing.remove(&*run.run_key);
+                found.insert(run.run_key.clone(), run);
+            }
+            if missing.contains(&**key) {
+                return Err(not_among(key));
+            }
+        }
+        Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
     }
 
     /// A run as a case, with all that is in it.
@@ -158,6 +174,7 @@ impl Source {
         let recorded = Recorded::of(run)?;
         let request = &recorded.request;
         let profile = self.profile_of(user, role, request.profile_digest.as_deref()).await;
+        let has_rules = profile.is_ok();
         if !request.attachments.is_empty() {
             warn(run, "its files are left out");
         }
@@ -179,12 +196,15 @@ impl Source {
             metadata: request.metadata.clone(),
             now: run.created_at,
             memories: request.memories.iter().map(memory).collect(),
-            limits: self.limits(request),
+            limits: self.limits(request).unwrap_or_else(|why| {
+                warn(run, &why);
+                None
+            }),
             profile: profile.unwrap_or_else(|why| {
                 warn(run, &why);
                 None
             }),
-            answers: answers(run, &recorded),
+            answers: answers(run, &recorded, has_rules),
             fixtures: Vec::new(),
             ignore: BTreeMap::new(),
             expect: expected(run, &recorded, self.heartbeat_ack_max())?,
@@ -197,16 +217,16 @@ impl Source {
     }
 
     /// The limits that a run was asked with, but for those that the settings have anyway.
-    fn limits(&self, request: &RecordedRequest) -> Option<CaseLimits> {
+    fn limits(&self, request: &RecordedRequest) -> Result<Option<CaseLimits>, String> {
         let settings = &self.app.settings;
-        let mut limits = CaseLimits::deserialize(&request.limits).ok()?;
+        let Some(mut limits) = limits_of(&request.limits)? else { return Ok(None) };
         let longest = match request.detached {
             Some(_) => settings.background.timeout,
             None => settings.run_timeout,
         };
         limits.max_steps = limits.max_steps.filter(|steps| *steps != settings.max_steps);
         limits.timeout_secs = limits.timeout_secs.filter(|secs| *secs != longest.as_secs().max(1));
-        Some(limits).filter(|limits| *limits != CaseLimits::default())
+        Ok(Some(limits).filter(|limits| *limits != CaseLimits::default()))
     }
 
     /// The profile that a run had, where the backend still has that one.
@@ -216,18 +236,20 @@ impl Source {
         role: &str,
         digest: Option<&str>,
     ) -> Result<Option<Value>, String> {
-        let (Some(digest), true) = (digest, self.capabilities.has("profile")) else {
-            return Ok(None);
-        };
+        let Some(digest) = digest else { return Ok(None) };
+        let left_out = "and is left out; which calls it had a person approve is, too";
+        if !self.capabilities.has("profile") {
+            return Err(format!("its profile is not known to the backend any more, {left_out}"));
+        }
         let client = self.app.backend.agent(user, role).map_err(|error| error.to_string())?;
         let known = self.app.backend.profiles.get(&client, (user, role)).await;
-        let known = known.map_err(|error| format!("its profile cannot be read: {error}"))?;
+        let known = known.map_err(|error| format!("its profile cannot be read, {left_out}: {error}"))?;
         let is_it = known.digest == digest
             || profiles::digest(&known.body).is_ok_and(|of_now| of_now == digest);
         match is_it {
             // An empty one narrows nothing.
             true => Ok(Some(known.body.clone()).filter(|body| *body != json!({}))),
-            false => Err("its profile has changed since, and is left out".to_owned()),
+            false => Err(format!("its profile has changed since, {left_out}")),
         }
     }
 
@@ -356,13 +378,20 @@ async fn listed(source: &Source, export: &Export) -> Result<Vec<ListedRun>, Fail
     if keys.is_empty() {
         return source.list(filters, None, filters.limit, |_| true).await;
     }
-    let mut all: Vec<ListedRun> = Vec::with_capacity(keys.len());
-    for key in keys {
-        if !all.iter().any(|run| run.run_key == *key) {
-            all.push(source.listed(filters, key).await?);
-        }
+    source.listed(filters, keys).await
+}
+
+fn not_among(key: &str) -> Failed {
+    Failed::new(format!("there is no run {key} among these"))
+}
+
+/// The limits of a request, where it had any.
+fn limits_of(recorded: &Value) -> Result<Option<CaseLimits>, String> {
+    if recorded.is_null() {
+        return Ok(None);
     }
-    Ok(all)
+    let limits = CaseLimits::deserialize(recorded);
+    limits.map(Some).map_err(|error| format!("its limits are left out: {error}"))
 }
 
 /// Gives each case an id of its own.
@@ -394,6 +423,15 @@ fn without_personal_data(source: &Source, cases: Vec<Case>) -> Result<Vec<Case>,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_that_are_not_known_are_told() {
+        assert_eq!(limits_of(&Value::Null), Ok(None));
+        let known = limits_of(&json!({ "max_steps": 3 })).unwrap().unwrap();
+        assert_eq!(known.max_steps, Some(3));
+        let told = limits_of(&json!({ "max_steps": 3, "max_words": 5 })).unwrap_err();
+        assert!(told.contains("left out") && told.contains("max_words"), "{told}");
+    }
 
     #[test]
     fn placeholders_are_found_as_what_they_stand_for() {
