@@ -108,6 +108,28 @@ mod tests {
     }
 
     #[test]
+    fn approvals_are_expected_where_their_rules_are_known() {
+        let request = json!({ "message": "", "history": [], "newest": "", "metadata": {}, "limits": {}, "task": null,
+            "workspace_digest": "", "fingerprint": "", "task_id": "t" });
+        let approved = ToolStep { tool_request_id: Some("r".to_owned()), ..step("pay", json!({})) };
+        let steps = [
+            ("request", request),
+            ("tool", json!(approved)),
+            ("tool", json!(step("look", json!({})))),
+        ];
+        let steps = steps.into_iter().enumerate().map(
+            |(index, (kind, payload))| json!({ "index": index, "kind": kind, "payload": payload }),
+        );
+        let run = json!({ "run_key": "k", "steps": steps.collect::<Vec<_>>() });
+        let run: Run = serde_json::from_value(run).unwrap();
+        let recorded = Recorded::of(&run).unwrap();
+        for (has_rules, expected) in [(true, [true, false]), (false, [false, false])] {
+            let answers = answers(&run, &recorded, has_rules);
+            assert_eq!(answers.iter().map(|answer| answer.approval).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
     fn a_run_is_as_its_own_expectations_have_it() {
         let steps = [
             step("list", json!({})),

@@ -243,7 +243,8 @@ impl Source {
         }
         let client = self.app.backend.agent(user, role).map_err(|error| error.to_string())?;
         let known = self.app.backend.profiles.get(&client, (user, role)).await;
-        let known = known.map_err(|error| format!("its profile cannot be read, {left_out}: {error}"))?;
+        let known =
+            known.map_err(|error| format!("its profile cannot be read, {left_out}: {error}"))?;
         let is_it = known.digest == digest
             || profiles::digest(&known.body).is_ok_and(|of_now| of_now == digest);
         match is_it {

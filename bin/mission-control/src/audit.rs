@@ -36,8 +36,10 @@ pub enum AuditError {
         expired: i64,
     },
     /// No entry has the hash; one tells that the entry with it has expired. Whoever writes a log anew can write that, too.
-    #[error("the entry of the audit log with the hash {wanted} has expired, as a later one says: what it covered cannot \
-        be checked; the log goes from seq {first} to {seq} with {found}: keep this head")]
+    #[error(
+        "the entry of the audit log with the hash {wanted} has expired, as a later one says: what it covered cannot \
+        be checked; the log goes from seq {first} to {seq} with {found}: keep this head"
+    )]
     HeadExpired {
         /// The first entry.
         first: i64,

@@ -347,8 +347,8 @@ mod tests {
         // What is on its way to an erased run, even by a newer lease, is not kept.
         streams.forget(&["run".to_owned(), "never".to_owned()]).await.unwrap();
         for fence in [1, 2, 3] {
-            let late = streams.add("run", fence, &batch(fence * 1_000_000 + 1, &["d"]), 0, limits);
-            let late = late.await;
+            let late = batch(fence * 1_000_000 + 1, &["d"]);
+            let late = streams.add("run", fence, &late, 0, limits).await;
             assert!(matches!(late, Err(StoreError::NotFound(_))), "{late:?}");
         }
         let other = streams.add("other run", 1, &batch(1_000_001, &["d"]), 0, limits).await;
