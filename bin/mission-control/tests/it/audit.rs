@@ -351,6 +351,7 @@ async fn a_log_written_anew_cannot_claim_a_head_that_was_kept() {
     act(&backend).await;
     let (lines, dir) = exported(&backend).await;
     let file = dir.path().join("audit.ndjson");
+    std::fs::write(&file, lines.join("\n")).unwrap();
     let whole = verify_file(&file, None).unwrap();
     let forged = |first: usize, through: i64| {
         let mut prev = FIRST_PREV.to_owned();

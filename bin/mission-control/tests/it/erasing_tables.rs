@@ -6,8 +6,8 @@ use crate::erasing::{CANARY, USER};
 use crate::harness::on_postgres;
 
 /// Tables that hold nothing of a user: the log of acts, and what tells that something was erased.
-const NOBODYS: [&str; 7] =
-    ["_sqlx_migrations", "audit", "audit_expired", "erased_runs", "erased_users", "erasures", "write_turn"];
+const NOBODYS: [&str; 8] =
+    ["_sqlx_migrations", "audit", "audit_expired", "erased_runs", "erased_users", "erasures", "run_hours", "write_turn"];
 
 /// Filled by acts, not by hand.
 const OF_THE_LOG: [&str; 2] = ["audit_reasons", "audit_subjects"];
