@@ -360,7 +360,7 @@ async fn a_log_written_anew_cannot_claim_a_head_that_was_kept() {
             let mut entry: Value = serde_json::from_str(line).unwrap();
             if place == first + 1 {
                 entry["act"] = json!("data.expired");
-                entry["actor"] = json!({ "type": "system" });
+                entry["actor"]["type"] = json!("system");
                 entry["details"] = json!({ "through": through, "hash": whole.head });
             }
             if place == first && first > 0 {
