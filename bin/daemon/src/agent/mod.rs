@@ -42,6 +42,7 @@ mod memories;
 mod mentions;
 mod model;
 mod most_price;
+mod numbers_again;
 mod opening;
 mod prepare;
 mod prompt_window;
