@@ -5,7 +5,7 @@ use std::time::Duration;
 use mc_client::client::AgentClient;
 use tokio::time::Instant;
 
-use crate::protocols::Protocol;
+use crate::protocols::{Protocol, a2a_context};
 use crate::run::registry::{Outcome, RunHandle};
 use crate::run::request::RunRequest;
 use crate::state::App;
@@ -45,10 +45,10 @@ impl Ends<'_> {
         }
         let (keys, session) = (&*self.app.settings.journal_keys, &self.request.session);
         let client = self.client.clone().with_deadline(Instant::now() + TIMEOUT);
-        let targets = match client.get_task(self.task_id).await {
+        let (targets, context) = match client.get_task(self.task_id).await {
             Ok(task) => {
                 let of = TargetsOf { keys, session, task_id: &task.id };
-                of.read(task.metadata.as_ref())
+                (of.read(task.metadata.as_ref()), a2a_context(&task).to_owned())
             }
             Err(error) => {
                 tracing::debug!(%error, "a task's push notifications are not known");
@@ -57,7 +57,8 @@ impl Ends<'_> {
         };
         let new: Vec<_> = targets.into_iter().filter(|target| !told.contains(target)).collect();
         if !new.is_empty() {
-            self.app.webhooks.push(&new, End::of(self.task_id, key.as_str(), outcome)).await;
+            let end = End::of((self.task_id, &context), key.as_str(), outcome);
+            self.app.webhooks.push(&new, end).await;
         }
         new
     }
