@@ -31,6 +31,7 @@ mod protocol_request;
 mod resume;
 mod run_stream;
 mod send;
+mod shapes;
 mod sse;
 mod untold;
 mod usage;
