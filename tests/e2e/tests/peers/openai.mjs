@@ -136,7 +136,7 @@ const parts = {
       streamed: streamed.output_text,
       tools: streamed.wombat.steps.map((step) => step.name),
       typed: typed.output_parsed.sum,
-      typed_stream: typedStream.output_parsed.sum,
+      typed_stream: JSON.parse(typedStream.output_text).sum,
       failed,
       whole_failed: await failure(() => respond({})),
       kept: await failure(() => respond({ previous_response_id: first.id })),
