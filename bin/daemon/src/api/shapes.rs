@@ -49,6 +49,12 @@ documented! {
         deny: Vec<String>,
         /// Tools whose calls wait for a person's approval: names, or objects with conditions.
         approval: Vec<Value>,
+        /// Tools whose calls may be repeated, because they honour idempotency keys; absent when there are none.
+        #[schema(required = false)]
+        idempotent: Vec<String>,
+        /// Built-in tools that the role has; absent when there are none.
+        #[schema(required = false)]
+        enable: Vec<String>,
     }
 
     /// The daemon's version.

@@ -1262,6 +1262,10 @@ export interface components {
             approval: unknown[];
             /** @description Denied tools. */
             deny: string[];
+            /** @description Built-in tools that the role has; absent when there are none. */
+            enable?: string[];
+            /** @description Tools whose calls may be repeated, because they honour idempotency keys; absent when there are none. */
+            idempotent?: string[];
         };
         /** @description A tool call that waits for a person's approval, or a question that waits for the answer. */
         ToolRequestReport: {

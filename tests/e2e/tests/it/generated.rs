@@ -32,7 +32,8 @@ impl World {
             "workspace/skills/weather/SKILL.md",
             "---\nname: weather\ndescription: Tells the weather.\n---\nLook out of the window.\n",
         );
-        let scout = json!({ "role": "scout", "tools": { "approval": ["create_document"] } });
+        let scout = json!({ "role": "scout", "tools": {
+            "approval": ["create_document"], "idempotent": ["create_task"], "enable": ["ask_user"] } });
         write("config/agent-config.json", &json!({ "agents": [scout] }).to_string());
         let daemon = vec![
             ("LLM_PROVIDER", "openai".to_owned()),
