@@ -5,8 +5,10 @@ CARGO ?= cargo
 export CARGO_INCREMENTAL ?= 0
 PROGRAMS := -p wombat-daemon -p wombat-dispatcher -p wombat-heartbeat -p wombat-standup -p wombat-mission-control
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# The target `postgres` is the tests of the reference backend once more: built only where there is a server.
+TESTS := $(if $(or $(ARGS),$(WOMBAT_TEST_ALL),$(wildcard /usr/lib/postgresql/*/bin/initdb)),--tests,--test it)
 # There are no examples in documentation comments, which rustdoc would have to read every package for.
-RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast --lib --bins --tests")
+RUNNER := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo "nextest run --no-fail-fast" || echo "test --no-fail-fast --lib --bins $(TESTS)")
 
 # xtask and the programs that it starts, and nothing else. One command must build them all: by itself, each
 # package would get builds of the dependencies with features of its own.
@@ -35,7 +37,7 @@ demo: prerequisites ## Build and start everything with the example workspace, an
 # A test builds the programs that it starts when they are missing or stale. Building them all beforehand, in one
 # go with the tests, keeps the tests from waiting for that, and both cores busy.
 test: prerequisites ## Run all tests, and list the skipped ones with their reasons (ARGS="-p e2e streams" runs a part)
-	$(if $(ARGS),,$(CARGO) build --workspace --lib --bins --tests)
+	$(if $(ARGS),,$(CARGO) build --workspace --lib --bins $(TESTS))
 	@scripts/test.sh $(CARGO) $(RUNNER) $(or $(ARGS),--workspace)
 
 lint: prerequisites ## Formatting, clippy, documentation, dependency rules

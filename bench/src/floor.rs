@@ -46,6 +46,20 @@ fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 impl Arm {
+    /// A round of a program, as fast as its answers come or at this pace.
+    async fn measure(&mut self, program: &Process, work: &Work, pace: Option<f64>) -> Result<()> {
+        let before = program.cpu();
+        let measured = match pace {
+            None => load::closed(&program.url, work, CALLERS, ROUND).await?,
+            Some(rate) => load::paced(&program.url, work, rate, ROUND).await?,
+        };
+        if measured.failed > 0 {
+            return Err(Error::other(format!("{} calls failed", measured.failed)));
+        }
+        self.take(&measured, program.cpu() - before);
+        Ok(())
+    }
+
     fn take(&mut self, measured: &Measured, cpu: Duration) {
         let done = measured.done.max(1) as f64;
         self.rate.push(measured.done as f64 / measured.took.as_secs_f64());
@@ -60,15 +74,7 @@ async fn compare(work: &Work, arms: [&Process; 2], pace: Option<f64>) -> Result<
     for round in 0..ROUNDS {
         // Neither arm is always the first.
         for n in [round % 2, (round + 1) % 2] {
-            let before = arms[n].cpu();
-            let measured = match pace {
-                None => load::closed(&arms[n].url, work, CALLERS, ROUND).await?,
-                Some(rate) => load::paced(&arms[n].url, work, rate, ROUND).await?,
-            };
-            if measured.failed > 0 {
-                return Err(Error::other(format!("{} calls failed", measured.failed)));
-            }
-            figures[n].take(&measured, arms[n].cpu() - before);
+            figures[n].measure(arms[n], work, pace).await?;
         }
     }
     Ok(figures)

@@ -136,6 +136,7 @@ async fn instructions(
     settings.push(("PATH", std::env::var("PATH").unwrap_or_default()));
     // One worker: threads that look for work count, too, and never the same.
     settings.push(("TOKIO_WORKER_THREADS", "1".to_owned()));
+    settings.push(("WOMBAT_THREADS", "1".to_owned()));
     let valgrind = PathBuf::from("valgrind");
     let mut program = Program::start_path(&valgrind, dir, &settings, &arguments)
         .map_err(|error| failed(format!("{error}; apt-get install valgrind")))?;

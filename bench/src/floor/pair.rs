@@ -6,50 +6,78 @@ use std::path::Path;
 
 use super::load::{self, Work};
 use super::process::Process;
-use super::{READERS, ROUND, ROUNDS, compare, median, small};
+use super::{Arm, READERS, ROUND, ROUNDS, median, small};
 
 /// Prints how the daemon at one path compares to that at the other.
 pub(crate) async fn run(baseline: &Path, daemon: &Path) -> Result<()> {
+    let paths = [baseline, daemon];
     let dir = tempfile::tempdir()?;
     let upstream = Process::start("bench", dir.path(), &[], &["upstream"]).await?;
     small::workspace(dir.path())?;
     let settings = small::settings(&upstream.url);
-    let before = Process::start_path(baseline, dir.path(), &settings).await?;
-    let now = Process::start_path(daemon, dir.path(), &settings).await?;
-    let arms = [&before, &now];
     println!("| what | baseline / daemon | ratio |\n| --- | --- | --- |");
     for (work, name) in
         [(Work::plain(), "a send, task known, no tools"), (Work::tools(), "a turn with two tools")]
     {
-        // The first calls fetch what is kept from then on.
-        for arm in arms {
-            load::closed(&arm.url, &work, READERS, ROUND / 3).await?;
-        }
-        let [old, new] = compare(&work, arms, None).await?;
-        let rates = [median(old.rate), median(new.rate)];
-        row(&format!("{name}: per second"), rates, 0);
-        row("… its CPU, µs", [median(old.cpu), median(new.cpu)], 0);
-        let pace = rates[0].min(rates[1]) / 2.0;
-        let [old, new] = compare(&work, arms, Some(pace)).await?;
+        let pace = {
+            let mut figures = [Arm::default(), Arm::default()];
+            each(paths, dir.path(), &settings, async |n, daemon| {
+                figures[n].measure(daemon, &work, None).await
+            })
+            .await?;
+            let [old, new] = figures;
+            let rates = [median(old.rate), median(new.rate)];
+            row(&format!("{name}: per second"), rates, 0);
+            row("… its CPU, µs", [median(old.cpu), median(new.cpu)], 0);
+            rates[0].min(rates[1]) / 2.0
+        };
+        let mut figures = [Arm::default(), Arm::default()];
+        each(paths, dir.path(), &settings, async |n, daemon| {
+            figures[n].measure(daemon, &work, Some(pace)).await
+        })
+        .await?;
+        let [old, new] = figures;
         row(&format!("… p99 at {pace:.0} per second, ms"), [median(old.p99), median(new.p99)], 2);
         row("… its CPU then, µs", [median(old.cpu), median(new.cpu)], 0);
     }
     let mut rates = [Vec::new(), Vec::new()];
     let mut cpu = [Vec::new(), Vec::new()];
-    for round in 0..ROUNDS {
-        for n in [round % 2, (round + 1) % 2] {
-            let used = arms[n].cpu();
-            let rate = load::streams(&arms[n].url, READERS, ROUND).await?;
-            let events = rate * ROUND.as_secs_f64();
-            if events <= 0.0 {
-                return Err(Error::other("no event came"));
-            }
-            cpu[n].push((arms[n].cpu() - used).as_secs_f64() * 1e6 / events);
-            rates[n].push(rate);
+    each(paths, dir.path(), &settings, async |n, daemon| {
+        let used = daemon.cpu();
+        let rate = load::streams(&daemon.url, READERS, ROUND).await?;
+        let events = rate * ROUND.as_secs_f64();
+        if events <= 0.0 {
+            return Err(Error::other("no event came"));
         }
-    }
+        cpu[n].push((daemon.cpu() - used).as_secs_f64() * 1e6 / events);
+        rates[n].push(rate);
+        Ok(())
+    })
+    .await?;
     row("streams: events per second", rates.map(median), 0);
     row("… CPU of an event, µs", cpu.map(median), 2);
+    Ok(())
+}
+
+/// Measures both, round by round. Each round starts them anew: how a process happens to lie in memory is worth some
+/// percent, for as long as it lives.
+async fn each(
+    paths: [&Path; 2],
+    dir: &Path,
+    settings: &[(&str, String)],
+    mut measure: impl AsyncFnMut(usize, &Process) -> Result<()>,
+) -> Result<()> {
+    for round in 0..ROUNDS {
+        // Neither is always the first.
+        for n in [round % 2, (round + 1) % 2] {
+            let daemon = Process::start_path(paths[n], dir, settings).await?;
+            // The first calls fetch what is kept from then on.
+            for work in [Work::plain(), Work::tools()] {
+                load::closed(&daemon.url, &work, READERS, ROUND / 6).await?;
+            }
+            measure(n, &daemon).await?;
+        }
+    }
     Ok(())
 }
 

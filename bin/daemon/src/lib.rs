@@ -34,6 +34,7 @@ pub mod workspaces;
 
 use std::time::Duration;
 
+use service::cores::Cores;
 use service::listen::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
@@ -82,6 +83,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let drain = settings.drain;
     let app = App::new(settings)?;
+    let cores = Cores::start(app.settings.threads)?;
     let watch = app.workspaces.watch();
     app.workspaces.warm_up();
     for warning in &app.settings.warnings {
@@ -115,8 +117,8 @@ pub async fn serve(
         let app = entered.clone();
         router.clone().map_request(move |request| app.settings.front.enter(peer, request))
     };
-    let server = listen::serve(listener, Limits::default(), service, close.clone());
-    let mut server = std::pin::pin!(server);
+    let mut server =
+        Box::pin(listen::serve(listener, Limits::default(), service, Some(&cores), close.clone()));
     tokio::select! {
         () = &mut server => {}
         () = shutdown.cancelled() => {
@@ -134,7 +136,8 @@ pub async fn serve(
     upkeep.abort();
     started.abort();
     app.workspaces.close().await;
-    tokio::task::spawn_blocking(move || drop(watch)).await.ok();
+    drop(server);
+    tokio::task::spawn_blocking(move || drop((watch, cores))).await.ok();
     tracing::info!("stopped");
     Ok(())
 }

@@ -39,5 +39,5 @@ pub(crate) async fn serve(
     if let Some(hooks) = hooks {
         router = router.merge(hooks.router());
     }
-    listen::serve(listener, Limits::default(), move |_| router.clone(), stop).await;
+    listen::serve(listener, Limits::default(), move |_| router.clone(), None, stop).await;
 }

@@ -110,7 +110,7 @@ pub async fn run(
         let config = Arc::clone(&config);
         router.clone().map_request(move |request| config.front.enter(peer, request))
     };
-    let server = listen::serve(listener, Limits::default(), service, shutdown.clone());
+    let server = listen::serve(listener, Limits::default(), service, None, shutdown.clone());
     let mut server = std::pin::pin!(server);
     tokio::select! {
         () = &mut server => {}

@@ -1,5 +1,6 @@
 //! Plain HTTP by hyper's own client.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{Error, ErrorKind};
 
@@ -9,6 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use reqwest::{Body, Request, Response, ResponseBuilderExt as _};
+use thread_local::ThreadLocal;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::util::BoxCloneSyncService;
@@ -21,9 +23,21 @@ use crate::{
 
 type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, BoxError>;
 
+thread_local! {
+    static HAS_OWN_CONNECTIONS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has calls over plain HTTP from this thread use connections that no other thread uses: for one with a runtime of its
+/// own, which would otherwise wait for what another one's reads.
+pub fn own_connections() {
+    HAS_OWN_CONNECTIONS.set(true);
+}
+
 /// hyper's client, with the same limits and look-up of names as reqwest's.
 pub(crate) struct Direct {
-    client: Client<Connector, Body>,
+    /// For all threads that have none of their own.
+    shared: Client<Connector, Body>,
+    own: ThreadLocal<Client<Connector, Body>>,
     user_agent: HeaderValue,
 }
 
@@ -35,12 +49,15 @@ impl fmt::Debug for Direct {
 
 impl Direct {
     pub(crate) fn new(user_agent: &'static str) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build(connector());
-        Self { client, user_agent: HeaderValue::from_static(user_agent) }
+        let user_agent = HeaderValue::from_static(user_agent);
+        Self { shared: client(), own: ThreadLocal::new(), user_agent }
+    }
+
+    fn client(&self) -> &Client<Connector, Body> {
+        match HAS_OWN_CONNECTIONS.get() {
+            true => self.own.get_or(client),
+            false => &self.shared,
+        }
     }
 
     pub(crate) async fn execute(&self, mut request: Request) -> Result<Response, SendError> {
@@ -60,7 +77,7 @@ impl Direct {
         headers.entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
         let mut url = request.url().clone();
         url.set_fragment(None);
-        let answer = match self.client.request(sent).await {
+        let answer = match self.client().request(sent).await {
             Ok(answer) => answer,
             Err(cause) => return Err(SendError::Direct { cause, url: Box::new(url) }),
         };
@@ -71,6 +88,14 @@ impl Direct {
         }
         Ok(http::Response::from_parts(parts, Body::wrap(body)).into())
     }
+}
+
+fn client() -> Client<Connector, Body> {
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .build(connector())
 }
 
 fn connector() -> Connector {

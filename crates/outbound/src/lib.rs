@@ -14,6 +14,7 @@ use std::time::Duration;
 use reqwest::{Request, Response, Url};
 
 use self::direct::Direct;
+pub use self::direct::own_connections;
 pub use self::loopback::WithLoopback;
 
 /// The timeout of opening a connection, with the look-up of its name.

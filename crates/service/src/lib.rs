@@ -7,6 +7,7 @@ pub mod agent_token;
 pub mod backend_address;
 pub mod bearer;
 pub mod cli;
+pub mod cores;
 pub mod exit;
 pub mod forwarded;
 pub mod health;

@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
 use self::connection::{Connection, RequestState, ResponseBody};
+use crate::cores::Cores;
 
 /// Timeouts and size limits of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -60,11 +61,13 @@ impl Default for Limits {
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// Serves with what `service` makes for each connection, until `stop` is cancelled; then accepts no
-/// more connections and returns once the requests in progress are answered.
+/// more connections and returns once the requests in progress are answered. Connections are served on
+/// `cores`, or on the runtime of the caller.
 pub async fn serve<M, S, B>(
     listener: TcpListener,
     limits: Limits,
     service: M,
+    cores: Option<&Cores>,
     stop: CancellationToken,
 ) where
     M: Fn(SocketAddr) -> S,
@@ -82,7 +85,12 @@ pub async fn serve<M, S, B>(
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(serve_connection(stream, limits, service(peer), stop.clone()));
+                let (service, stop) = (service(peer), stop.clone());
+                let serve = move |stream| serve_connection(stream, limits, service, stop);
+                match cores {
+                    Some(cores) => cores.spawn(stream, &connections, serve),
+                    None => drop(connections.spawn(serve(stream))),
+                }
             }
             Err(error) if is_connection_error(&error) => {}
             Err(error) => {

@@ -171,6 +171,62 @@ async fn a_connection_that_was_closed_meanwhile_is_replaced() {
     }
 }
 
+/// How many connections are opened by two threads, each with a runtime of its own, that make a call after the other.
+async fn connections_of_two_threads(have_own: bool) -> usize {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let [client, _] = both();
+    let calling = tokio::task::spawn_blocking(move || {
+        let (to_second, first_called) = std::sync::mpsc::channel();
+        let (to_first, second_called) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for (may_call, called) in [(second_called, to_second), (first_called, to_first.clone())]
+            {
+                let (client, url) = (client.clone(), url.clone());
+                scope.spawn(move || {
+                    if have_own {
+                        outbound::own_connections();
+                    }
+                    let mut runtime = tokio::runtime::Builder::new_current_thread();
+                    let runtime = runtime.enable_all().build().unwrap();
+                    for _ in 0..2 {
+                        may_call.recv().unwrap();
+                        runtime.block_on(async {
+                            let answer = send(&client, request(&url, None)).await.unwrap();
+                            assert_eq!(answer.text().await.unwrap(), "ok");
+                        });
+                        let _ = called.send(());
+                    }
+                });
+            }
+            to_first.send(()).unwrap();
+        });
+    });
+    let mut connections = 0;
+    tokio::pin!(calling);
+    loop {
+        tokio::select! {
+            called = &mut calling => break called.unwrap(),
+            opened = listener.accept() => {
+                connections += 1;
+                let (mut stream, _) = opened.unwrap();
+                tokio::spawn(async move {
+                    loop {
+                        read(&mut stream).await;
+                        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                    }
+                });
+            }
+        }
+    }
+    connections
+}
+
+#[tokio::test]
+async fn a_thread_may_have_connections_of_its_own() {
+    assert_eq!(connections_of_two_threads(true).await, 2);
+}
+
 #[tokio::test]
 async fn an_answer_of_http_1_0_ends_with_its_connection() {
     let (url, _asked) = server("HTTP/1.0 200 OK\r\n\r\nhello", true).await;

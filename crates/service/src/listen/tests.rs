@@ -34,7 +34,7 @@ async fn start(limits: Limits, size: usize, thinking: Duration) -> Server {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; size]))))
         }
     });
-    let task = tokio::spawn(serve(listener, limits, move |_| service.clone(), stop.clone()));
+    let task = tokio::spawn(serve(listener, limits, move |_| service.clone(), None, stop.clone()));
     Server { address, answered, stop, task }
 }
 
@@ -152,4 +152,90 @@ async fn a_stop_waits_for_what_is_being_answered_and_for_nothing_else() {
     let answer = rest(&mut at_work).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+/// The thread that answers.
+async fn asked(stream: &mut TcpStream) -> String {
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let (mut answer, mut piece) = (Vec::new(), [0; 1024]);
+    loop {
+        let count = timeout(PATIENCE, stream.read(&mut piece)).await.unwrap().unwrap();
+        answer.extend_from_slice(&piece[..count]);
+        let text = String::from_utf8_lossy(&answer);
+        if let Some((_, thread)) = text.split_once("\r\n\r\n").filter(|(_, body)| body.len() == 6) {
+            return thread.to_owned();
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_go_to_the_thread_that_has_the_fewest_and_stay_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = service_fn(|_: Request<Incoming>| async {
+        // Others get their turn in between.
+        tokio::task::yield_now().await;
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(name))))
+    });
+    let (stop, cores) = (CancellationToken::new(), Cores::start(2).unwrap());
+    let stopped = stop.clone();
+    let serving = tokio::spawn(async move {
+        serve(listener, Limits::default(), move |_| service, Some(&cores), stopped).await;
+    });
+    let (mut connections, mut threads) = (Vec::new(), Vec::new());
+    for _ in 0..6 {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        threads.push(asked(&mut connection).await);
+        connections.push(connection);
+    }
+    assert_eq!(threads, ["core-0", "core-1", "core-0", "core-1", "core-0", "core-1"]);
+    for (connection, thread) in connections.iter_mut().zip(&threads) {
+        assert_eq!(&asked(connection).await, thread);
+    }
+    // Those of one thread end: it has room for the next ones.
+    let mut left = Vec::new();
+    for (connection, thread) in connections.into_iter().zip(&threads) {
+        match thread == "core-1" {
+            true => left.push(connection),
+            false => drop(connection),
+        }
+    }
+    // The server's end of them is seen in a moment.
+    let mut next = Vec::new();
+    timeout(PATIENCE, async {
+        loop {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            if asked(&mut connection).await == "core-0" {
+                next.push(connection);
+                break;
+            }
+        }
+    })
+    .await
+    .unwrap();
+    stop.cancel();
+    drop((left, next));
+    timeout(PATIENCE, serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_still_runs_on_a_thread_ends_with_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = service_fn(|_: Request<Incoming>| {
+        std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+    });
+    let cores = Arc::new(Cores::start(1).unwrap());
+    let (stop, serving) = (CancellationToken::new(), Arc::clone(&cores));
+    let serving = tokio::spawn(async move {
+        serve(listener, Limits::default(), move |_| service, Some(&serving), stop).await;
+    });
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    sleep(Duration::from_millis(20)).await;
+    serving.abort();
+    assert!(serving.await.unwrap_err().is_cancelled());
+    drop(cores);
+    assert_eq!(rest(&mut connection).await, "");
 }
