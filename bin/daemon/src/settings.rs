@@ -189,7 +189,7 @@ impl Settings {
         let webhook_secret = r.secret("WOMBAT_WEBHOOK_SECRET");
         let max_steps = r.number("WOMBAT_MAX_STEPS", 16_u32, 0..=1_000);
         let max_concurrent_runs = r.number("WOMBAT_MAX_CONCURRENT_RUNS", 1024_usize, 1..=1_000_000);
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from).min(16);
         let threads = r.number("WOMBAT_THREADS", processors, 1..=1_024);
         let session_policy = r.parse("WOMBAT_SESSION_POLICY", "queue", "queue, reject or parallel");
         let drain = r.seconds("WOMBAT_DRAIN_SECS", 30, 0..=3_600);

@@ -7,6 +7,7 @@
 //! the answers stay (the workspace) is not part of the key.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -119,7 +120,9 @@ impl Folder {
 async fn write(path: &Path, exchange: &Exchange) -> std::io::Result<()> {
     let text = serde_json::to_string_pretty(exchange)? + "\n";
     // Atomic: the whole file or none of it. Two writers at once write the same.
-    let fresh = path.with_extension(format!("{:?}.new", std::thread::current().id()));
+    static WRITERS: AtomicUsize = AtomicUsize::new(0);
+    let nth = WRITERS.fetch_add(1, Ordering::Relaxed);
+    let fresh = path.with_extension(format!("{}-{nth}.new", std::process::id()));
     tokio::fs::write(&fresh, text).await?;
     tokio::fs::rename(&fresh, path).await
 }

@@ -1,6 +1,6 @@
 //! Plain HTTP by hyper's own client.
 
-use std::cell::Cell;
+use std::cell::OnceCell;
 use std::fmt;
 use std::io::{Error, ErrorKind};
 
@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use reqwest::{Body, Request, Response, ResponseBuilderExt as _};
 use thread_local::ThreadLocal;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service as _, ServiceExt as _};
@@ -24,13 +25,18 @@ use crate::{
 type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, BoxError>;
 
 thread_local! {
-    static HAS_OWN_CONNECTIONS: Cell<bool> = const { Cell::new(false) };
+    static SHARED: OnceCell<Handle> = const { OnceCell::new() };
 }
 
-/// Has calls over plain HTTP from this thread use connections that no other thread uses: for one with a runtime of its
-/// own, which would otherwise wait for what another one's reads.
-pub fn own_connections() {
-    HAS_OWN_CONNECTIONS.set(true);
+/// For a thread with a runtime of its own, which others had to wait for: its calls over plain HTTP use connections that
+/// no other thread uses. Those of all other calls belong to the runtime `shared`.
+pub fn own_connections(shared: Handle) {
+    SHARED.with(|own| own.set(shared).ok());
+}
+
+/// The runtime that a thread's connections belong to which are not its own.
+pub(crate) fn shared_runtime() -> Option<Handle> {
+    SHARED.with(|shared| shared.get().cloned())
 }
 
 /// hyper's client, with the same limits and look-up of names as reqwest's.
@@ -54,7 +60,7 @@ impl Direct {
     }
 
     fn client(&self) -> &Client<Connector, Body> {
-        match HAS_OWN_CONNECTIONS.get() {
+        match SHARED.with(|shared| shared.get().is_some()) {
             true => self.own.get_or(client),
             false => &self.shared,
         }

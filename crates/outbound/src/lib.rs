@@ -8,7 +8,9 @@
 mod direct;
 mod loopback;
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use reqwest::{Request, Response, Url};
@@ -71,8 +73,22 @@ impl HttpClient {
         let is_plain = request.url().scheme() == "http" && request.timeout().is_none();
         match self.direct.as_ref().filter(|_| is_plain) {
             Some(direct) => direct.execute(request).await,
-            None => Ok(self.library.execute(request).await?),
+            None => Ok(self.execute_by_library(request).await?),
         }
+    }
+
+    /// Where a thread has connections of its own, the library's are opened on the runtime that it shares with others:
+    /// many calls go over one of HTTP/2, and must not wait for what that thread does.
+    async fn execute_by_library(&self, request: Request) -> reqwest::Result<Response> {
+        let Some(shared) = direct::shared_runtime() else {
+            return self.library.execute(request).await;
+        };
+        let mut calling = std::pin::pin!(self.library.execute(request));
+        let poll = |cx: &mut Context<'_>| {
+            let _entered = shared.enter();
+            calling.as_mut().poll(cx)
+        };
+        poll_fn(poll).await
     }
 }
 

@@ -95,7 +95,8 @@ pub(crate) async fn detach(
     trace: TraceId,
 ) -> Result<Accepted, RunError> {
     let (tell, told) = oneshot::channel();
-    app.runs.tracker().spawn(live(app.clone(), request, trace, tell));
+    let life = live(app.clone(), request, trace, tell);
+    app.runs.tracker().spawn_on(life, &service::cores::least_busy());
     told.await.unwrap_or_else(|_| Err(RunError::new(RunErrorKind::Internal)))
 }
 

@@ -18,6 +18,9 @@ use crate::state::App;
 /// The timeout of receiving a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// From so many bytes on, a body is read where that holds up nobody else.
+const LARGE: usize = 1 << 20;
+
 /// A JSON object.
 pub(super) struct JsonObject(pub Map<String, Value>);
 
@@ -78,10 +81,15 @@ impl FromRequest<App> for BodyWithFiles {
         let files = app.settings.files.max_base64();
         let limit = most.saturating_add(files).saturating_add(files / 16);
         let body = read(request, limit).await?;
-        match parse(&body) {
-            Ok(object) => Ok(Self { object, bytes: body.len(), place: Place { _permit: permit } }),
+        let bytes = body.len();
+        let parsed = match bytes > LARGE {
+            true => tokio::task::spawn_blocking(move || parse(&body)).await,
+            false => Ok(parse(&body)),
+        };
+        match parsed.unwrap_or_else(|_| Err(ApiError::internal())) {
+            Ok(object) => Ok(Self { object, bytes, place: Place { _permit: permit } }),
             // Whatever it is, it has no files.
-            Err(_) if body.len() > most => Err(too_large(most, "")),
+            Err(_) if bytes > most => Err(too_large(most, "")),
             Err(error) => Err(error),
         }
     }

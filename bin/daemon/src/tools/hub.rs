@@ -13,7 +13,6 @@ use llm::LlmClient;
 use mc_client::tools::BackendTools;
 use mc_client::types::Capabilities;
 use openapi_tools::Document;
-use tokio::runtime::RuntimeFlavor;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::mcp_config::tool_prefix;
 use wombat_core::session::Role;
@@ -23,7 +22,7 @@ pub use self::inspect::{DocumentState, Inspection};
 use super::backend_tools;
 use super::catalogue::Catalogue;
 use super::discovery::{OpenApiPlace, Source};
-use super::latest::Latest;
+use super::latest::{Latest, apart};
 use super::mcp::{Listed, McpServers};
 use super::model_forms::{self, ModelForm};
 use super::openapi::{self, NamedOperations};
@@ -246,17 +245,25 @@ impl Tools {
     ) -> Arc<ToolSet> {
         let sources = self.sources(snapshot, capabilities).await;
         let built = self.built(sources).await;
+        let rules = profile.tools.customer().map(|rules| rules.id().to_owned());
+        let key = (profile.role.clone(), rules);
+        if let Some(set) = built.sets().get(&key) {
+            return set.clone();
+        }
+        // Schemas are compiled: nobody else waits for that, also not for the lock.
+        let (from, of, profile_of) = (built.clone(), snapshot.clone(), profile.clone());
+        let set = apart(move || Arc::new(from.set(&of, &profile_of))).await;
         let mut sets = built.sets();
         if sets.len() >= MAX_CACHED {
             sets.clear();
         }
-        let build = || {
-            let set = built.set(snapshot, profile);
+        let is_new = !sets.contains_key(&key);
+        let set = sets.entry(key).or_insert(set).clone();
+        drop(sets);
+        if is_new {
             model_forms::log(&profile.role, &self.forms(&set));
-            Arc::new(set)
-        };
-        let rules = profile.tools.customer().map(|rules| rules.id().to_owned());
-        sets.entry((profile.role.clone(), rules)).or_insert_with(|| apart(build)).clone()
+        }
+        set
     }
 
     /// All tools that are not built in, as a case has them.
@@ -352,13 +359,5 @@ impl Tools {
     /// Disconnects the MCP servers and stops their programs.
     pub async fn close(&self) {
         self.mcp.close().await;
-    }
-}
-
-/// Does work that may take long, where the runtime can let others go on meanwhile.
-fn apart<T>(work: impl FnOnce() -> T) -> T {
-    match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        _ => work(),
     }
 }

@@ -38,20 +38,25 @@ impl<T: Send + Sync + 'static> Latest<T> {
             return known;
         }
         let kept = self.kept.clone();
-        let made = tokio::task::spawn_blocking(move || {
+        let make = move || {
             let _one = one;
             let made = Arc::new(make());
             *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
             made
-        });
-        match made.await {
-            Ok(made) => made,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
-                // The runtime shuts down, and ends this, too.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        };
+        apart(make).await
+    }
+}
+
+/// Does what takes long on a thread of its own: nobody else's run waits for it.
+pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime shuts down, and ends this, too.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

@@ -178,6 +178,7 @@ impl Daemon {
             ("OPENAI_BASE_URL".to_owned(), format!("{llm}/v1")),
             ("OPENAI_API_KEY".to_owned(), "sk-canary".to_owned()),
             ("WOMBAT_WORKSPACE".to_owned(), workspace.display().to_string()),
+            ("WOMBAT_THREADS".to_owned(), "2".to_owned()),
             ("WOMBAT_RETRY_DELAY_MS".to_owned(), "1".to_owned()),
             ("WOMBAT_RETRY_MAX_DELAY_MS".to_owned(), "5".to_owned()),
         ];

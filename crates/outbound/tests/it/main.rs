@@ -172,28 +172,28 @@ async fn a_connection_that_was_closed_meanwhile_is_replaced() {
 }
 
 /// How many connections are opened by two threads, each with a runtime of its own, that make a call after the other.
-async fn connections_of_two_threads(have_own: bool) -> usize {
+async fn connections_of_two_threads(client: HttpClient) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-    let [client, _] = both();
+    let shared = tokio::runtime::Handle::current();
     let calling = tokio::task::spawn_blocking(move || {
         let (to_second, first_called) = std::sync::mpsc::channel();
         let (to_first, second_called) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             for (may_call, called) in [(second_called, to_second), (first_called, to_first.clone())]
             {
-                let (client, url) = (client.clone(), url.clone());
+                let (client, url, shared) = (client.clone(), url.clone(), shared.clone());
                 scope.spawn(move || {
-                    if have_own {
-                        outbound::own_connections();
-                    }
+                    outbound::own_connections(shared);
                     let mut runtime = tokio::runtime::Builder::new_current_thread();
                     let runtime = runtime.enable_all().build().unwrap();
                     for _ in 0..2 {
-                        may_call.recv().unwrap();
+                        may_call.recv_timeout(Duration::from_secs(30)).unwrap();
                         runtime.block_on(async {
                             let answer = send(&client, request(&url, None)).await.unwrap();
                             assert_eq!(answer.text().await.unwrap(), "ok");
+                            // Its connection gets back to the others.
+                            tokio::time::sleep(Duration::from_millis(20)).await;
                         });
                         let _ = called.send(());
                     }
@@ -223,8 +223,11 @@ async fn connections_of_two_threads(have_own: bool) -> usize {
 }
 
 #[tokio::test]
-async fn a_thread_may_have_connections_of_its_own() {
-    assert_eq!(connections_of_two_threads(true).await, 2);
+async fn a_thread_has_connections_of_its_own_but_for_those_of_the_library() {
+    let [direct, library] = both();
+    assert_eq!(connections_of_two_threads(direct).await, 2);
+    // The first thread does nothing while the second one uses its connection, which would wait for it.
+    assert!(connections_of_two_threads(library).await <= 2);
 }
 
 #[tokio::test]

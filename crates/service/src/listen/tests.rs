@@ -239,3 +239,30 @@ async fn what_still_runs_on_a_thread_ends_with_it() {
     drop(cores);
     assert_eq!(rest(&mut connection).await, "");
 }
+
+#[tokio::test]
+async fn what_outlives_its_request_is_spread_over_the_threads() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = service_fn(|_: Request<Incoming>| async {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        crate::cores::least_busy().spawn(async move {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            tell.send(name).unwrap();
+            std::future::pending::<()>().await;
+        });
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(told.await.unwrap()))))
+    });
+    let (stop, cores) = (CancellationToken::new(), Cores::start(2).unwrap());
+    let serving = tokio::spawn(async move {
+        serve(listener, Limits::default(), move |_| service, Some(&cores), stop).await;
+    });
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let mut threads = Vec::new();
+    for _ in 0..5 {
+        threads.push(asked(&mut connection).await);
+    }
+    // The connection itself is one more task of the first one.
+    assert_eq!(threads, ["core-1", "core-0", "core-1", "core-0", "core-1"]);
+    serving.abort();
+}

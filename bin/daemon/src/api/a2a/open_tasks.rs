@@ -357,7 +357,7 @@ impl OpenTasks {
         let entry =
             Entry { open_tasks: self.clone(), key: (user, role, id), task: Arc::clone(&task) };
         self.table(|table| table.insert(entry.key.clone(), Arc::clone(&task)));
-        app.runs.tracker().spawn(async move {
+        let following = async move {
             while let Some(update) = updates.next().await {
                 let files = match (&update, &client) {
                     (RunUpdate::Done(answer), Ok(client)) => {
@@ -368,7 +368,8 @@ impl OpenTasks {
                 };
                 entry.task.apply(&update, files);
             }
-        });
+        };
+        app.runs.tracker().spawn_on(following, &service::cores::least_busy());
         Ok(task)
     }
 
