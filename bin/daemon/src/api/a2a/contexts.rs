@@ -1,7 +1,6 @@
-//! Contexts: a task is its own, unless its client has made one up. Such a one is the title of a task, which
-//! keeps it in its metadata.
+//! Contexts: a task is its own, unless its client has made one up. Such a one is kept in its task's metadata, and
+//! stands behind a prefix in its title, so that it is no other task's title by chance.
 
-use mc_client::client::TaskQuery;
 use mc_client::types::{Capabilities, Task};
 use serde_json::json;
 
@@ -15,12 +14,18 @@ pub(super) use crate::protocols::a2a_context as of;
 /// The longest context that a client can make up.
 const MAX: usize = 200;
 
-/// The task of a context, where there is one.
+/// What the titles of tasks of such contexts begin with.
+const PREFIX: &str = "a2a:";
+
+/// The task of a context, where there is one. A task that only has the title is none.
 pub(super) async fn task_of(
     caller: &Caller,
     capabilities: &Capabilities,
     context: &str,
 ) -> Result<Option<Task>, Fault> {
+    if context.len() > MAX {
+        return Err(Fault::new(Kind::Params, format!("contextId: has at most {MAX} bytes")));
+    }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_~".contains(c);
     if context.chars().all(is_plain) {
         match stored::task(caller, capabilities, context).await {
@@ -29,9 +34,23 @@ pub(super) async fn task_of(
             Err(fault) => return Err(fault),
         }
     }
-    let query = TaskQuery { title: Some(context.to_owned()), ..TaskQuery::default() };
-    let page = caller.client.list_tasks(&query).await.map_err(|error| backend(&error))?;
-    Ok(page.items.into_iter().find(|task| task.title == context && of(task) == context))
+    // As the run finds its task.
+    let found = caller.client.find_task(&title(context)).await.map_err(|error| backend(&error))?;
+    match found {
+        Some(task) if of(&task) != context => {
+            let why = format!(
+                "contextId: the task {:?} has its title and is not of that context; rename it, or choose another \
+                 context",
+                task.id
+            );
+            Err(Fault::new(Kind::Params, why))
+        }
+        found => Ok(found),
+    }
+}
+
+fn title(context: &str) -> String {
+    format!("{PREFIX}{context}")
 }
 
 /// Finds the task of the context that a message names, or lets one be created for it. Returns the context of
@@ -64,12 +83,8 @@ pub(super) async fn resolve(
             if let Some(task) = found.filter(|task| task.id == *context) {
                 return Ok(Some(of(&task).to_owned()).filter(|own| *own != task.id));
             }
-            if context.len() > MAX {
-                let why = format!("message.contextId: has at most {MAX} bytes");
-                return Err(Fault::new(Kind::Params, why));
-            }
             asked.request.task_id = None;
-            asked.request.task_title = Some(context.clone());
+            asked.request.task_title = Some(title(context));
             asked.request.task_metadata =
                 Some([(A2A_CONTEXT.to_owned(), json!(context))].into_iter().collect());
             Ok(Some(context.clone()))
