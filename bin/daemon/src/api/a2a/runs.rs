@@ -13,6 +13,7 @@ use mc_client::tool_requests::ToolRequest;
 use mc_client::types::{Capabilities, Message, Task, UpdateTask};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::detached_report::outcome;
@@ -35,6 +36,9 @@ const BUFFER: usize = 64;
 /// How long to wait before looking again whether a run still waits for a person: first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a subscriber waits for a person, at most. Each keeps others from a reader's place.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// The newest run of a task, without its journal.
 pub(super) struct Found {
@@ -273,17 +277,31 @@ impl Teller {
         }
     }
 
-    /// Waits until a run that waits for a person does so no more.
+    /// Waits until a run that waits for a person does so no more; `None` where nobody will know, where it takes too
+    /// long, and when the subscriber is gone or this instance stops.
     async fn waits(&self) -> Option<Run> {
+        tokio::select! {
+            goes_on = timeout(LONGEST_WAIT, self.goes_on()) => goes_on.ok().flatten(),
+            () = self.out.closed() => None,
+            () = self.app.runs.draining() => None,
+        }
+    }
+
+    async fn goes_on(&self) -> Option<Run> {
         let mut pause = FIRST_PAUSE;
         loop {
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
             match self.client.run_state(self.key.as_str()).await {
                 Ok(Some(run)) if Standing::of(&run).is_waiting() => {}
                 Ok(Some(run)) => return Some(run),
                 Ok(None) => return None,
                 // The backend may be there again later.
-                Err(_) => {}
+                Err(error) if error.is_retryable() || error.is_in_between() => {}
+                Err(error) => {
+                    let key = self.key.as_str();
+                    tracing::warn!(%error, run_key = key, "a subscriber of an A2A task is left");
+                    return None;
+                }
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
