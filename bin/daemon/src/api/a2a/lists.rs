@@ -9,6 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use mc_client::client::TaskQuery;
 use mc_client::tool_requests::ToolRequest;
 use mc_client::types::{Capabilities, Task};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::contexts;
@@ -22,9 +23,9 @@ use super::stored::{self, HISTORY, Include, SUBMITTED, describe};
 const PAGE: u32 = 50;
 /// The largest page.
 const MOST: u32 = 100;
-/// How many tasks are looked at: those that the backend has changed last.
-const MOST_TASKS: usize = 1_000;
-/// The most pages of the backend's tasks, and their size.
+/// How many tasks are looked at for one page: each costs two calls of the backend. The next page goes on behind them.
+const MOST_TASKS: usize = 200;
+/// The most pages of the backend's tasks, and their size. They are read to find those that were changed last.
 const PAGES: (usize, u32) = (50, 200);
 /// How many tasks are loaded concurrently.
 const CONCURRENCY: usize = 8;
@@ -41,13 +42,27 @@ const STATES: [&str; 8] = [
     "TASK_STATE_AUTH_REQUIRED",
 ];
 
+/// Where a task stands in the list: the time of its state, and its id.
+type Place = (String, String);
+/// Where it stands among the backend's: when it was changed, and its id.
+type Changed = (Option<DateTime<Utc>>, String);
+
+/// Where a page ended.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Token {
+    /// The last of the tasks that were looked at before, all of which have been told.
+    looked_at: Option<Changed>,
+    /// The last one of those looked at now that has been told.
+    behind: Option<Place>,
+}
+
 /// What a client asks for.
 struct Asked {
     context: Option<String>,
     state: Option<String>,
     after: Option<DateTime<Utc>>,
-    /// Where the page before ended: the time of a state, and the task.
-    behind: Option<(String, String)>,
+    /// Where the page before ended.
+    token: Token,
     size: u32,
     include: Include,
 }
@@ -66,9 +81,9 @@ impl Asked {
             Some(Ok(after)) => Some(after.to_utc()),
             Some(Err(_)) => return Err(wrong("statusTimestampAfter", "must be a time (RFC 3339)")),
         };
-        let behind = match token.as_deref().map(read_token) {
-            None => None,
-            Some(Some(behind)) => Some(behind),
+        let token = match token.as_deref().map(Token::read) {
+            None => Token::default(),
+            Some(Some(token)) => token,
             Some(None) => return Err(wrong("pageToken", "is none that ListTasks has returned")),
         };
         let size = number(params, "pageSize")?.unwrap_or(PAGE);
@@ -80,7 +95,7 @@ impl Asked {
             artifacts: flag(params, "includeArtifacts"),
             files: false,
         };
-        Ok(Self { context, state, after, behind, size: size.min(MOST), include })
+        Ok(Self { context, state, after, token, size: size.min(MOST), include })
     }
 
     fn wants(&self, task: &Value) -> bool {
@@ -99,20 +114,29 @@ impl Asked {
 pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result<Value, Fault> {
     let asked = Asked::read(params)?;
     let capabilities = caller.capabilities().await?;
-    let tasks = match &asked.context {
+    let mut tasks = match &asked.context {
         Some(context) => {
             let task = contexts::task_of(caller, &capabilities, context).await?;
             task.into_iter().filter(|task| contexts::of(task) == context).collect()
         }
         None => all(caller).await?,
     };
+    let listed = tasks.len();
+    tasks.sort_by_cached_key(|task| Reverse(changed(task)));
+    if let Some(before) = &asked.token.looked_at {
+        tasks.retain(|task| changed(task) < *before);
+    }
+    let goes_on = tasks.len() > MOST_TASKS;
+    tasks.truncate(MOST_TASKS);
+    let last_looked_at = tasks.last().filter(|_| goes_on).map(changed);
     let pending = stored::pending(caller, &capabilities).await?;
     let look = Include { history: 0, artifacts: false, files: false };
     let found = load(caller, &capabilities, &pending, tasks, look).await?;
     let mut found: Vec<_> = found.into_iter().filter(|(_, told)| asked.wants(told)).collect();
     found.sort_by_cached_key(|(_, told)| Reverse(place(told)));
-    let total = found.len();
-    if let Some(behind) = &asked.behind {
+    let filters = asked.state.is_some() || asked.after.is_some() || asked.context.is_some();
+    let total = if filters { found.len() } else { listed };
+    if let Some(behind) = &asked.token.behind {
         found.retain(|(_, told)| place(told) < *behind);
     }
     let size = asked.size as usize;
@@ -123,12 +147,16 @@ pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result
         found = load(caller, &capabilities, &pending, tasks, asked.include).await?;
     }
     let last = found.last().filter(|_| has_more);
-    let next = last.map(|(_, told)| token(&place(told))).unwrap_or_default();
+    let next = match last.map(|(_, told)| place(told)) {
+        Some(last) => Some(Token { looked_at: asked.token.looked_at, behind: Some(last) }),
+        None => last_looked_at.map(|last| Token { looked_at: Some(last), behind: None }),
+    };
+    let next = next.map(|next| next.write()).unwrap_or_default();
     let tasks: Vec<_> = found.into_iter().map(|(_, told)| told).collect();
     Ok(json!({ "tasks": tasks, "nextPageToken": next, "pageSize": size, "totalSize": total }))
 }
 
-/// All tasks of the user, the newest ones where there are too many.
+/// All tasks of the user.
 async fn all(caller: &Caller) -> Result<Vec<Task>, Fault> {
     let (most_pages, limit) = PAGES;
     let mut query = TaskQuery { limit: Some(limit), ..TaskQuery::default() };
@@ -142,10 +170,6 @@ async fn all(caller: &Caller) -> Result<Vec<Task>, Fault> {
             break;
         }
         query.cursor = next;
-    }
-    if tasks.len() > MOST_TASKS {
-        tasks.sort_by_key(|task| Reverse(task.updated_at.max(task.created_at)));
-        tasks.truncate(MOST_TASKS);
     }
     Ok(tasks)
 }
@@ -170,21 +194,23 @@ async fn load(
     stream::iter(all).buffered(CONCURRENCY).try_collect().await
 }
 
-/// Where a task stands in the list: the time of its state, and its id, by which tasks of the same time are
-/// told apart.
-fn place(task: &Value) -> (String, String) {
+fn changed(task: &Task) -> Changed {
+    (task.updated_at.max(task.created_at), task.id.clone())
+}
+
+fn place(task: &Value) -> Place {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     (text(&task["status"]["timestamp"]), text(&task["id"]))
 }
 
-fn token((at, id): &(String, String)) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{at} {id}"))
-}
+impl Token {
+    fn write(&self) -> String {
+        URL_SAFE_NO_PAD.encode(json!(self).to_string())
+    }
 
-fn read_token(token: &str) -> Option<(String, String)> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    let (at, id) = text.split_once(' ')?;
-    Some((at.to_owned(), id.to_owned()))
+    fn read(token: &str) -> Option<Self> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()
+    }
 }
 
 #[cfg(test)]
@@ -194,8 +220,14 @@ mod tests {
     #[test]
     fn a_token_leads_to_where_it_was_made() {
         let place = ("2026-01-01T00:00:00.000Z".to_owned(), "t 1".to_owned());
-        assert_eq!(read_token(&token(&place)), Some(place));
-        assert_eq!(read_token("c1"), None);
+        let changed = (Some(Utc::now()), "t 2".to_owned());
+        for token in [
+            Token { looked_at: None, behind: Some(place.clone()) },
+            Token { looked_at: Some(changed), behind: Some(place) },
+        ] {
+            assert_eq!(Token::read(&token.write()), Some(token));
+        }
+        assert_eq!(Token::read("c1"), None);
     }
 
     #[test]
