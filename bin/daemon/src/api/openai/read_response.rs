@@ -24,6 +24,34 @@ const UNSUPPORTED: [(&str, &str); 6] = [
     ("top_logprobs", "log probabilities are not supported"),
 ];
 
+/// Items that are the client's records, and are left out: what tools were called with, what they returned, and what
+/// a model thought.
+const RECORDS: [&str; 23] = [
+    "reasoning",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "tool_search_call",
+    "tool_search_output",
+    "web_search_call",
+    "file_search_call",
+    "computer_call",
+    "computer_call_output",
+    "code_interpreter_call",
+    "image_generation_call",
+    "local_shell_call",
+    "local_shell_call_output",
+    "shell_call",
+    "shell_call_output",
+    "apply_patch_call",
+    "apply_patch_call_output",
+    "mcp_list_tools",
+    "mcp_call",
+    "mcp_approval_request",
+    "mcp_approval_response",
+];
+
 /// What the response tells of its request.
 const ECHOED: [&str; 8] = [
     "instructions",
@@ -54,6 +82,9 @@ pub(super) fn read(
         if body.get(name).is_some_and(asks) {
             return Err(invalid(name, why));
         }
+    }
+    if body.get("tool_choice").is_some_and(|choice| !choice.is_null() && choice != "auto") {
+        return Err(invalid("tool_choice", "must be auto: the agent chooses its tools itself"));
     }
     let role = role(body)?;
     let user = user(body, headers)?;
@@ -140,20 +171,25 @@ fn conversation(
     Err(invalid(&format!("input.{last}"), "the last item must be a message of the user"))
 }
 
-/// An item, where it is a message, and its files, which one of the past names. What tools were called with,
-/// what they returned and what a model thought are the client's records, and are left out.
+/// An item, where it is a message, and its files, which one of the past names. The client's records are left out.
 fn read_item(
     n: usize,
     item: &Value,
     is_past: bool,
 ) -> Result<Option<(Message, Vec<GivenFile>)>, ApiError> {
-    match item["type"].as_str() {
-        None | Some("message") => {}
-        Some("item_reference") => {
+    match &item["type"] {
+        Value::Null => {}
+        Value::String(kind) if kind == "message" => {}
+        Value::String(kind) if kind == "item_reference" => {
             let why = "no item is kept under an id; send the item itself";
             return Err(invalid(&format!("input.{n}"), why));
         }
-        Some(_) => return Ok(None),
+        Value::String(kind) if RECORDS.contains(&&**kind) => return Ok(None),
+        _ => {
+            let why = "must be message, or a call of a tool, its output or reasoning, which are left out; pictures \
+                       and files are parts of a message's content";
+            return Err(invalid(&format!("input.{n}.type"), why));
+        }
     }
     let place = format!("input.{n}.content");
     let (content, files) =
@@ -212,6 +248,11 @@ mod tests {
             (json!({ "input": 7 }), "input"),
             (json!({ "input": [{ "role": "assistant", "content": "Hi." }] }), "input.0"),
             (json!({ "input": [{ "type": "item_reference", "id": "m1" }] }), "input.0"),
+            (json!({ "input": [{ "type": "mesage", "role": "user", "content": "Hi." }] }), "input.0.type"),
+            (json!({ "input": [{ "type": "input_image", "image_url": "data:," }] }), "input.0.type"),
+            (json!({ "input": [{ "type": 7, "role": "user", "content": "Hi." }] }), "input.0.type"),
+            (json!({ "tool_choice": "required" }), "tool_choice"),
+            (json!({ "tool_choice": { "type": "function", "name": "f" } }), "tool_choice"),
             (json!({ "input": [{ "role": "robot", "content": "Hi." }] }), "input.0.role"),
             (json!({ "input": [{ "role": "user", "content": " " }] }), "input.0.content"),
             (json!({ "tools": [{ "type": "web_search" }] }), "tools"),
