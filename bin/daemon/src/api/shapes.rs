@@ -1,5 +1,5 @@
-//! The documented form of answers that handlers put together from parts of other rooms. A test compares each
-//! with what the daemon answers (`bin/daemon/tests/it/document.rs`).
+//! The documented form of answers that handlers put together from parts of other rooms. Where the generators are
+//! installed, `tests/e2e/tests/it/generated.rs` compares sixteen answers with the document.
 
 use std::collections::BTreeMap;
 
