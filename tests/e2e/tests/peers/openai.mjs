@@ -134,6 +134,7 @@ const parts = {
       first: [first.output_text, first.status, first.usage.total_tokens, first.wombat.status],
       types,
       streamed: streamed.output_text,
+      reply: streamed.output.at(-1).content[0].text,
       tools: streamed.wombat.steps.map((step) => step.name),
       typed: typed.output_parsed.sum,
       typed_stream: JSON.parse(typedStream.output_text).sum,

@@ -161,6 +161,7 @@ def responses():
         "first": [first.output_text, first.status, first.usage.total_tokens, first.model_extra["wombat"]["status"]],
         "types": types,
         "streamed": streamed.output_text,
+        "reply": streamed.output[-1].content[0].text,
         "tools": [step["name"] for step in streamed.model_extra["wombat"]["steps"]],
         "typed": typed.output_parsed.sum,
         "typed_stream": typed_stream.output_parsed.sum,

@@ -54,6 +54,8 @@ async fn round(program: &Path, script: &str) {
         assert_eq!(types.iter().filter(|seen| **seen == kind).count(), count, "{kind}: {seen}");
     }
     assert_eq!(seen["streamed"], "Let me see.All of it is done.", "{seen}");
+    // Not streamed, this is all.
+    assert_eq!(seen["reply"], "All of it is done.", "{seen}");
     assert_eq!(seen["tools"], json!(["create_task"]));
     assert_eq!((&seen["typed"], &seen["typed_stream"]), (&json!(7), &json!(7)), "{seen}");
 
