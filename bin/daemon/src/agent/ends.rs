@@ -50,8 +50,11 @@ impl Ends<'_> {
                 let of = TargetsOf { keys, session, task_id: &task.id };
                 (of.read(task.metadata.as_ref()), a2a_context(&task).to_owned())
             }
+            // Where the backend has no single tasks, none is asked to be told.
+            Err(error) if error.is_not_found() => return Vec::new(),
             Err(error) => {
-                tracing::debug!(%error, "a task's push notifications are not known");
+                let (task_id, run_key) = (self.task_id, key.as_str());
+                tracing::warn!(%error, task_id, run_key, "a task's push notifications are not known; nobody is told");
                 return Vec::new();
             }
         };

@@ -117,17 +117,36 @@ async fn is_older(caller: &Caller, run_key: &str, noted: &str) -> bool {
 /// Tells a client that asked for it just before the end of a run, which nobody else may have told it of.
 pub(super) async fn tell_if_over(caller: &Caller, task_id: &str, run_key: &str, push: PushTarget) {
     let Some(key) = RunKey::parse(run_key) else { return };
-    let state = caller.client.run_state(run_key).await.ok().flatten();
+    let state = match caller.client.run_state(run_key).await {
+        Ok(state) => state,
+        Err(error) => {
+            return tracing::warn!(%error, run_key, "no push notification, if the run is over by now");
+        }
+    };
     if !state.is_some_and(|run| Standing::of(&run).is_over()) {
         return;
     }
     let (app, client, task_id) = (caller.app.clone(), caller.client.clone(), task_id.to_owned());
-    caller.app.runs.tracker().spawn(async move {
-        let Ok(Some(run)) = client.run(key.as_str()).await else { return };
-        let Ok(stored) = client.get_task(&task_id).await else { return };
+    let telling = async move {
+        let run = match client.run(key.as_str()).await {
+            Ok(Some(run)) => run,
+            Ok(None) => {
+                return tracing::warn!(run_key = key.as_str(), "no push notification: the run is gone");
+            }
+            Err(error) => {
+                return tracing::warn!(%error, run_key = key.as_str(), "no push notification of a run's end");
+            }
+        };
+        let context = match client.get_task(&task_id).await {
+            Ok(task) => contexts::of(&task).to_owned(),
+            Err(error) => {
+                tracing::warn!(%error, task_id, "a push notification has the task as its context");
+                task_id.clone()
+            }
+        };
         let at = run.updated_at.unwrap_or_else(Utc::now);
         let task = OpenTask::new(
-            (&task_id, contexts::of(&stored)),
+            (&task_id, &context),
             written::run_id(&run),
             key.as_str(),
             at,
@@ -137,7 +156,8 @@ pub(super) async fn tell_if_over(caller: &Caller, task_id: &str, run_key: &str, 
         let state = task["status"]["state"].as_str().unwrap_or_default().to_owned();
         let end = End { run_key: key.as_str().to_owned(), state, task };
         app.webhooks.push(&[push], end).await;
-    });
+    };
+    caller.app.runs.tracker().spawn_on(telling, &service::cores::least_busy());
 }
 
 fn noted_key<'a>(task: &'a Task, role: &str) -> Option<&'a str> {
@@ -215,6 +235,7 @@ pub(super) async fn follow(
         task,
         out,
     };
+    // It ends with its request, on whose thread it stays.
     let teller = AbortOnDropHandle::new(tokio::spawn(Box::pin(teller.run(first))));
     let all = (told, (place, teller));
     Ok(stream::unfold(all, |(mut told, held)| async move {
