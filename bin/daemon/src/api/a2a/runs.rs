@@ -131,7 +131,10 @@ pub(super) async fn tell_if_over(caller: &Caller, task_id: &str, run_key: &str, 
         let run = match client.run(key.as_str()).await {
             Ok(Some(run)) => run,
             Ok(None) => {
-                return tracing::warn!(run_key = key.as_str(), "no push notification: the run is gone");
+                return tracing::warn!(
+                    run_key = key.as_str(),
+                    "no push notification: the run is gone"
+                );
             }
             Err(error) => {
                 return tracing::warn!(%error, run_key = key.as_str(), "no push notification of a run's end");
@@ -145,12 +148,7 @@ pub(super) async fn tell_if_over(caller: &Caller, task_id: &str, run_key: &str, 
             }
         };
         let at = run.updated_at.unwrap_or_else(Utc::now);
-        let task = OpenTask::new(
-            (&task_id, &context),
-            written::run_id(&run),
-            key.as_str(),
-            at,
-        );
+        let task = OpenTask::new((&task_id, &context), written::run_id(&run), key.as_str(), at);
         task.over(outcome(&client, &key, &run).await, Vec::new(), None);
         let task = task.snapshot();
         let state = task["status"]["state"].as_str().unwrap_or_default().to_owned();

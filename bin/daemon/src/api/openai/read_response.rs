@@ -248,8 +248,14 @@ mod tests {
             (json!({ "input": 7 }), "input"),
             (json!({ "input": [{ "role": "assistant", "content": "Hi." }] }), "input.0"),
             (json!({ "input": [{ "type": "item_reference", "id": "m1" }] }), "input.0"),
-            (json!({ "input": [{ "type": "mesage", "role": "user", "content": "Hi." }] }), "input.0.type"),
-            (json!({ "input": [{ "type": "input_image", "image_url": "data:," }] }), "input.0.type"),
+            (
+                json!({ "input": [{ "type": "mesage", "role": "user", "content": "Hi." }] }),
+                "input.0.type",
+            ),
+            (
+                json!({ "input": [{ "type": "input_image", "image_url": "data:," }] }),
+                "input.0.type",
+            ),
             (json!({ "input": [{ "type": 7, "role": "user", "content": "Hi." }] }), "input.0.type"),
             (json!({ "tool_choice": "required" }), "tool_choice"),
             (json!({ "tool_choice": { "type": "function", "name": "f" } }), "tool_choice"),
