@@ -273,10 +273,10 @@ impl RunContext<'_> {
                 call.arguments.clone_from(&recorded.arguments);
             }
             let before = call.arguments.clone();
-            if redactor.is_some_and(|redactor| redactor.restore_value(&mut call.arguments)) {
-                if let Some(schema) = self.tools.parameters(&call.name) {
-                    Wanted::of(schema).again(&before, &mut call.arguments, schema);
-                }
+            if redactor.is_some_and(|redactor| redactor.restore_value(&mut call.arguments))
+                && let Some(schema) = self.tools.parameters(&call.name)
+            {
+                Wanted::of(schema).again(&before, &mut call.arguments, schema);
             }
             let many = made.entry(identity(call)).or_default();
             *many += 1;

@@ -18,9 +18,12 @@ use crate::state::App;
 /// change everybody knows it.
 const CACHE_CONTROL: &str = "private, max-age=60";
 
+/// A digest, and when it was seen first.
+type Seen = (String, DateTime<Utc>);
+
 /// When the workspace of each role's card was seen to change: its digest, and the time.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Changes(Arc<Mutex<HashMap<Role, (String, DateTime<Utc>)>>>);
+pub(super) struct Changes(Arc<Mutex<HashMap<Role, Seen>>>);
 
 impl Changes {
     /// The card of a role for whoever knows the daemon by this address.
