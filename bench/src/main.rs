@@ -9,6 +9,7 @@
 mod dispatch;
 mod documents;
 mod floor;
+mod lists;
 mod prompts;
 mod queue;
 mod report;
@@ -29,6 +30,8 @@ const USAGE: &str = "usage: bench COMMAND
   queue                  the reference backend's queue
   writes [BACKEND …]     durable writes of the reference backend, or of these builds of it in turns
   tools DIR              finding the right one of GitHub's operations there (scripts/documents.sh)
+  lists [sqlite|postgres|URL] [RUNS]
+                         lists of a million runs with ten million steps (6 GB of temporary files), or of what is there
   documents DIR          OpenAPI documents in this folder (scripts/documents.sh)
   count DAEMON [--write] instructions of the daemon at this path, against bench/counts.json";
 
@@ -62,6 +65,7 @@ fn run(arguments: &[String]) -> Result<()> {
             "soak" => floor::soak::run().await,
             "dispatch" => dispatch::run().await,
             "queue" => queue::run().await,
+            "lists" => lists::run(rest).await,
             "writes" => writes::run(rest).await,
             "count" => count(rest).await,
             // Started by `floor` and its relatives.

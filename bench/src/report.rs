@@ -138,6 +138,7 @@ pub(crate) fn run(wanted: &[String]) -> Result<()> {
     }
     // Measured by hand.
     let by_hand = [
+        ("Lists of runs", include_str!("../notes/lists.md")),
         ("Chaos", include_str!("../notes/chaos.md")),
         ("Building", include_str!("../notes/building.md")),
     ];

@@ -102,6 +102,7 @@ impl Trial {
             cost_usd: None,
             latency_ms: 0,
             score: None,
+            judging: None,
         };
         let Tried { ended, is_broken, .. } = match self.replay(case, tools).await {
             Ok(tried) => tried,
@@ -131,7 +132,9 @@ impl Trial {
         if let (Some(judge), CaseStatus::Passed | CaseStatus::Failed) =
             (&case.expect.judge, report.status)
         {
-            match eval_judge::judge(self, judge, case, &ended).await {
+            let (judged, judging) = eval_judge::judge(self, judge, case, &ended).await;
+            report.judging = judging;
+            match judged {
                 Ok(judged) => {
                     report.score = Some(judged.score);
                     if judged.score < judge.min {
@@ -164,6 +167,7 @@ impl Trial {
             message: &case.message,
             history: case.history.iter().map(turn).collect(),
             metadata: &case.metadata,
+            limits: case.limits.as_ref().map(|limits| json!(limits)),
             profile: case.profile.as_ref(),
             models_of_profile: self.models_of_profiles,
             // The run that it was made of was asked for JSON.

@@ -44,6 +44,14 @@ pub(crate) async fn rerun(
     let left = view(&found.run, source.heartbeat_ack_max()).map_err(failed)?;
     let diverged = ended.calls.iter().find(|call| call.answered == Answered::Diverged);
     let diverged = diverged.map(|call| format!("{} {}", call.tool, call.arguments));
+    let unasked: Vec<_> = ended.calls.iter().filter(|call| call.unasked).collect();
+    for call in &unasked {
+        let (tool, arguments) = (&call.tool, &call.arguments);
+        exit::say(format!(
+            "approval: {tool} {arguments} was approved by a person; no rule asks for that any more"
+        ));
+    }
+    let is_asked = unasked.is_empty();
     let call = |call: &evals::MadeCall| ViewedCall {
         tool: call.tool.clone(),
         arguments: call.arguments.clone(),
@@ -63,7 +71,7 @@ pub(crate) async fn rerun(
     if let Some(call) = diverged {
         exit::say(format!("diverged: nothing answers the call {call}"));
     }
-    Ok(tell(&left, &right))
+    Ok(tell(&left, &right) && is_asked)
 }
 
 /// Tells what two runs do not have in common. Whether they are the same.

@@ -9,14 +9,17 @@ use mc_client::steps::ToolStep;
 use serde_json::Value;
 
 use crate::eval_journal::{Recorded, answer_of, asked_for, is_refused, status_of};
+use crate::tools::ASK_USER;
 
-/// What the tools answered, and which calls wait for a person.
-pub(crate) fn answers(run: &Run, recorded: &Recorded) -> Vec<RecordedAnswer> {
+/// What the tools answered, and which calls wait for a person. Where a rule may have asked for approval that the case
+/// does not have, a replay that does not ask says nothing.
+pub(crate) fn answers(run: &Run, recorded: &Recorded, has_rules: bool) -> Vec<RecordedAnswer> {
     let given = recorded.tools.iter().filter(|step| !is_refused(step)).map(|step| RecordedAnswer {
         tool: step.name.clone(),
         arguments: asked_for(step).clone(),
         nth: Some(step.nth),
         ok: step.ok,
+        approval: has_rules && needed_approval(step),
         content: Value::String(answer_of(step)),
     });
     let mut answers: Vec<_> = given.collect();
@@ -28,10 +31,16 @@ pub(crate) fn answers(run: &Run, recorded: &Recorded) -> Vec<RecordedAnswer> {
             arguments: call.arguments.clone(),
             nth: None,
             ok: false,
+            approval: has_rules && call.name != ASK_USER,
             content: Value::Null,
         }));
     }
     answers
+}
+
+/// Whether a person decided a call, or had decided it before by a standing rule.
+fn needed_approval(step: &ToolStep) -> bool {
+    step.name != ASK_USER && (step.tool_request_id.is_some() || step.rule_id.is_some())
 }
 
 /// Whether something in a value could be taken for an operator of a matcher.
@@ -96,6 +105,28 @@ mod tests {
 
     fn step(name: &str, arguments: Value) -> ToolStep {
         ToolStep { name: name.to_owned(), arguments, ..ToolStep::default() }
+    }
+
+    #[test]
+    fn approvals_are_expected_where_their_rules_are_known() {
+        let request = json!({ "message": "", "history": [], "newest": "", "metadata": {}, "limits": {}, "task": null,
+            "workspace_digest": "", "fingerprint": "", "task_id": "t" });
+        let approved = ToolStep { tool_request_id: Some("r".to_owned()), ..step("pay", json!({})) };
+        let steps = [
+            ("request", request),
+            ("tool", json!(approved)),
+            ("tool", json!(step("look", json!({})))),
+        ];
+        let steps = steps.into_iter().enumerate().map(
+            |(index, (kind, payload))| json!({ "index": index, "kind": kind, "payload": payload }),
+        );
+        let run = json!({ "run_key": "k", "steps": steps.collect::<Vec<_>>() });
+        let run: Run = serde_json::from_value(run).unwrap();
+        let recorded = Recorded::of(&run).unwrap();
+        for (has_rules, expected) in [(true, [true, false]), (false, [false, false])] {
+            let answers = answers(&run, &recorded, has_rules);
+            assert_eq!(answers.iter().map(|answer| answer.approval).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

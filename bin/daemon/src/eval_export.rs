@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evals::{
-    Case, CaseFile, CaseSource, CatalogueTool, Finder, Found, GivenMemory, HistoryTurn,
+    Case, CaseFile, CaseLimits, CaseSource, CatalogueTool, Finder, Found, GivenMemory, HistoryTurn,
     Placeholders, to_yaml,
 };
 use mc_client::client::InternalClient;
@@ -12,12 +12,14 @@ use mc_client::profiles;
 use mc_client::run_lists::{ListedRun, RunsQuery};
 use mc_client::runs::{Run, RunStatus};
 use mc_client::types::Capabilities;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use service::exit;
 use service::settings::{Layers, Reader};
 use service::trace::TraceId;
 use wombat_core::redact::RedactRules;
 
+use crate::agent::journal::RecordedRequest;
 use crate::eval::{Export, Failed, Filters, write};
 use crate::eval_expected::{answers, expected};
 use crate::eval_journal::{Recorded, is_refused, turn_of};
@@ -76,6 +78,7 @@ impl Source {
     async fn list(
         &self,
         filters: &Filters,
+        key: Option<&str>,
         most: usize,
         is_wanted: impl Fn(&ListedRun) -> bool,
     ) -> Result<Vec<ListedRun>, Failed> {
@@ -90,6 +93,8 @@ impl Source {
             ("from", &filters.from),
             ("to", &filters.to),
             ("q", &filters.q),
+            // A backend that does not know it answers all runs.
+            ("run_key", &key.map(str::to_owned)),
         ];
         let named = named.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
         let mut parameters: Vec<(&'static str, String)> = named.collect();
@@ -130,9 +135,31 @@ impl Source {
     /// When there is none.
     pub(crate) async fn run(&self, key: &str, user: Option<&str>) -> Result<FoundRun, Failed> {
         let filters = Filters { user: user.map(str::to_owned), ..Filters::default() };
-        let listed = self.list(&filters, 1, |listed| listed.run_key == key).await?;
-        let listed = listed.first().ok_or_else(|| Failed::new(format!("there is no run {key}")))?;
+        let listed = self.listed(&filters, &[key.to_owned()]).await?;
+        let listed = listed.first().ok_or_else(|| not_among(key))?;
         self.whole(listed).await
+    }
+
+    /// The runs with these keys, in their order, of those that these filters find. A backend that ignores `run_key`
+    /// answers the others, too, and is asked once.
+    async fn listed(&self, filters: &Filters, keys: &[String]) -> Result<Vec<ListedRun>, Failed> {
+        let mut missing: BTreeSet<_> = keys.iter().map(String::as_str).collect();
+        let mut found = BTreeMap::new();
+        for key in keys {
+            if !missing.contains(&**key) {
+                continue;
+            }
+            let is_wanted = |run: &ListedRun| missing.contains(&*run.run_key);
+            let listed = self.list(filters, Some(key), missing.len(), is_wanted).await?;
+            for run in listed {
+                missing.remove(&*run.run_key);
+                found.insert(run.run_key.clone(), run);
+            }
+            if missing.contains(&**key) {
+                return Err(not_among(key));
+            }
+        }
+        Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
     }
 
     /// A run as a case, with all that is in it.
@@ -147,6 +174,7 @@ impl Source {
         let recorded = Recorded::of(run)?;
         let request = &recorded.request;
         let profile = self.profile_of(user, role, request.profile_digest.as_deref()).await;
+        let has_rules = profile.is_ok();
         if !request.attachments.is_empty() {
             warn(run, "its files are left out");
         }
@@ -168,11 +196,15 @@ impl Source {
             metadata: request.metadata.clone(),
             now: run.created_at,
             memories: request.memories.iter().map(memory).collect(),
+            limits: self.limits(request).unwrap_or_else(|why| {
+                warn(run, &why);
+                None
+            }),
             profile: profile.unwrap_or_else(|why| {
                 warn(run, &why);
                 None
             }),
-            answers: answers(run, &recorded),
+            answers: answers(run, &recorded, has_rules),
             fixtures: Vec::new(),
             ignore: BTreeMap::new(),
             expect: expected(run, &recorded, self.heartbeat_ack_max())?,
@@ -184,6 +216,19 @@ impl Source {
         })
     }
 
+    /// The limits that a run was asked with, but for those that the settings have anyway.
+    fn limits(&self, request: &RecordedRequest) -> Result<Option<CaseLimits>, String> {
+        let settings = &self.app.settings;
+        let Some(mut limits) = limits_of(&request.limits)? else { return Ok(None) };
+        let longest = match request.detached {
+            Some(_) => settings.background.timeout,
+            None => settings.run_timeout,
+        };
+        limits.max_steps = limits.max_steps.filter(|steps| *steps != settings.max_steps);
+        limits.timeout_secs = limits.timeout_secs.filter(|secs| *secs != longest.as_secs().max(1));
+        Ok(Some(limits).filter(|limits| *limits != CaseLimits::default()))
+    }
+
     /// The profile that a run had, where the backend still has that one.
     async fn profile_of(
         &self,
@@ -191,18 +236,21 @@ impl Source {
         role: &str,
         digest: Option<&str>,
     ) -> Result<Option<Value>, String> {
-        let (Some(digest), true) = (digest, self.capabilities.has("profile")) else {
-            return Ok(None);
-        };
+        let Some(digest) = digest else { return Ok(None) };
+        let left_out = "and is left out; which calls it had a person approve is, too";
+        if !self.capabilities.has("profile") {
+            return Err(format!("its profile is not known to the backend any more, {left_out}"));
+        }
         let client = self.app.backend.agent(user, role).map_err(|error| error.to_string())?;
         let known = self.app.backend.profiles.get(&client, (user, role)).await;
-        let known = known.map_err(|error| format!("its profile cannot be read: {error}"))?;
+        let known =
+            known.map_err(|error| format!("its profile cannot be read, {left_out}: {error}"))?;
         let is_it = known.digest == digest
             || profiles::digest(&known.body).is_ok_and(|of_now| of_now == digest);
         match is_it {
             // An empty one narrows nothing.
             true => Ok(Some(known.body.clone()).filter(|body| *body != json!({}))),
-            false => Err("its profile has changed since, and is left out".to_owned()),
+            false => Err(format!("its profile has changed since, {left_out}")),
         }
     }
 
@@ -329,13 +377,22 @@ async fn file_of(source: &Source, export: &Export) -> Result<CaseFile, Failed> {
 async fn listed(source: &Source, export: &Export) -> Result<Vec<ListedRun>, Failed> {
     let (filters, keys) = (&export.filters, &export.runs);
     if keys.is_empty() {
-        return source.list(filters, filters.limit, |_| true).await;
+        return source.list(filters, None, filters.limit, |_| true).await;
     }
-    let all = source.list(filters, keys.len(), |run| keys.contains(&run.run_key)).await?;
-    match keys.iter().find(|key| !all.iter().any(|run| run.run_key == **key)) {
-        Some(missing) => Err(Failed::new(format!("there is no run {missing} among these"))),
-        None => Ok(all),
+    source.listed(filters, keys).await
+}
+
+fn not_among(key: &str) -> Failed {
+    Failed::new(format!("there is no run {key} among these"))
+}
+
+/// The limits of a request, where it had any.
+fn limits_of(recorded: &Value) -> Result<Option<CaseLimits>, String> {
+    if recorded.is_null() {
+        return Ok(None);
     }
+    let limits = CaseLimits::deserialize(recorded);
+    limits.map(Some).map_err(|error| format!("its limits are left out: {error}"))
 }
 
 /// Gives each case an id of its own.
@@ -367,6 +424,15 @@ fn without_personal_data(source: &Source, cases: Vec<Case>) -> Result<Vec<Case>,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_that_are_not_known_are_told() {
+        assert_eq!(limits_of(&Value::Null), Ok(None));
+        let known = limits_of(&json!({ "max_steps": 3 })).unwrap().unwrap();
+        assert_eq!(known.max_steps, Some(3));
+        let told = limits_of(&json!({ "max_steps": 3, "max_words": 5 })).unwrap_err();
+        assert!(told.contains("left out") && told.contains("max_words"), "{told}");
+    }
 
     #[test]
     fn placeholders_are_found_as_what_they_stand_for() {

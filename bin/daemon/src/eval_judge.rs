@@ -1,6 +1,6 @@
 //! Asks a model what it thinks of a run.
 
-use evals::{Case, Ended, JudgeSpec, Judgement, judgement, question};
+use evals::{Case, Ended, JudgeSpec, Judgement, Judging, judgement, question};
 use llm::CallContext;
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ToolChoice, ToolList};
@@ -25,17 +25,17 @@ impl Trial {
     }
 }
 
-/// Asks the judge.
-///
-/// # Errors
-/// Why there is no judgement.
+/// Asks the judge: what it says, or why there is no judgement; and what asking took, which counts either way.
 pub(crate) async fn judge(
     trial: &Trial,
     judge: &JudgeSpec,
     case: &Case,
     run: &Ended,
-) -> Result<Judgement, String> {
-    let model = trial.judge_of(judge)?;
+) -> (Result<Judgement, String>, Option<Judging>) {
+    let model = match trial.judge_of(judge) {
+        Ok(model) => model,
+        Err(why) => return (Err(why), None),
+    };
     let (task, asked) = question(judge, case, run);
     let request = LlmRequest {
         model,
@@ -53,7 +53,12 @@ pub(crate) async fn judge(
         case: Some(case.id.clone()),
         ..CallContext::default()
     };
-    let answered = trial.app.llm.complete(&request, &call).await;
-    let answered = answered.map_err(|error| format!("the judge cannot be asked: {error}"))?;
-    judgement(&answered.message.text)
+    let answered = match trial.app.llm.complete(&request, &call).await {
+        Ok(answered) => answered,
+        Err(error) => return (Err(format!("the judge cannot be asked: {error}")), None),
+    };
+    let cost = llm::cost_or_unknown(&answered.model, answered.provider, &answered.usage);
+    let cost_usd = cost.known.then(|| llm::round_usd(cost.total_cost));
+    let judging = Judging { tokens: answered.usage.total_tokens, cost_usd };
+    (judgement(&answered.message.text), Some(judging))
 }

@@ -199,5 +199,6 @@ fn crashed(id: String, role: String, why: &str) -> CaseReport {
         cost_usd: None,
         latency_ms: 0,
         score: None,
+        judging: None,
     }
 }

@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod api;
 pub mod backend;
+mod call_log;
 pub mod can;
 pub mod check;
 pub mod eval;

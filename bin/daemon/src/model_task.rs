@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 use wombat_core::redact::Redactor;
 
+use crate::call_log::log_mask;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::meter::{InFlight, complete_usage, estimate};
 use crate::run::registry::Registration;
@@ -37,7 +38,7 @@ pub(crate) struct ModelTask<'a> {
     /// The log span with its ids.
     log_span: tracing::Span,
     /// What is replaced, where any role has anything replaced.
-    redactor: Option<Redactor>,
+    redactor: Option<Arc<Redactor>>,
 }
 
 impl<'a> ModelTask<'a> {
@@ -48,6 +49,10 @@ impl<'a> ModelTask<'a> {
     pub(crate) fn begin(app: &'a App, trace: &TraceId) -> Result<Self, RunError> {
         let registration = app.runs.register(Uuid::now_v7().to_string(), None)?;
         let deadline = Instant::now() + app.settings.run_timeout;
+        let key = || app.settings.redact_key.clone();
+        let rules = app.workspaces.redact_of_all();
+        let redactor = rules.map(|rules| Redactor::new(Arc::new(rules), key(), NOBODY));
+        let redactor = redactor.map(Arc::new);
         let call_context = CallContext {
             traceparent: Some(trace.traceparent()),
             deadline: Some(deadline),
@@ -57,13 +62,11 @@ impl<'a> ModelTask<'a> {
             case: None,
             tally: Tally::default(),
             received: Received::default(),
+            log_mask: log_mask(redactor.as_ref()),
             shown: Shown::default(),
         };
         let run_id = &registration.handle.run_id;
         let log_span = tracing::error_span!("model_task", run_id, trace_id = %trace);
-        let key = || app.settings.redact_key.clone();
-        let rules = app.workspaces.redact_of_all();
-        let redactor = rules.map(|rules| Redactor::new(Arc::new(rules), key(), NOBODY));
         Ok(Self { app, registration, deadline, call_context, log_span, redactor })
     }
 

@@ -1,5 +1,6 @@
 //! `WOMBAT_PROTOCOLS`: which additional protocols the daemon serves (docs/PROTOCOLS.md).
 
+use mc_client::types::Task;
 use service::settings::names::nearest_of;
 
 /// A protocol that can be enabled.
@@ -21,8 +22,17 @@ pub const A2A_PUSH: &str = "a2a_push";
 /// The field of a task's metadata that names the newest run of each role.
 pub const A2A_RUNS: &str = "a2a_runs";
 
+/// The field of a task's metadata that holds the context that an A2A client made up for it.
+pub const A2A_CONTEXT: &str = "a2a_context";
+
 /// The fields of a task's metadata that are the daemon's own: no tool writes them.
-pub const OWN_METADATA: [&str; 2] = [A2A_PUSH, A2A_RUNS];
+pub const OWN_METADATA: [&str; 3] = [A2A_PUSH, A2A_RUNS, A2A_CONTEXT];
+
+/// The A2A context of a task: the task itself, unless its client has made one up.
+pub fn a2a_context(task: &Task) -> &str {
+    let own = task.metadata.as_ref().and_then(|metadata| metadata.get(A2A_CONTEXT)?.as_str());
+    own.unwrap_or(&task.id)
+}
 
 /// The names of all protocols in the setting.
 const NAMES: [&str; 4] = ["a2a", "ag-ui", "openai", "mcp"];

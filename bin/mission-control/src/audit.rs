@@ -24,8 +24,25 @@ pub enum AuditError {
         why: String,
     },
     /// Entries were removed or changed up to one that was there, or the log is another one.
-    #[error("no entry of the audit log has the hash {wanted}; it ends at seq {seq} with {found}")]
+    #[error("no entry of the audit log has the hash {wanted}; it ends at seq {seq} with {found}{}", expired_before(*.expired))]
     OtherHead {
+        /// The last entry.
+        seq: i64,
+        /// Its hash.
+        found: String,
+        /// The hash that an entry must have.
+        wanted: String,
+        /// Up to which one entries have expired; 0 where none has.
+        expired: i64,
+    },
+    /// No entry has the hash; one tells that the entry with it has expired. Whoever writes a log anew can write that, too.
+    #[error(
+        "the entry of the audit log with the hash {wanted} has expired, as a later one says: what it covered cannot \
+        be checked; the log goes from seq {first} to {seq} with {found}: keep this head"
+    )]
+    HeadExpired {
+        /// The first entry.
+        first: i64,
         /// The last entry.
         seq: i64,
         /// Its hash.
@@ -49,6 +66,15 @@ pub enum AuditError {
     File(String, std::io::Error),
 }
 
+fn expired_before(through: i64) -> String {
+    match through {
+        0 => String::new(),
+        through => format!(
+            "; those up to seq {through} have expired, and it may be one of them: keep the head of a newer one"
+        ),
+    }
+}
+
 /// A log that was found whole.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verified {
@@ -66,14 +92,19 @@ struct Chain {
     /// What the first entry follows, where older ones have expired: the number of the last of these, and its hash. Until
     /// the entry was seen that tells of it.
     expired: Option<(i64, String)>,
+    /// Up to which one entries have expired.
+    before: i64,
     /// A hash that an entry must have, as long as none was seen with it.
     wanted: Option<String>,
+    /// Whether an entry tells that the one with this hash has expired.
+    is_told_of: bool,
 }
 
 impl Chain {
     fn new(head: Option<&str>) -> Self {
         let wanted = head.map(str::to_ascii_lowercase);
-        Self { next: 1, prev: FIRST_PREV.to_owned(), expired: None, wanted }
+        let prev = FIRST_PREV.to_owned();
+        Self { next: 1, prev, expired: None, before: 0, wanted, is_told_of: false }
     }
 
     fn broken(&self, why: impl Into<String>) -> AuditError {
@@ -100,15 +131,24 @@ impl Chain {
             return Err(self.broken("the entry does not have its hash: it was changed"));
         }
         self.wanted.take_if(|wanted| *wanted == hash);
+        self.is_told_of |= self.wanted.is_some() && self.tells_of_wanted(&known);
         self.expired.take_if(|expired| tells_of(&known, expired));
         self.prev = hash;
         self.next += 1;
         Ok(())
     }
 
+    /// Whether an entry tells that the one that is looked for was among those before the first that is there.
+    fn tells_of_wanted(&self, entry: &AuditEntry) -> bool {
+        let through = entry.details.get("through").and_then(Value::as_i64);
+        through.is_some_and(|through| (1..=self.before).contains(&through))
+            && expired_with(entry) == self.wanted.as_deref()
+    }
+
     /// Takes the `prev` that the expiry of older entries has left, for which a later entry must stand.
     fn begin_at(&mut self, first: &AuditEntry) {
         self.expired = Some((first.seq - 1, first.prev.clone()));
+        self.before = first.seq - 1;
         self.next = first.seq;
         self.prev.clone_from(&first.prev);
     }
@@ -124,20 +164,27 @@ impl Chain {
             );
             return Err(AuditError::Broken { seq: 1, why });
         }
+        let (seq, found, expired) = (last, self.prev, self.before);
         match self.wanted {
-            Some(wanted) => Err(AuditError::OtherHead { seq: last, found: self.prev, wanted }),
-            None => Ok(Verified { last, head: self.prev }),
+            None => Ok(Verified { last, head: found }),
+            Some(wanted) if self.is_told_of => {
+                Err(AuditError::HeadExpired { first: expired + 1, seq, found, wanted })
+            }
+            Some(wanted) => Err(AuditError::OtherHead { seq, found, wanted, expired }),
         }
     }
+}
+
+/// The hash of the last entry of those that have expired, as an entry tells it.
+fn expired_with(entry: &AuditEntry) -> Option<&str> {
+    let is_it = entry.act == "data.expired" && entry.actor.kind == ActorKind::System;
+    entry.details.get("hash").filter(|_| is_it)?.as_str()
 }
 
 /// Whether an entry tells that the log has expired up to this one.
 fn tells_of(entry: &AuditEntry, (through, hash): &(i64, String)) -> bool {
     let said = |name: &str| entry.details.get(name);
-    entry.act == "data.expired"
-        && entry.actor.kind == ActorKind::System
-        && said("through").and_then(Value::as_i64) == Some(*through)
-        && said("hash").and_then(Value::as_str) == Some(hash)
+    said("through").and_then(Value::as_i64) == Some(*through) && expired_with(entry) == Some(hash)
 }
 
 /// Verifies an exported log.

@@ -11,7 +11,7 @@ use service::exit;
 use service::health::Probe;
 use service::settings::Layers;
 use tokio::net::TcpListener;
-use wombat_mission_control::audit::{Verified, export, verify, verify_file};
+use wombat_mission_control::audit::{AuditError, Verified, export, verify, verify_file};
 use wombat_mission_control::person_export::{Counts, OwnedError, expire, export as export_person};
 use wombat_mission_control::settings::{Settings, read, read_database, read_retention};
 
@@ -105,12 +105,15 @@ enum Command {
     About(About),
 }
 
+/// The exit code where the entry with the head that was kept has expired.
+const HEAD_EXPIRED: u8 = 3;
+
 #[derive(Subcommand)]
 enum Audit {
     /// Print the audit log of the database, one entry a line, oldest first.
     Export,
     /// Check that no entry of the audit log was changed, added or removed. Exit code 1 names the
-    /// first bad seq.
+    /// first bad seq; 3 is a head that has expired, so that what it covered cannot be checked.
     Verify {
         /// A file that `audit export` wrote; the database when absent.
         #[arg(value_hint = ValueHint::FilePath)]
@@ -223,6 +226,7 @@ fn audit(layers: &Layers, what: Audit) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(None) => ExitCode::SUCCESS,
+        Err(error @ AuditError::HeadExpired { .. }) => exit::fail(HEAD_EXPIRED, NAME, &error),
         Err(error) => exit::fail(exit::FAILURE, NAME, &error),
     }
 }

@@ -71,6 +71,10 @@ pub async fn run(
     let store = Store::open(&config.database)
         .await
         .map_err(|cause| RunError::Database { place: config.database.place(), cause })?;
+    store
+        .check_retention(&config.retention)
+        .await
+        .map_err(|cause| RunError::Database { place: config.database.place(), cause })?;
     if let Err(error) = store.record_start().await {
         let place = config.database.place();
         return Err(match store.cause_of(error) {

@@ -55,6 +55,7 @@ pub mod quiet_hours;
 pub mod retention;
 mod run_ends;
 mod run_facts;
+pub mod run_filter;
 pub mod run_lists;
 mod run_rows;
 pub mod runs;

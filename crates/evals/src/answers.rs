@@ -19,6 +19,8 @@ pub enum Answer {
         content: String,
         /// Where it comes from.
         from: Answered,
+        /// Whether it is made without the approval that the journal has it wait for.
+        unasked: bool,
     },
     /// The call waits for a person, as it did.
     Waits,
@@ -39,6 +41,8 @@ struct Recorded {
     ok: bool,
     /// None for a call that waits.
     content: Option<String>,
+    /// Whether a person had to approve it.
+    approval: bool,
 }
 
 /// A call as answers are looked up for it.
@@ -103,9 +107,10 @@ impl Answers {
         *nth += 1;
         let of_journal = self.recorded.get(&key).and_then(|all| all.get(nth));
         match of_journal {
-            Some(Recorded { ok, content: Some(content) }) => {
+            Some(Recorded { ok, content: Some(content), approval }) => {
                 let (ok, content) = (*ok, content.clone());
-                return Some(Answer::Given { ok, content, from: Answered::Journal });
+                let unasked = *approval && !call.needs_approval;
+                return Some(Answer::Given { ok, content, from: Answered::Journal, unasked });
             }
             Some(Recorded { content: None, .. }) => {
                 return call.needs_approval.then_some(Answer::Waits);
@@ -116,7 +121,8 @@ impl Answers {
             && let Some(fixture) = self.fixtures.iter().find(|fixture| is_for(fixture, call))
         {
             let content = text(&fixture.content);
-            return Some(Answer::Given { ok: fixture.ok, content, from: Answered::Fixture });
+            let (ok, from) = (fixture.ok, Answered::Fixture);
+            return Some(Answer::Given { ok, content, from, unasked: false });
         }
         (call.needs_approval && self.may_wait).then_some(Answer::Waits)
     }
@@ -160,7 +166,8 @@ fn in_order(all: &[&RecordedAnswer]) -> HashMap<usize, Recorded> {
     for answer in all {
         let nth = given(answer).filter(|_| as_said).or_else(|| free.next()).unwrap_or_default();
         let content = Some(&answer.content).filter(|content| !content.is_null()).map(text);
-        ordered.insert(nth, Recorded { ok: answer.ok, content });
+        let (ok, approval) = (answer.ok, answer.approval);
+        ordered.insert(nth, Recorded { ok, content, approval });
     }
     ordered
 }
@@ -212,6 +219,19 @@ mod tests {
         assert_eq!(next(&mut Answers::of(&waited), "pay", &pay, true), Some(Answer::Waits));
         assert_eq!(next(&mut Answers::of(&waited), "pay", &pay, false), None);
         assert_eq!(next(&mut Answers::of(&waited), "pay", &json!({ "id": 8 }), true), None);
+    }
+
+    #[test]
+    fn what_a_person_had_to_approve_is_told_where_nobody_is_asked() {
+        let answer = |approval| json!({ "tool": "pay", "content": "paid", "approval": approval });
+        for (recorded, needs_approval, is_unasked) in
+            [(true, true, false), (true, false, true), (false, false, false), (false, true, false)]
+        {
+            let case = case(json!({ "answers": [answer(recorded)] }));
+            let given = next(&mut Answers::of(&case), "pay", &json!({}), needs_approval);
+            let Some(Answer::Given { unasked, .. }) = given else { panic!("{given:?}") };
+            assert_eq!(unasked, is_unasked, "{recorded} {needs_approval}");
+        }
     }
 
     #[test]

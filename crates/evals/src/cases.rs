@@ -78,6 +78,9 @@ pub struct Case {
     /// What it is reminded of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub memories: Vec<GivenMemory>,
+    /// The limits that it was asked with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<CaseLimits>,
     /// The customer's profile, as the backend answers it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Value>,
@@ -96,6 +99,24 @@ pub struct Case {
     /// Where it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<CaseSource>,
+}
+
+/// The limits of a run, as in a request; those of the settings where they are absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaseLimits {
+    /// Turns with tool calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u32>,
+    /// Tokens of one answer of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+    /// The price of all model calls together, US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cost_usd: Option<f64>,
+    /// The run's time, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_secs: Option<u64>,
 }
 
 /// An earlier turn.
@@ -176,6 +197,9 @@ pub struct RecordedAnswer {
     /// Whether it succeeded.
     #[serde(default = "yes")]
     pub ok: bool,
+    /// Whether a person had to approve it: where no rule asks for that any more, the case fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approval: bool,
     /// What it answered: text, or JSON; null where the call waits for a person who has not decided.
     #[serde(deserialize_with = "Value::deserialize")]
     pub content: Value,

@@ -26,8 +26,8 @@ mod yaml;
 pub use answers::{Answer, Answers, AskedCall, key_of};
 pub use baseline::{Baseline, Standing};
 pub use cases::{
-    Case, CaseFile, CaseSource, CatalogueTool, Fixture, GivenMemory, HistoryTurn, RecordedAnswer,
-    TurnRole,
+    Case, CaseFile, CaseLimits, CaseSource, CatalogueTool, Fixture, GivenMemory, HistoryTurn,
+    RecordedAnswer, TurnRole,
 };
 pub use compare::{Difference, RunView, ViewedCall, differences};
 pub use expect::{CallExpectation, Expect, JudgeSpec, OutputSchema, TextExpectation, Texts};
@@ -35,6 +35,6 @@ pub use judge::{Judgement, judgement, question};
 pub use matcher::Matcher;
 pub use pattern::Pattern;
 pub use placeholders::{Finder, Found, Placeholders};
-pub use report::{Answered, CaseReport, CaseStatus, Failure, MadeCall, Report, Totals};
+pub use report::{Answered, CaseReport, CaseStatus, Failure, Judging, MadeCall, Report, Totals};
 pub use verdict::{Ended, judge_run};
 pub use yaml::to_yaml;

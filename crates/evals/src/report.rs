@@ -37,7 +37,7 @@ pub struct Totals {
     pub diverged: usize,
     /// How many could not be tried.
     pub error: usize,
-    /// What all model calls cost, US dollars.
+    /// What all model calls cost, those of judges, too, US dollars.
     pub cost_usd: f64,
     /// Their tokens.
     pub tokens: u64,
@@ -82,6 +82,18 @@ pub struct CaseReport {
     /// The model's score, where one judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
+    /// What judging took, where a model judged; no part of the run's own tokens and price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judging: Option<Judging>,
+}
+
+/// What judging took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Judging {
+    /// The tokens.
+    pub tokens: u64,
+    /// Their price, US dollars; null where it is not known.
+    pub cost_usd: Option<f64>,
 }
 
 /// What came of a case, in a word.
@@ -96,6 +108,19 @@ pub enum CaseStatus {
     Diverged,
     /// It could not be tried.
     Error,
+}
+
+impl CaseReport {
+    /// What is known of the prices of the run and of judging it.
+    fn costs(&self) -> impl Iterator<Item = f64> {
+        let judging = self.judging.and_then(|judging| judging.cost_usd);
+        self.cost_usd.into_iter().chain(judging)
+    }
+
+    /// The tokens of the run and of judging it.
+    fn all_tokens(&self) -> u64 {
+        self.tokens + self.judging.map_or(0, |judging| judging.tokens)
+    }
 }
 
 impl CaseStatus {
@@ -139,6 +164,9 @@ pub struct MadeCall {
     /// Whether it waits for a person, and so is not made.
     #[serde(skip)]
     pub waits: bool,
+    /// Whether it is made without the approval that the journal has it wait for.
+    #[serde(skip)]
+    pub unasked: bool,
 }
 
 impl MadeCall {
@@ -189,8 +217,8 @@ impl Report {
             failed: count(CaseStatus::Failed),
             diverged: count(CaseStatus::Diverged),
             error: count(CaseStatus::Error),
-            cost_usd: rounded(cases.iter().filter_map(|case| case.cost_usd).sum()),
-            tokens: cases.iter().map(|case| case.tokens).sum(),
+            cost_usd: rounded(cases.iter().flat_map(CaseReport::costs).sum()),
+            tokens: cases.iter().map(CaseReport::all_tokens).sum(),
             duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         };
         Self { version: VERSION, workspace_digest, model, totals, cases }
@@ -209,7 +237,8 @@ impl Report {
 
 /// Millionths of a dollar.
 fn rounded(usd: f64) -> f64 {
-    (usd * 1e6).round() / 1e6
+    // A sum of nothing is a negative zero.
+    (usd * 1e6).round() / 1e6 + 0.0
 }
 
 impl Failure {
@@ -270,6 +299,7 @@ pub(crate) mod tests {
                 endpoint: None,
                 meant: None,
                 waits: false,
+                unasked: false,
             }],
             response: "<b>hello</b> | \u{1b}[31mred\nnext".to_owned(),
             ending: "ok".to_owned(),
@@ -278,6 +308,7 @@ pub(crate) mod tests {
             cost_usd: Some(0.001),
             latency_ms: 1_500,
             score: None,
+            judging: None,
         };
         let failure = |expectation: &str| Failure {
             expectation: expectation.to_owned(),
@@ -296,6 +327,17 @@ pub(crate) mod tests {
             cases,
             Duration::from_secs(6),
         )
+    }
+
+    #[test]
+    fn totals_have_what_judging_costs() {
+        let judging = Some(Judging { tokens: 5, cost_usd: Some(0.5) });
+        let sample = sample();
+        let (one, last) = (sample.cases[0].clone(), sample.cases[3].clone());
+        let cases = vec![CaseReport { judging, ..one }, last];
+        let report = Report::new(String::new(), String::new(), cases, Duration::ZERO);
+        assert_eq!((report.totals.cost_usd, report.totals.tokens), (0.502, 25));
+        assert_eq!(report.cases[0].cost_usd, Some(0.001));
     }
 
     #[test]

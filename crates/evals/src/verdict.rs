@@ -55,6 +55,11 @@ pub async fn judge_run(expect: &Expect, run: &Ended) -> Vec<Failure> {
             fail("no_calls", json!(call), told(call, made, &run.calls));
         }
     }
+    for call in run.calls.iter().filter(|call| call.unasked) {
+        let named = format!("{} {}", call.tool, call.arguments);
+        let expected = json!(format!("a person approves {named}, as in the journal"));
+        fail("approval", expected, json!("no rule asks for that any more"));
+    }
     if let Some(missing) = first_missing(expect, &run.calls) {
         let tools: Vec<_> = made(&run.calls).map(|call| call.tool.as_str()).collect();
         fail("order", json!(expect.order), json!(format!("no {missing} in {}", tools.join(", "))));
@@ -183,6 +188,7 @@ mod tests {
             endpoint: None,
             meant: None,
             waits: false,
+            unasked: false,
         }
     }
 
@@ -229,6 +235,16 @@ mod tests {
         ] {
             assert_eq!(failed(expect.clone()).await, [""; 0], "{expect}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_nobody_is_asked_for_any_more_fails() {
+        let mut run = run();
+        run.calls[2].unasked = true;
+        let failures = judge_run(&Expect::default(), &run).await;
+        let [failure] = &failures[..] else { panic!("{failures:?}") };
+        assert_eq!(failure.expectation, "approval");
+        assert!(failure.expected.to_string().contains("list"), "{failure:?}");
     }
 
     #[tokio::test]

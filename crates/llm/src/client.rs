@@ -287,7 +287,7 @@ impl Parts {
                     model = model.name,
                     status = failure.status,
                     wait_ms = wait.as_millis(),
-                    cause = failure.cause,
+                    cause = %shown::for_log(call.log_mask.as_deref(), &failure.cause),
                     "model call failed; retrying after a delay"
                 );
                 sleep(wait).await;
@@ -301,7 +301,7 @@ impl Parts {
                     provider = model.provider.as_str(),
                     model = model.name,
                     status = failure.status,
-                    cause = failure.cause,
+                    cause = %shown::for_log(call.log_mask.as_deref(), &failure.cause),
                     fallback = %fallback,
                     "model call failed; falling back to another model"
                 );

@@ -30,6 +30,8 @@ pub struct CallContext {
     /// Counts what the answer holds so far. Clones share it, so that it can be read when the call is
     /// dropped.
     pub received: Received,
+    /// What of the other side's words stands in the log of an attempt that is repeated; all without it.
+    pub log_mask: Option<Arc<dyn shown::LogMask>>,
     /// What became of the request's images and documents. Clones share it, so that it can be read after
     /// the call.
     pub shown: Shown,

@@ -88,6 +88,8 @@ pub(crate) struct Caller {
     pub(crate) fence: Option<HeaderValue>,
     /// When what these calls belong to has begun, where that ends once the user's data is erased.
     pub(crate) began: Option<SystemTime>,
+    /// What of paths and of the backend's words stands in the log of a call that is repeated; all without it.
+    pub(crate) log_mask: Option<Arc<dyn shown::LogMask>>,
 }
 
 impl Caller {
@@ -108,7 +110,15 @@ impl Caller {
     }
 
     pub(crate) fn new(backend: Arc<Backend>, identity: Identity) -> Self {
-        Self { backend, identity, traceparent: None, deadline: None, fence: None, began: None }
+        Self {
+            backend,
+            identity,
+            traceparent: None,
+            deadline: None,
+            fence: None,
+            began: None,
+            log_mask: None,
+        }
     }
 
     /// Sends a call and reads its answer as JSON.
@@ -154,10 +164,11 @@ impl Caller {
             failures += 1;
             let wait = self.backend.retry.wait(failures, &failure.error, self.deadline);
             let Some(wait) = wait.filter(|_| call.repeatable) else { return Err(failure) };
+            let mask = self.log_mask.as_deref();
             tracing::info!(
                 method = %call.method,
-                path = call.path(),
-                error = %failure.error,
+                path = %shown::for_log(mask, call.path()),
+                error = %shown::for_log(mask, &failure.error.to_string()),
                 wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                 "backend call failed; retrying after a delay"
             );

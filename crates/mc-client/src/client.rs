@@ -89,6 +89,13 @@ impl AgentClient {
         self.caller.backend.application.path()
     }
 
+    /// Has paths and the backend's words in the log of calls that are repeated go through a mask.
+    #[must_use]
+    pub fn with_log_mask(mut self, mask: Arc<dyn shown::LogMask>) -> Self {
+        self.caller.log_mask = Some(mask);
+        self
+    }
+
     /// Sends this `traceparent` with every call.
     #[must_use]
     pub fn with_trace(mut self, traceparent: &str) -> Self {

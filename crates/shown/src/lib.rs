@@ -5,6 +5,7 @@
 mod connection;
 mod counted;
 mod encoded;
+mod log_mask;
 mod page;
 mod secret;
 mod tokens;
@@ -12,6 +13,7 @@ mod url;
 
 pub use connection::{Cause, cause};
 pub use counted::counted;
+pub use log_mask::{LogMask, for_log};
 pub use page::{is_page, line, page, words};
 pub use secret::Secret;
 pub use tokens::Tokens;

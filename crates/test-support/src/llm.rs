@@ -209,13 +209,18 @@ fn stream(body: &Value) -> impl IntoResponse {
             json!({ "object": "chat.completion.chunk", "choices": choices, "usage": usage });
         format!("data: {chunk}\n\n")
     };
-    let mut events = match delta["content"].as_str() {
+    let mut events: Vec<_> = match delta["content"].as_str() {
         Some(text) => text
             .split_inclusive(' ')
             .map(|word| piece(&json!({ "content": word }), &Value::Null, &Value::Null))
             .collect(),
         None => vec![piece(&delta, &Value::Null, &Value::Null)],
     };
+    // Calls come behind the words.
+    if delta["content"].is_string() && delta["tool_calls"].is_array() {
+        let calls = json!({ "tool_calls": delta["tool_calls"] });
+        events.push(piece(&calls, &Value::Null, &Value::Null));
+    }
     events.push(piece(&json!({}), &choice["finish_reason"], &body["usage"]));
     events.push("data: [DONE]\n\n".to_owned());
     ([("content-type", "text/event-stream")], events.concat())

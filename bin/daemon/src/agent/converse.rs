@@ -22,6 +22,7 @@ use super::redaction;
 use super::tool_calls::{Finished, Turn};
 use super::typed::Typed;
 use super::words::GoingOn;
+use crate::call_log::log_mask;
 use crate::run::answer::{Ending, RunAnswer};
 use crate::run::context_window::Fitted;
 use crate::run::error::{RunError, RunErrorKind};
@@ -294,6 +295,7 @@ impl RunContext<'_> {
                 case: self.run.replay.map(|replay| replay.case().to_owned()),
                 tally: llm::Tally::default(),
                 received: llm::Received::default(),
+                log_mask: log_mask(self.redactor.as_ref()),
                 shown: llm::Shown::default(),
             },
             span: self.run.span,

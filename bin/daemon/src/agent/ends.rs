@@ -5,7 +5,7 @@ use std::time::Duration;
 use mc_client::client::AgentClient;
 use tokio::time::Instant;
 
-use crate::protocols::Protocol;
+use crate::protocols::{Protocol, a2a_context};
 use crate::run::registry::{Outcome, RunHandle};
 use crate::run::request::RunRequest;
 use crate::state::App;
@@ -45,19 +45,23 @@ impl Ends<'_> {
         }
         let (keys, session) = (&*self.app.settings.journal_keys, &self.request.session);
         let client = self.client.clone().with_deadline(Instant::now() + TIMEOUT);
-        let targets = match client.get_task(self.task_id).await {
+        let (targets, context) = match client.get_task(self.task_id).await {
             Ok(task) => {
                 let of = TargetsOf { keys, session, task_id: &task.id };
-                of.read(task.metadata.as_ref())
+                (of.read(task.metadata.as_ref()), a2a_context(&task).to_owned())
             }
+            // Where the backend has no single tasks, none is asked to be told.
+            Err(error) if error.is_not_found() => return Vec::new(),
             Err(error) => {
-                tracing::debug!(%error, "a task's push notifications are not known");
+                let (task_id, run_key) = (self.task_id, key.as_str());
+                tracing::warn!(%error, task_id, run_key, "a task's push notifications are not known; nobody is told");
                 return Vec::new();
             }
         };
         let new: Vec<_> = targets.into_iter().filter(|target| !told.contains(target)).collect();
         if !new.is_empty() {
-            self.app.webhooks.push(&new, End::of(self.task_id, key.as_str(), outcome)).await;
+            let end = End::of((self.task_id, &context), key.as_str(), outcome);
+            self.app.webhooks.push(&new, end).await;
         }
         new
     }

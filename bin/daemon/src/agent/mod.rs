@@ -44,6 +44,7 @@ mod memories;
 mod mentions;
 mod model;
 mod most_price;
+mod numbers_again;
 mod opening;
 mod prepare;
 mod prompt_window;

@@ -9,14 +9,16 @@ use llm::request::{AssistantMessage, Message, ResponseSchema, ToolCall};
 use mc_client::client::AgentClient;
 use mc_client::journal_seal::Mask;
 use mc_client::steps::KnownFile;
-use serde_json::{Number, Value};
+use serde_json::Value;
 use wombat_core::agent_config::AgentProfile;
 use wombat_core::redact::{RedactRules, Redactor};
 
 use super::context::RunContext;
 use super::driver::RunDriver;
 use super::journal::Journal;
+use super::numbers_again::Wanted;
 use super::typed::Typed;
+use crate::call_log::log_mask;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::output::OutputFormat;
 use crate::run::request::RunRequest;
@@ -73,8 +75,12 @@ impl Mask for JournalMask {
     }
 }
 
-/// A client that writes what the rules leave of a run.
+/// A client that writes, and logs, what the rules leave of a run.
 pub(super) fn masked(client: AgentClient, redactor: Option<&Arc<Redactor>>) -> AgentClient {
+    let client = match log_mask(redactor) {
+        Some(mask) => client.with_log_mask(mask),
+        None => client,
+    };
     match redactor.filter(|redactor| redactor.rules().to.journal) {
         Some(redactor) => client.with_mask(Arc::new(JournalMask(redactor.clone()))),
         None => client,
@@ -267,8 +273,10 @@ impl RunContext<'_> {
                 call.arguments.clone_from(&recorded.arguments);
             }
             let before = call.arguments.clone();
-            if redactor.is_some_and(|redactor| redactor.restore_value(&mut call.arguments)) {
-                numbers_again(&before, &mut call.arguments, self.tools.parameters(&call.name));
+            if redactor.is_some_and(|redactor| redactor.restore_value(&mut call.arguments))
+                && let Some(schema) = self.tools.parameters(&call.name)
+            {
+                Wanted::of(schema).again(&before, &mut call.arguments, schema);
             }
             let many = made.entry(identity(call)).or_default();
             *many += 1;
@@ -292,48 +300,5 @@ impl RunContext<'_> {
             Some(Cow::Owned(name)) => Cow::Owned(KnownFile { name, ..file.clone() }),
             _ => Cow::Borrowed(file),
         }
-    }
-}
-
-/// Values of placeholders that stood where the schema wants a number are numbers.
-fn numbers_again(before: &Value, now: &mut Value, schema: Option<&Value>) {
-    let Some(schema) = schema else { return };
-    match (before, now) {
-        (Value::Object(before), Value::Object(fields)) => {
-            for (name, value) in fields {
-                if let Some(before) = before.get(name) {
-                    numbers_again(before, value, schema["properties"].get(name));
-                }
-            }
-        }
-        (Value::Array(before), Value::Array(items)) => {
-            for (before, value) in before.iter().zip(items) {
-                numbers_again(before, value, schema.get("items"));
-            }
-        }
-        (Value::String(before), now) => {
-            let text = now.as_str().filter(|text| text != before && wants_number(schema));
-            if let Some(Ok(number)) = text.map(str::parse::<Number>) {
-                *now = Value::Number(number);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Whether a schema takes numbers, and no text.
-fn wants_number(schema: &Value) -> bool {
-    let is_number = |name: &Value| matches!(name.as_str(), Some("integer" | "number"));
-    match &schema["type"] {
-        Value::Array(names) => {
-            names.iter().any(is_number) && !names.iter().any(|name| name == "string")
-        }
-        Value::Null => {
-            let any = schema["anyOf"].as_array().or_else(|| schema["oneOf"].as_array());
-            any.is_some_and(|any| {
-                any.iter().any(wants_number) && !any.iter().any(|one| one["type"] == "string")
-            })
-        }
-        name => is_number(name),
     }
 }

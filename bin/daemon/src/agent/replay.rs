@@ -180,7 +180,7 @@ impl Replay {
                 said => matches!(said, ToolReply::NeedsApproval(_)),
             },
         };
-        let note = |answered, waits| self.note(attempt, &asked, answered, waits);
+        let note = |answered, waits| self.note(attempt, &asked, answered, (waits, false));
         let answer = match &said {
             ToolReply::Judged { .. } | ToolReply::NeedsApproval(_) => {
                 lock(&self.answers).next(asked)
@@ -196,8 +196,8 @@ impl Replay {
             }
         };
         match answer {
-            Some(Answer::Given { ok, content, from }) => {
-                note(from, false);
+            Some(Answer::Given { ok, content, from, unasked }) => {
+                self.note(attempt, &asked, from, (false, unasked));
                 Ok(match call.name == ASK_USER && ok {
                     true => ToolReply::Answered(word_of(&content)),
                     false => ToolReply::Recorded { ok, text: content },
@@ -219,7 +219,13 @@ impl Replay {
         }
     }
 
-    fn note(&self, attempt: &Attempt<'_>, asked: &AskedCall<'_>, answered: Answered, waits: bool) {
+    fn note(
+        &self,
+        attempt: &Attempt<'_>,
+        asked: &AskedCall<'_>,
+        answered: Answered,
+        (waits, unasked): (bool, bool),
+    ) {
         let arguments = |given: &Value| if given.is_null() { json!({}) } else { given.clone() };
         let (tool, of_tool) = asked.meant;
         let made = MadeCall {
@@ -229,6 +235,7 @@ impl Replay {
             endpoint: asked.endpoint.map(str::to_owned),
             meant: (tool != asked.tool).then(|| (tool.to_owned(), arguments(of_tool))),
             waits,
+            unasked,
         };
         lock(&self.calls).insert(attempt.at, made);
     }

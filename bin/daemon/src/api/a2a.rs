@@ -5,9 +5,13 @@
 
 mod answering;
 mod card;
+mod card_answer;
+mod contexts;
 mod fault;
 mod file_parts;
+mod lists;
 mod methods;
+mod old;
 mod open_tasks;
 mod params;
 mod push;
@@ -27,6 +31,7 @@ use serde_json::{Map, Value, json};
 use service::forwarded::{Address, Peer};
 use service::trace::TraceId;
 
+use self::card_answer::Changes;
 use self::fault::{Fault, Kind};
 use self::open_tasks::OpenTasks;
 use super::error::ApiError;
@@ -48,8 +53,10 @@ pub(super) fn router() -> Router<App> {
         .route(WELL_KNOWN, get(first_card))
         .route("/a2a/{role}/.well-known/agent-card.json", get(card))
         .route("/a2a/{role}", post(rpc).fallback(no_method))
+        .route("/a2a/{role}/", post(rpc).fallback(no_method))
         .route("/a2a/{role}/{*path}", any(rest))
         .layer(Extension(OpenTasks::default()))
+        .layer(Extension(Changes::default()))
 }
 
 /// Whether a path belongs to this protocol.
@@ -61,7 +68,8 @@ pub(super) fn is_path(path: &str) -> bool {
 pub(super) fn error_response(path: &str, error: &ApiError) -> Response {
     let status = error.status;
     let fault = Fault::from(error.clone());
-    let is_rpc = path.strip_prefix("/a2a/").is_some_and(|rest| !rest.contains('/'));
+    let role = path.strip_prefix("/a2a/").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let is_rpc = role.is_some_and(|role| !role.contains('/'));
     if is_rpc { fault.rpc_response(&Value::Null, status) } else { fault.rest_response() }
 }
 
@@ -78,17 +86,28 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
 }
 
 /// The card of the workspace's first role.
-async fn first_card(State(app): State<App>, parts: Parts) -> Response {
+async fn first_card(
+    State(app): State<App>,
+    Extension(changes): Extension<Changes>,
+    parts: Parts,
+) -> Response {
     match roles(&app).as_deref() {
-        Ok([agent, ..]) => json_card(&card::of(&app, &address(&app, &parts), &agent.role)),
+        Ok([agent, ..]) => {
+            changes.answer(&app, &address(&app, &parts), &parts.headers, &agent.role)
+        }
         Err(error) => Fault::from(error.clone()).rest_response(),
         Ok([]) => Fault::new(Kind::Unsupported, "the workspace has no role").rest_response(),
     }
 }
 
-async fn card(State(app): State<App>, Path(role): Path<String>, parts: Parts) -> Response {
+async fn card(
+    State(app): State<App>,
+    Extension(changes): Extension<Changes>,
+    Path(role): Path<String>,
+    parts: Parts,
+) -> Response {
     match known_role(&app, &role) {
-        Ok(role) => json_card(&card::of(&app, &address(&app, &parts), &role)),
+        Ok(role) => changes.answer(&app, &address(&app, &parts), &parts.headers, &role),
         Err(error) => Fault::from(error).rest_response(),
     }
 }
@@ -97,11 +116,6 @@ async fn card(State(app): State<App>, Path(role): Path<String>, parts: Parts) ->
 fn address(app: &App, parts: &Parts) -> Address {
     let peer = parts.extensions.get::<Peer>().map(|Peer(peer)| *peer);
     app.settings.front.address(peer, &parts.headers)
-}
-
-/// A card is for whoever asked: its URLs are those of the way on which the request came.
-fn json_card(card: &Value) -> Response {
-    ([(header::CACHE_CONTROL, "private, no-cache")], axum::Json(card)).into_response()
 }
 
 /// One request of either binding.
@@ -146,6 +160,9 @@ async fn rpc(
         let fault = Fault::new(Kind::Request, "the body is not a JSON-RPC 2.0 request");
         return fault.rpc_response(&Value::Null, StatusCode::BAD_REQUEST);
     };
+    if old::is_method(&method) {
+        return old::rpc_response(&id, &method);
+    }
     let params = match body.remove("params") {
         Some(Value::Object(params)) => params,
         None | Some(Value::Null) => Map::new(),
@@ -175,6 +192,10 @@ async fn rest(
     parts: Parts,
     body: Result<BodyWithFiles, ApiError>,
 ) -> Response {
+    let path = path.trim_end_matches('/');
+    if old::is_path(path) {
+        return old::rest_response(path);
+    }
     let query = match Query::<Map<String, Value>>::try_from_uri(&parts.uri) {
         Ok(Query(query)) => query,
         Err(rejection) => return Fault::new(Kind::Params, rejection.body_text()).rest_response(),
@@ -185,7 +206,7 @@ async fn rest(
     };
     let headers = parts.headers;
     let incoming = Incoming { app, trace, open_tasks, role, headers, bytes, place };
-    match incoming.rest(&parts.method, &path, query, object).await {
+    match incoming.rest(&parts.method, path, query, object).await {
         Ok(Reply::One(result)) => json_response(StatusCode::OK, &result),
         Ok(Reply::Many(events)) => {
             sse::response(events.map(|event| Event::data(event.to_string())))

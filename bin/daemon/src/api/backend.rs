@@ -11,6 +11,7 @@ use service::trace::TraceId;
 use url::Url;
 
 use super::error::ApiError;
+use super::shapes::{CompatibilityShape, VersionShape};
 use crate::backend::told_of_original;
 use crate::run::error::RunError;
 use crate::state::App;
@@ -47,7 +48,7 @@ const USED: [&str; 11] = [
 ];
 
 /// Name, version, contract.
-#[utoipa::path(get, path = "/api/version", tag = "operations", responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/api/version", tag = "operations", responses((status = 200, body = VersionShape)))]
 pub(super) async fn version() -> Json<Value> {
     Json(json!({
         "name": "wombat-daemon",
@@ -60,7 +61,7 @@ pub(super) async fn version() -> Json<Value> {
 /// Whether the daemon is compatible with the backend.
 #[utoipa::path(
     get, path = "/api/compatibility", tag = "operations",
-    responses((status = 200, body = Object), (status = 503, body = Object))
+    responses((status = 200, body = CompatibilityShape), (status = 503, body = CompatibilityShape))
 )]
 pub(super) async fn compatibility(
     State(app): State<App>,

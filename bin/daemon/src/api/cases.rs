@@ -30,6 +30,8 @@ pub(crate) struct CaseRequest<'a> {
     pub(crate) history: Vec<Message>,
     /// As in a request.
     pub(crate) metadata: &'a Map<String, Value>,
+    /// As in a request.
+    pub(crate) limits: Option<Value>,
     /// The customer's profile.
     pub(crate) profile: Option<&'a Value>,
     /// Whether the profile's models are asked.
@@ -51,7 +53,8 @@ pub(crate) async fn read(
     let role = Role::parse(case.role).map_err(|error| format!("role: {error}"))?;
     let session = SessionKey::new(user, role);
     let options = read_options(app, case.metadata, &mut problems);
-    let limits = read_limits(app, &Map::new(), false, &mut problems);
+    let asked = case.limits.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let limits = read_limits(app, &asked, false, &mut problems);
     let (Some(options), true) = (options, problems.is_empty()) else {
         let lines: Vec<_> = problems.iter().map(|(path, why)| format!("{path}: {why}")).collect();
         return Err(lines.join("; "));

@@ -14,6 +14,7 @@ use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
 use super::send::read_history;
+use super::shapes::CompactedShape;
 use crate::model_task::compact::{Compaction, compact as summarise};
 use crate::run::answer_json::{cost_to_wire, usage_to_wire};
 use crate::state::App;
@@ -36,7 +37,7 @@ pub(super) struct CompactBody {
 /// Compacts a long conversation.
 #[utoipa::path(
     post, path = "/compact", tag = "models", request_body = CompactBody,
-    responses((status = 200, body = Object), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody))
+    responses((status = 200, body = CompactedShape), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody))
 )]
 pub(super) async fn compact(
     State(app): State<App>,

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use daemon_api::ErrorBody;
 use llm::Tier;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,17 +14,21 @@ use wombat_core::workspace::{PolicyEffect, Snapshot, WorkspaceStatus};
 use super::error::ApiError;
 use super::extract::Params;
 use super::guard::Trust;
+use super::shapes::{AliveShape, HealthShape};
 use crate::run::error::RunError;
 use crate::state::App;
 
 /// Liveness: the process answers.
-#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200)))]
+#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, body = AliveShape)))]
 pub(super) async fn livez() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
 /// Readiness: 503 while the daemon drains, without a workspace, or without valid rules.
-#[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200), (status = 503)))]
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses((status = 200, body = AliveShape), (status = 503, body = ErrorBody))
+)]
 pub(super) async fn readyz(State(app): State<App>, Extension(trust): Extension<Trust>) -> Response {
     // The reasons name paths and quote files.
     let unready = |code: &'static str, what: &str, why: String| {
@@ -74,7 +79,7 @@ pub(super) struct HealthQuery {
 #[utoipa::path(
     get, path = "/health", tag = "operations",
     params(("deep" = Option<bool>, Query, description = "Ask the backend, too.")),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = HealthShape))
 )]
 pub(super) async fn health(
     State(app): State<App>,

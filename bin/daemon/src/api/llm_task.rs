@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::error::ApiError;
 use super::extract::JsonObject;
 use super::fields::Fields;
+use super::shapes::LlmTaskShape;
 use crate::model_task::llm_task::{LlmTask, run};
 use crate::run::answer_json::{cost_to_wire, usage_to_wire};
 use crate::state::App;
@@ -41,7 +42,7 @@ pub(super) struct LlmTaskBody {
 /// Runs one task with a model.
 #[utoipa::path(
     post, path = "/llm-task", tag = "models", request_body = LlmTaskBody,
-    responses((status = 200, body = Object), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody))
+    responses((status = 200, body = LlmTaskShape), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody))
 )]
 pub(super) async fn llm_task(
     State(app): State<App>,

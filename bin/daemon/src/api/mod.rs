@@ -31,6 +31,7 @@ mod protocol_request;
 mod resume;
 mod run_stream;
 mod send;
+mod shapes;
 mod sse;
 mod untold;
 mod usage;
@@ -130,17 +131,18 @@ fn with_protocols(mut router: Router<App>, app: &App) -> Router<App> {
 fn protocol_error(app: &App, path: &str, mut error: ApiError) -> Response {
     let on = |protocol| app.settings.protocols.has(protocol);
     let is_a2a = on(Protocol::A2a) && a2a::is_path(path);
-    let format: fn(&ApiError) -> Response = if on(Protocol::OpenAi) && path.starts_with("/v1/") {
-        openai::error_response
-    } else if on(Protocol::Mcp) && path == "/mcp" {
-        mcp::error_response
-    } else if on(Protocol::AgUi) && path.starts_with("/ag-ui/") {
-        ag_ui::error_response
-    } else if is_a2a {
-        |_| Response::default()
-    } else {
-        return error.into_response();
-    };
+    let format: fn(&ApiError) -> Response =
+        if on(Protocol::OpenAi) && (path == "/v1" || path.starts_with("/v1/")) {
+            openai::error_response
+        } else if on(Protocol::Mcp) && path == "/mcp" {
+            mcp::error_response
+        } else if on(Protocol::AgUi) && path.starts_with("/ag-ui/") {
+            ag_ui::error_response
+        } else if is_a2a {
+            |_| Response::default()
+        } else {
+            return error.into_response();
+        };
     // RFC 6750, section 3.1: clients of these protocols expect 401 for a wrong token.
     if error.body.code == "invalid_daemon_key" {
         error.status = StatusCode::UNAUTHORIZED;

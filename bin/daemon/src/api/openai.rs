@@ -1,14 +1,18 @@
-//! The OpenAI-compatible API: roles are models, a chat completion is a run (docs/PROTOCOLS.md).
+//! The OpenAI-compatible API: roles are models; a chat completion is a run, and so is a response
+//! (docs/PROTOCOLS.md).
 
 mod encoder;
+mod fields;
 mod read;
+mod read_response;
+mod response_encoder;
 
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use futures::{StreamExt as _, stream};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use service::trace::TraceId;
 
@@ -21,6 +25,7 @@ use crate::agent::launch;
 use crate::state::App;
 use encoder::Encoder;
 use read::read;
+use response_encoder::ResponseEncoder;
 
 /// Failures before anything was done, which the official clients may retry on their own. After any
 /// other failure tools may have run.
@@ -32,6 +37,17 @@ pub(super) fn router() -> Router<App> {
         .route("/v1/models", get(models).fallback(no_method))
         .route("/v1/models/{model}", get(model).fallback(no_method))
         .route("/v1/chat/completions", post(completions).fallback(no_method))
+        .route("/v1/responses", post(responses).fallback(no_method))
+        .route("/v1", any(no_endpoint))
+        .route("/v1/", any(no_endpoint))
+        .route("/v1/{*path}", any(no_endpoint))
+}
+
+/// Clients of this protocol read no other form of errors.
+async fn no_endpoint(method: Method, uri: Uri) -> Response {
+    let mut error = ApiError::not_found();
+    error.body.error = format!("there is no {method} {}", uri.path());
+    error_response(&error)
 }
 
 async fn no_method() -> Response {
@@ -108,13 +124,38 @@ fn as_model_error(mut error: ApiError) -> ApiError {
     error
 }
 
-/// Names the fields of `output` as they are here.
-fn as_format_error(mut error: ApiError) -> ApiError {
+/// What the fields of `output` are called in a request.
+struct FormatNames {
+    whole: &'static str,
+    schema: &'static str,
+    name: &'static str,
+    limit: &'static str,
+}
+
+/// Those of a chat completion.
+const OF_COMPLETION: FormatNames = FormatNames {
+    whole: "response_format",
+    schema: "response_format.json_schema.schema",
+    name: "response_format.json_schema.name",
+    limit: "max_completion_tokens",
+};
+
+/// Those of a response.
+const OF_RESPONSE: FormatNames = FormatNames {
+    whole: "text.format",
+    schema: "text.format.schema",
+    name: "text.format.name",
+    limit: "max_output_tokens",
+};
+
+/// Names the fields of `output` as they are in the request.
+fn as_format_error(mut error: ApiError, names: &FormatNames) -> ApiError {
     let Value::Object(fields) = error.body.details["fields"].take() else { return error };
     let renamed = |name: String| match name.as_str() {
-        "output.schema" => "response_format.json_schema.schema".to_owned(),
-        "output.name" => "response_format.json_schema.name".to_owned(),
-        "output" => "response_format".to_owned(),
+        "output.schema" => names.schema.to_owned(),
+        "output.name" => names.name.to_owned(),
+        "output" => names.whole.to_owned(),
+        "limits.max_output_tokens" => names.limit.to_owned(),
         _ => name,
     };
     let fields = fields.into_iter().map(|(name, why)| {
@@ -154,7 +195,8 @@ async fn complete(
     (protocol_request.body_bytes, protocol_request.place) = (bytes, place);
     drop(object);
     let mut encoder = Encoder::new(&protocol_request.role, wanted);
-    let request = protocol_request.validate(&app, &trace).await.map_err(as_format_error)?;
+    let request = protocol_request.validate(&app, &trace).await;
+    let request = request.map_err(|error| as_format_error(error, &OF_COMPLETION))?;
     encoder.holds_text = request.output.is_some();
     if encoder.wanted.is_none() {
         let answer = launch::send(&app, request, trace).await?;
@@ -166,4 +208,39 @@ async fn complete(
             stream::iter(encoder.encode(update).into_iter().map(Event::data))
         }),
     ))
+}
+
+async fn responses(
+    State(app): State<App>,
+    Extension(trace): Extension<TraceId>,
+    headers: HeaderMap,
+    body: Result<BodyWithFiles, ApiError>,
+) -> Response {
+    match Box::pin(respond(app, trace, &headers, body)).await {
+        Ok(response) => response,
+        Err(error) => error_response(&as_model_error(error)),
+    }
+}
+
+async fn respond(
+    app: App,
+    trace: TraceId,
+    headers: &HeaderMap,
+    body: Result<BodyWithFiles, ApiError>,
+) -> Result<Response, ApiError> {
+    let BodyWithFiles { object, bytes, place } = body?;
+    let asked = read_response::read(&app.settings.files, &object, headers)?;
+    let (mut protocol_request, streams) = (asked.request, asked.streams);
+    (protocol_request.body_bytes, protocol_request.place) = (bytes, place);
+    let mut encoder = ResponseEncoder::new(&protocol_request.role, asked.told);
+    drop(object);
+    let request = protocol_request.validate(&app, &trace).await;
+    let request = request.map_err(|error| as_format_error(error, &OF_RESPONSE))?;
+    encoder.holds_text = request.output.is_some();
+    if !streams {
+        let answer = launch::send(&app, request, trace).await?;
+        return Ok(Json(encoder.whole(&answer)).into_response());
+    }
+    let updates = RunStream::start(app, request, trace).await?;
+    Ok(sse::response(updates.flat_map(move |update| stream::iter(encoder.encode(update)))))
 }

@@ -94,7 +94,10 @@ fn read(place: String, part: &Value, n: usize) -> Result<Part<'_>, &'static str>
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let kind = part["type"].as_str().unwrap_or_default();
     match kind {
-        "text" | "input_text" => part["text"].as_str().map(Part::Text).ok_or("must have text"),
+        "text" | "input_text" | "output_text" => {
+            part["text"].as_str().map(Part::Text).ok_or("must have text")
+        }
+        "refusal" => part["refusal"].as_str().map(Part::Text).ok_or("must have refusal"),
         // OpenAI.
         "image_url" => of_url(place, part["image_url"]["url"].as_str(), None, n),
         "input_image" => match text(&part["file_id"]) {

@@ -48,6 +48,8 @@ pub(super) struct ProtocolRequest {
     pub task_id: Option<String>,
     /// The title of a task to find or create, used when there is no id.
     pub task_title: Option<String>,
+    /// The metadata of a task that is created.
+    pub task_metadata: Option<Map<String, Value>>,
     /// The caller's idempotency key.
     pub key: Option<String>,
     /// The key of a run to resume.
@@ -135,7 +137,7 @@ impl ProtocolRequest {
         let task = self.task_id.map(TaskTarget::Id).unwrap_or_else(|| {
             let default = || app.settings.default_task.clone();
             let title = self.task_title.or_else(default).unwrap_or_else(|| CHAT_TASK.to_owned());
-            TaskTarget::Title { title, description: None, metadata: None }
+            TaskTarget::Title { title, description: None, metadata: self.task_metadata }
         });
         let bring = Bring { session: &session, key: key.as_ref(), detached: self.detached };
         let attachments = Box::pin(resolve(app, trace, bring, files)).await?;

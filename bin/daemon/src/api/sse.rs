@@ -44,6 +44,11 @@ impl Event {
         Self { id: None, name: None, data }
     }
 
+    /// An event with a name.
+    pub(super) fn named(name: &'static str, data: String) -> Self {
+        Self { id: None, name: Some(name), data }
+    }
+
     /// The end of a detached run, whose answer its journal has.
     pub(super) fn done(mut answer: Value) -> Self {
         answer["type"] = "done".into();

@@ -16,6 +16,7 @@ use wombat_core::workspace::{PromptMode, PromptRequest};
 use super::error::ApiError;
 use super::extract::Params;
 use super::protocol_request::{known_role, roles};
+use super::shapes::{AgentsShape, BootShape, ContextShape, SkillsShape};
 use crate::agent::customers::{self, Asked};
 use crate::run::customer::Customer;
 use crate::run::error::{RunError, RunErrorKind};
@@ -43,7 +44,7 @@ pub(super) struct ContextQuery {
         ("workspace" = Option<String>, Query, description = "The workspace, by its name."),
     ),
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = ContextShape),
         (status = "4XX", body = ErrorBody),
         (status = "5XX", body = ErrorBody),
     )
@@ -146,7 +147,7 @@ async fn customer_of(
 }
 
 /// The skills, including disabled ones with the reason.
-#[utoipa::path(get, path = "/skills", tag = "workspace", responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/skills", tag = "workspace", responses((status = 200, body = SkillsShape)))]
 pub(super) async fn skills(State(app): State<App>) -> Json<Value> {
     let snapshot = app.workspace.snapshot();
     let skills = snapshot.skills();
@@ -189,7 +190,7 @@ pub(super) async fn tools(
 }
 
 /// The first-run instructions.
-#[utoipa::path(get, path = "/boot", tag = "workspace", responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/boot", tag = "workspace", responses((status = 200, body = BootShape)))]
 pub(super) async fn boot(State(app): State<App>) -> Json<Value> {
     let snapshot = app.workspace.snapshot();
     Json(json!({
@@ -202,7 +203,7 @@ pub(super) async fn boot(State(app): State<App>) -> Json<Value> {
 /// Marks the first run as completed.
 #[utoipa::path(
     post, path = "/boot/complete", tag = "workspace",
-    responses((status = 200, body = Object), (status = 409, body = ErrorBody))
+    responses((status = 200, body = BootShape), (status = 409, body = ErrorBody))
 )]
 pub(super) async fn boot_complete(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     let workspace = app.workspace.clone();
@@ -223,7 +224,7 @@ pub(super) async fn boot_complete(State(app): State<App>) -> Result<Json<Value>,
 /// The roles that can be addressed; no other exists.
 #[utoipa::path(
     get, path = "/api/agents", tag = "agents",
-    responses((status = 200, body = Object), (status = 503, body = ErrorBody))
+    responses((status = 200, body = AgentsShape), (status = 503, body = ErrorBody))
 )]
 pub(super) async fn agents(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "agents": roles(&app)? })))

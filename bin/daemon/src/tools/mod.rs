@@ -62,6 +62,7 @@ pub use replayed::{CaseTool, CaseTools};
 pub use reply::{ToolFile, ToolReply};
 pub use rules::{declared_by, declaring, rule, schema as misfit, undeclared, unrestricted};
 pub use set::ToolSet;
+pub use source_state::SourcesState;
 pub use specs::{FIND_TOOLS, READ_RESULT, RequestedCall, builtin_names};
 
 /// What is known of tools when the backend cannot be asked.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How a source is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceStatus {
     /// It was read, or is connected.
@@ -21,7 +22,7 @@ pub enum SourceStatus {
 }
 
 /// A source of tools: the OpenAPI document, the backend's list, or an MCP server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SourceState {
     /// How it is.
     pub status: SourceStatus,
@@ -61,7 +62,7 @@ impl SourceState {
 }
 
 /// What the models of a provider do not get of the tools: by kind, where there is any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ModelTools {
     /// Tools that are left out, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -87,7 +88,7 @@ pub struct ToolCounts {
 }
 
 /// All sources.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SourcesState {
     /// The OpenAPI document, where one is named.
     #[serde(skip_serializing_if = "Option::is_none")]

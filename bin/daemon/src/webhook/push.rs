@@ -117,35 +117,43 @@ impl Webhooks {
 
 impl End {
     /// The end of a run with this outcome.
-    pub fn of(task_id: &str, run_key: &str, outcome: &Outcome) -> Self {
-        let (state, task) = task(task_id, run_key, outcome);
+    pub fn of(task_and_context: (&str, &str), run_key: &str, outcome: &Outcome) -> Self {
+        let (state, task) = task(task_and_context, run_key, outcome);
         Self { run_key: run_key.to_owned(), state: state.to_owned(), task }
     }
 }
 
 /// The state, and the task as a stream of the protocol has it.
-fn task(task_id: &str, run_key: &str, outcome: &Outcome) -> (&'static str, Value) {
+fn task(
+    (task_id, context): (&str, &str),
+    run_key: &str,
+    outcome: &Outcome,
+) -> (&'static str, Value) {
     let (state, note) = match outcome {
         Ok(answer) if matches!(answer.ending, Ending::Waits { .. }) => {
             ("TASK_STATE_INPUT_REQUIRED", answer.waiting_text())
         }
-        Ok(answer) => ("TASK_STATE_COMPLETED", answer.response.clone()),
+        // The reply is the artifact.
+        Ok(_) => ("TASK_STATE_COMPLETED", String::new()),
         Err(RunError { kind: RunErrorKind::Cancelled, .. }) => {
             ("TASK_STATE_CANCELED", "the run was cancelled".to_owned())
         }
         Err(error) => ("TASK_STATE_FAILED", error.message()),
     };
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-    let message = json!({ "messageId": format!("{run_key}:status"), "taskId": task_id,
-        "contextId": task_id, "role": "ROLE_AGENT", "parts": [{ "text": note }] });
+    let mut status = json!({ "state": state, "timestamp": now });
+    if !note.is_empty() {
+        status["message"] = json!({ "messageId": format!("{run_key}:status"), "taskId": task_id,
+            "contextId": context, "role": "ROLE_AGENT", "parts": [{ "text": note }] });
+    }
     let mut metadata = json!({ "run_key": run_key });
     if let Err(error) = outcome {
         metadata["code"] = json!(error.code());
     }
     let artifacts: Vec<_> =
         outcome.as_ref().ok().and_then(|answer| artifact(answer)).into_iter().collect();
-    let task = json!({ "id": task_id, "contextId": task_id, "artifacts": artifacts, "metadata": metadata,
-        "status": { "state": state, "timestamp": now, "message": message } });
+    let task = json!({ "id": task_id, "contextId": context, "artifacts": artifacts, "metadata": metadata,
+        "status": status });
     (state, task)
 }
 

@@ -227,7 +227,7 @@ async fn the_backend_is_not_asked_as_often_as_somebody_asks_for_the_health() {
     let world = world(&[]).await;
     let at = format!("{MC}/capabilities");
     let slow = ResponseTemplate::new(200).set_body_json(json!({ "contract_version": "v1" }));
-    let slow = slow.set_delay(std::time::Duration::from_millis(100));
+    let slow = slow.set_delay(std::time::Duration::from_secs(1));
     Mock::given(method("GET")).and(path(at)).respond_with(slow).mount(&world.backend).await;
     let before = world.backend_got("GET", "/capabilities").await.len();
     let asked = (0..20).map(|_| world.daemon.get("/health?deep=true"));

@@ -16,6 +16,8 @@ const SCRIPT: &str = r#"
 rules:
   - when: {role: judge, user: "be rude"}
     say: "{\"score\": 0.2, \"reason\": \"it is rude\"}"
+  - when: {role: judge, user: "be vague"}
+    say: I like it.
   - when: {role: judge}
     say: "{\"score\": 0.8, \"reason\": \"it is fine\"}"
   - when: {user: "^refund", step: 0}
@@ -179,6 +181,7 @@ async fn people_decide_as_the_journal_has_it() {
             r#"
   - {id: approved, role: scout, message: refund, answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, content: paid}],
      expect: {calls: [refund], response: {contains: paid}}}
+  - {id: still, role: scout, message: refund, answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, approval: true, content: paid}]}
   - {id: denied, role: scout, message: refund,
      answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, ok: false, content: '{"error":"a person denied it"}'}],
      expect: {response: {contains: a person denied it}}}
@@ -191,6 +194,8 @@ async fn people_decide_as_the_journal_has_it() {
   - {id: asks, role: scout, message: ask, expect: {status: awaiting_answer}}
   - {id: profile, role: clerk, message: refund, fixtures: [{tool: refund, content: paid}],
      profile: {tools: {deny: [refund]}, workspace: elsewhere}, expect: {refused: [refund]}}
+  - {id: bounded, role: clerk, message: refund, limits: {max_steps: 0}, fixtures: [{tool: refund, content: paid}],
+     expect: {no_calls: [refund]}}
   - {id: limited, role: clerk, message: skill, profile: {prompt_append: Be polite., timezone: Europe/Vienna, locale: de-AT},
      now: "2026-07-01T10:00:00Z", memories: [likes tea], expect: {prompt: {contains: [Customer, Be polite.]}}}
 "#,
@@ -207,6 +212,8 @@ async fn people_decide_as_the_journal_has_it() {
      expect: {status: awaiting_approval}}
   - {id: unasked, role: clerk, message: refund, answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, content: null}],
      expect: {status: awaiting_approval}}
+  - {id: freed, role: clerk, message: refund,
+     answers: [{tool: refund, arguments: {id: 7, at: "10:00"}, approval: true, content: paid}]}
   - {id: requested, role: clerk, message: request, fixtures: [{tool: "*", content: x}],
      expect: {status: awaiting_approval, no_calls: [refund]}}
   - {id: path, role: scout, message: encoded, fixtures: [{tool: GET /api/orders, content: x}],
@@ -214,9 +221,11 @@ async fn people_decide_as_the_journal_has_it() {
 "#,
         )
         .await;
-    let expected = json!({ "fixture": "diverged", "other": "diverged", "unasked": "diverged", "requested": "passed",
-        "path": "passed" });
+    let expected = json!({ "fixture": "diverged", "other": "diverged", "unasked": "diverged", "freed": "failed",
+        "requested": "passed", "path": "passed" });
     assert_eq!(statuses(&report), expected, "{report:#}");
+    // A rule that is gone is told, although the journal answers.
+    assert_eq!(report["cases"][3]["failures"][0]["expectation"], "approval", "{report:#}");
 }
 
 #[tokio::test]
@@ -257,13 +266,18 @@ async fn a_run_that_fails_is_told_and_may_be_expected() {
   - {id: judged, role: scout, message: hello, expect: {judge: {rubric: be polite}}}
   - {id: condemned, role: scout, message: hello, expect: {judge: {rubric: be rude}}}
   - {id: lenient, role: scout, message: hello, expect: {judge: {rubric: be rude, min: 0.1}}}
+  - {id: vague, role: scout, message: hello, expect: {judge: {rubric: be vague}}}
 "#,
         )
         .await;
     let expected = json!({ "unexpected": "error", "expected": "passed",
         "role": "error", "bad-profile": "error", "bad-zone": "error", "judged": "passed", "condemned": "failed",
-        "lenient": "passed" });
+        "lenient": "passed", "vague": "error" });
     assert_eq!(statuses(&report), expected, "{report:#}");
+    // A judge that says nothing that can be read has its price.
+    for case in [6, 8] {
+        assert!(report["cases"][case]["judging"]["tokens"].as_u64() > Some(0), "{report:#}");
+    }
     assert_eq!(report["cases"][6]["score"], 0.2);
     let why = report["cases"][3]["failures"][0]["actual"].as_str().unwrap();
     assert!(why.contains("denies"), "{why}");

@@ -1,6 +1,7 @@
 //! The daemon over HTTP: a real listener, a scripted model, a backend that can be made to fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod a2a;
 mod asking;
 mod attachments;
 mod backends;

@@ -185,7 +185,10 @@ async fn a2a_errors_have_the_form_of_their_binding() {
             400,
             -32600,
         ),
-        (KEY, "/a2a/scout", request("tasks/get", json!({})), 200, -32601),
+        (KEY, "/a2a/scout", request("Nothing", json!({})), 200, -32601),
+        (KEY, "/a2a/scout/", request("Nothing", json!({})), 200, -32601),
+        // A method of version 0.3, in whose form it is told so.
+        (KEY, "/a2a/scout", request("tasks/get", json!({})), 200, -32004),
         (KEY, "/a2a/scout", request("GetTask", json!([])), 200, -32602),
         (KEY, "/a2a/scout", request("GetTask", json!({ "id": 1 })), 200, -32602),
         (KEY, "/a2a/scout", request("GetExtendedAgentCard", json!({})), 200, -32007),
@@ -209,6 +212,7 @@ async fn a2a_errors_have_the_form_of_their_binding() {
             400,
             "INVALID_PARAMS",
         ),
+        (KEY, "/a2a/scout/message:send/", json!({}), 400, "INVALID_PARAMS"),
         (KEY, "/a2a/scout/message:sing", json!({}), 404, "METHOD_NOT_FOUND"),
         (KEY, "/a2a/scout/tasks/t1:sing", json!({}), 404, "METHOD_NOT_FOUND"),
         (KEY, "/a2a/scout/tasks/t1/pushNotificationConfigs", json!({}), 400, "INVALID_PARAMS"),
@@ -228,6 +232,74 @@ async fn a2a_errors_have_the_form_of_their_binding() {
     let answer: Value = answer.json().await.unwrap();
     assert_eq!(answer["error"]["details"][0]["reason"], "VERSION_NOT_SUPPORTED", "{answer}");
     assert!(world.model_got().await.is_empty());
+}
+
+#[tokio::test]
+async fn a2a_clients_of_another_version_and_of_other_types_are_told_so() {
+    let world = world("a2a").await;
+    let old = json!({ "jsonrpc": "2.0", "id": 7, "method": "message/send", "params": {} });
+    let (_, answer) = post(&world.daemon, "/a2a/scout", KEY, &old.to_string()).await;
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(7), &json!(-32_004)), "{answer}");
+    assert_eq!(answer["error"]["data"]["supportedVersions"], json!(["1.0"]), "{answer}");
+    let (status, answer) = post(&world.daemon, "/a2a/scout/v1/message:send", KEY, "{}").await;
+    assert_eq!((status, &answer["code"]), (400, &json!(-32_004)), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("A2A-Version: 1.0"), "{answer}");
+
+    let new = json!({ "jsonrpc": "2.0", "id": 7, "method": "GetTask", "params": { "id": "t" } });
+    let (_, answer) = post(&world.daemon, "/a2a/scout", KEY, &new.to_string()).await;
+    let details = &answer["error"]["data"];
+    assert_eq!(details[0]["@type"], "type.googleapis.com/google.rpc.ErrorInfo", "{answer}");
+    assert_eq!(details[1]["fieldViolations"][0]["field"], "x-wombat-user", "{answer}");
+
+    let call = world.daemon.http.post(format!("{}/a2a/scout/message:send", world.daemon.url));
+    let call = call.bearer_auth(KEY).header("content-type", "text/plain").body("{}");
+    let answer = call.send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["error"]["details"][0]["reason"], "CONTENT_TYPE_NOT_SUPPORTED", "{answer}");
+}
+
+#[tokio::test]
+async fn an_agent_card_is_kept_as_long_as_it_is_the_same() {
+    let world = world("a2a").await;
+    let get = async |header: Option<(&str, &str)>| {
+        let url = format!("{}/a2a/scout/.well-known/agent-card.json", world.daemon.url);
+        let mut call = world.daemon.http.get(url).bearer_auth(KEY);
+        if let Some((name, value)) = header {
+            call = call.header(name, value);
+        }
+        call.send().await.unwrap()
+    };
+    let first = get(None).await;
+    let header = |name: &str| first.headers()[name].to_str().unwrap().to_owned();
+    assert!(header("cache-control").contains("max-age="), "{first:?}");
+    let (tag, changed) = (header("etag"), header("last-modified"));
+    // Another instance may have seen a later change at that time.
+    assert_eq!(get(Some(("if-modified-since", &changed))).await.status(), 200);
+    assert_eq!(get(Some(("if-none-match", &tag))).await.status(), 304);
+    world.write("skills/new/SKILL.md", "---\nname: new\ndescription: New.\n---\nNew.\n");
+    test_support::wait_for("another card", async || {
+        let again = get(Some(("if-none-match", &tag))).await;
+        (again.status() == 200 && again.headers()["etag"] != *tag).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_openais_edge_does_not_have_is_an_error_of_its_form() {
+    let world = world("openai").await;
+    for path in ["/v1", "/v1/", "/v1/embeddings", "/v1/responses/resp_1/cancel"] {
+        let (status, answer) = post(&world.daemon, path, KEY, "{}").await;
+        assert_eq!((status, &answer["error"]["code"]), (404, &json!("not_found")), "{path}");
+        assert_eq!(answer["error"]["type"], "invalid_request_error", "{path}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(path), "{path}: {answer}");
+        let (status, answer) = post(&world.daemon, path, "wrong", "{}").await;
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (401, &json!("invalid_daemon_key")),
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 -- kept, most bytes, time in milliseconds, pace and how far ahead of it, ids of a fence, channel, an id that was
 -- told before as the database knows, milliseconds that the stand is kept, events.
 local FIRST = 12
-local stand = redis.call('HMGET', KEYS[2], 'fence', 'last', 'bytes', 'paced')
+local stand = redis.call('HMGET', KEYS[2], 'fence', 'last', 'bytes', 'paced', 'erased')
+if stand[5] then return {'erased', '0'} end
 local fence, first, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[5])
 local known_fence, last = tonumber(stand[1] or '0'), tonumber(stand[2] or '0')
 local bytes, paced = tonumber(stand[3] or '0'), tonumber(stand[4] or '0')

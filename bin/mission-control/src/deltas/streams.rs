@@ -38,6 +38,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// For how long longer than what was told Redis knows where a run stands, in milliseconds: a week.
 const STAND_KEPT: i64 = 7 * 24 * 3_600_000;
 
+/// For how long Redis knows that a run is erased, in milliseconds: longer than any request takes.
+const ERASED_KEPT: i64 = 3_600_000;
+
+/// Leaves of a run's stream only that it is erased.
+const ERASE: &str = "redis.call('DEL', KEYS[1], KEYS[2]) redis.call('HSET', KEYS[2], 'erased', '1') \
+    return redis.call('PEXPIRE', KEYS[2], ARGV[1])";
+
 /// How many entries are read at a time.
 const CHUNK: usize = 256;
 
@@ -67,6 +74,7 @@ struct Inner {
     client: Option<Client>,
     link: Mutex<Link>,
     add: Script,
+    erase: Script,
     is_away: AtomicBool,
     told: Told,
 }
@@ -119,6 +127,7 @@ impl Streams {
             client,
             link: Mutex::default(),
             add: Script::new(include_str!("add.lua")),
+            erase: Script::new(ERASE),
             is_away: AtomicBool::new(false),
             told,
         }))
@@ -155,6 +164,7 @@ impl Streams {
             (said, last_seq) if said == "seq_conflict" => {
                 Err(Conflict::SeqConflict { last_seq }.into())
             }
+            (said, _) if said == "erased" => Err(StoreError::NotFound("run")),
             (said, _) if said == "stale_fence" => Err(Conflict::StaleFence.into()),
             (said, _) if said == "too_many_deltas" => Err(StoreError::TooManyDeltas),
             (said, _) if said == "deltas_full" => {
@@ -208,13 +218,14 @@ impl Streams {
         Ok(found)
     }
 
-    /// Deletes the streams of runs, and where they stand.
+    /// Deletes the streams of runs that are erased, and where they stand. For a while nothing of them is taken any
+    /// more: a write that had found its run before the erasure may still be on its way.
     pub(crate) async fn forget(&self, names: &[String]) -> Result<(), StoreError> {
         for name in names {
             let key = key(name);
-            let mut call = redis::cmd("DEL");
-            call.arg(&key).arg(stand_key(&key));
-            let _many: i64 = self.asked(&Ask::Command(&call)).await?;
+            let mut call = self.0.erase.prepare_invoke();
+            call.key(&key).key(stand_key(&key)).arg(ERASED_KEPT);
+            let _done: i64 = self.asked(&Ask::Script(&call)).await?;
         }
         Ok(())
     }
@@ -333,10 +344,13 @@ mod tests {
         assert!(matches!(late, Err(StoreError::Conflict(Conflict::StaleFence))), "{late:?}");
         let other = streams.add("other run", 1, &batch(1_000_001, &["c"]), 0, limits).await;
         assert_eq!(other.unwrap(), 1_000_001);
-        // Nothing is known of what was forgotten, not even a newer lease.
+        // What is on its way to an erased run, even by a newer lease, is not kept.
         streams.forget(&["run".to_owned(), "never".to_owned()]).await.unwrap();
-        let anew = streams.add("run", 1, &batch(1_000_001, &["d"]), 0, limits).await;
-        assert_eq!(anew.unwrap(), 1_000_001);
+        for fence in [1, 2, 3] {
+            let late = batch(fence * 1_000_000 + 1, &["d"]);
+            let late = streams.add("run", fence, &late, 0, limits).await;
+            assert!(matches!(late, Err(StoreError::NotFound(_))), "{late:?}");
+        }
         let other = streams.add("other run", 1, &batch(1_000_001, &["d"]), 0, limits).await;
         assert!(
             matches!(other, Err(StoreError::Conflict(Conflict::SeqConflict { .. }))),

@@ -22,7 +22,8 @@ use crate::error::ApiError;
 use crate::extract::{Body, Params, paging, require_filled, require_key, require_short};
 use crate::mentions::is_role;
 use crate::store::feedback::{OfRun, put};
-use crate::store::run_lists::{By, Rated, RunFilter};
+use crate::store::run_filter::{Rated, RunFilter};
+use crate::store::run_lists::By;
 use crate::store::{Scope, stamp};
 
 /// A time of a query, as it is stored.
@@ -74,7 +75,11 @@ fn filter(caller: &Anyone, params: &HashMap<String, String>) -> Result<RunFilter
     let q = named("q").filter(|q| !q.trim().is_empty());
     require_short(&[("q", q, MAX_QUERY), ("label", named("label"), MAX_LABEL)])?;
     let own = |text: Option<&str>| text.map(str::to_owned);
+    if let Some(key) = params.get("run_key") {
+        check_key(key)?;
+    }
     Ok(RunFilter {
+        run_key: own(named("run_key")),
         user_id: own(user_of(caller, named("user_id"))?),
         role: own(role_of(caller, named("role"))?),
         status: own(status),

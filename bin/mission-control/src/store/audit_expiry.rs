@@ -6,7 +6,9 @@ use sqlx::Row;
 
 use super::Store;
 use super::error::StoreError;
-use super::retention::{Kind, record};
+use super::open::OpenError;
+use super::postgres::rights;
+use super::retention::{Kind, Retention, record};
 use super::sql::execute;
 
 /// How many entries are deleted at a time.
@@ -17,6 +19,15 @@ pub(super) const EXPIRED: &str = "audit.seq < coalesce((SELECT a.seq FROM audit 
     (SELECT max(a.seq) FROM audit a))";
 
 impl Store {
+    /// Refuses to keep the audit log for a time only where the role may not delete from it: found at the start, and
+    /// not each hour.
+    pub(crate) async fn check_retention(&self, retention: &Retention) -> Result<(), OpenError> {
+        let Some(peers) = self.peers.as_ref().filter(|_| retention.has(Kind::Audit)) else {
+            return Ok(());
+        };
+        rights::to_expire(&self.reader, &peers.schema).await
+    }
+
     /// Deletes the entries of the audit log that are older; how many.
     pub(super) async fn expire_audit(&self, before: &str) -> Result<u64, StoreError> {
         let first = "SELECT coalesce((SELECT seq FROM audit WHERE at >= $1 ORDER BY seq LIMIT 1), \

@@ -139,11 +139,9 @@ async fn count(tx: &mut AnyConnection, seq: i64) -> Result<(), StoreError> {
         .await?;
     sqlx::query("DELETE FROM run_labels WHERE run_seq = $1").bind(seq).execute(&mut *tx).await?;
     for label in labels {
-        sqlx::query("INSERT INTO run_labels (label, run_seq) VALUES ($1, $2)")
-            .bind(label)
-            .bind(seq)
-            .execute(&mut *tx)
-            .await?;
+        let text = "INSERT INTO run_labels (label, run_seq, user_id) \
+            SELECT $1, r.seq, r.user_id FROM runs r WHERE r.seq = $2";
+        sqlx::query(text).bind(label).bind(seq).execute(&mut *tx).await?;
     }
     Ok(())
 }

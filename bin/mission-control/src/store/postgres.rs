@@ -5,7 +5,7 @@ pub(super) mod address;
 pub(super) mod health;
 mod migrate;
 mod plan;
-mod rights;
+pub(super) mod rights;
 pub(super) mod session;
 mod start;
 

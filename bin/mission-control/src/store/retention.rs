@@ -131,6 +131,11 @@ impl FromStr for Retention {
 }
 
 impl Retention {
+    /// Whether a kind is kept for a time only.
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.0.contains_key(&kind)
+    }
+
     /// The days of each kind, by its name.
     pub fn days(&self) -> BTreeMap<String, u32> {
         self.0.iter().map(|(kind, days)| (kind.as_str().to_owned(), *days)).collect()

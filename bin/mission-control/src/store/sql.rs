@@ -20,6 +20,22 @@ impl Sql {
         Self::default().and(piece, Some(value))
     }
 
+    /// Starts a query with a piece that has no value.
+    pub(super) fn of(piece: &'static str) -> Self {
+        Self::default().text(piece)
+    }
+
+    /// Appends a piece that has no value.
+    pub(super) fn text(mut self, piece: &'static str) -> Self {
+        self.text.push_str(piece);
+        self
+    }
+
+    /// Appends how many rows are wanted, and one more, by which a page sees whether there are more.
+    pub(super) fn limit(self, limit: u32) -> Self {
+        self.and(" LIMIT ?", Some(super::paging::rows_for(limit)))
+    }
+
     /// Appends a piece, in which `?` stands for the value; without a value nothing is appended.
     pub(super) fn and<'v, T: Encode<'v, Any> + Type<Any>>(
         mut self,
@@ -40,6 +56,14 @@ impl Sql {
         from: impl Executor<'e, Database = Any> + 'e,
     ) -> BoxStream<'e, Result<AnyRow, sqlx::Error>> {
         sqlx::query_with(AssertSqlSafe(self.text), self.arguments).fetch(from)
+    }
+
+    /// Fetches rows as they are read, by a plan that is made for these values and not kept.
+    pub(super) fn fetch_once<'e>(
+        self,
+        from: impl Executor<'e, Database = Any> + 'e,
+    ) -> BoxStream<'e, Result<AnyRow, sqlx::Error>> {
+        sqlx::query_with(AssertSqlSafe(self.text), self.arguments).persistent(false).fetch(from)
     }
 
     /// Fetches all rows.

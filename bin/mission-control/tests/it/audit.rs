@@ -346,6 +346,47 @@ async fn an_export_verifies_and_every_change_to_it_is_found() {
 }
 
 #[tokio::test]
+async fn a_log_written_anew_cannot_claim_a_head_that_was_kept() {
+    let backend = Backend::start().await;
+    act(&backend).await;
+    let (lines, dir) = exported(&backend).await;
+    let file = dir.path().join("audit.ndjson");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let whole = verify_file(&file, None).unwrap();
+    let forged = |first: usize, through: i64| {
+        let mut prev = FIRST_PREV.to_owned();
+        let mut written = Vec::new();
+        for (place, line) in lines.iter().enumerate().skip(first) {
+            let mut entry: Value = serde_json::from_str(line).unwrap();
+            if place == first + 1 {
+                entry["act"] = json!("data.expired");
+                entry["actor"]["type"] = json!("system");
+                entry["details"] = json!({ "through": through, "hash": whole.head });
+            }
+            if place == first && first > 0 {
+                prev.clone_from(&whole.head);
+            }
+            entry["prev"] = json!(prev);
+            prev = hash_of(&prev, &entry).unwrap();
+            entry["hash"] = json!(prev);
+            written.push(entry.to_string());
+        }
+        std::fs::write(&file, written.join("\n")).unwrap();
+        verify_file(&file, Some(&whole.head))
+    };
+    // All entries are there, and one says that an entry with the head has expired.
+    for through in [0, 5, 10, 99] {
+        let told = forged(0, through);
+        assert!(matches!(told, Err(AuditError::OtherHead { expired: 0, .. })), "{through}: {told:?}");
+    }
+    // The log begins later, after an entry that is said to have the head.
+    assert!(matches!(forged(4, 4), Err(AuditError::HeadExpired { first: 5, seq: 10, .. })));
+    for through in [3, 5] {
+        assert!(matches!(forged(4, through), Err(AuditError::Broken { seq: 1, .. })));
+    }
+}
+
+#[tokio::test]
 async fn a_row_that_was_changed_in_the_database_is_found() {
     let backend = Backend::start().await;
     act(&backend).await;

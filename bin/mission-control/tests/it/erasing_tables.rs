@@ -6,8 +6,8 @@ use crate::erasing::{CANARY, USER};
 use crate::harness::on_postgres;
 
 /// Tables that hold nothing of a user: the log of acts, and what tells that something was erased.
-const NOBODYS: [&str; 7] =
-    ["_sqlx_migrations", "audit", "audit_expired", "erased_runs", "erased_users", "erasures", "write_turn"];
+const NOBODYS: [&str; 8] =
+    ["_sqlx_migrations", "audit", "audit_expired", "erased_runs", "erased_users", "erasures", "run_hours", "write_turn"];
 
 /// Filled by acts, not by hand.
 const OF_THE_LOG: [&str; 2] = ["audit_reasons", "audit_subjects"];
@@ -62,6 +62,8 @@ fn value(table: &str, column: &str, kind: &str) -> String {
         ("role" | "model" | "tenant_id", _) if table == "usage" => "'plain'".to_owned(),
         // One that is open would be cancelled, which is an act with its key and role.
         ("status", _) if table == "runs" => "'completed'".to_owned(),
+        // Its hour is kept without the run.
+        ("created_at", _) if table == "runs" => "'2026-03-04T10:00:00.000000Z'".to_owned(),
         ("seq" | "run_seq" | "file_seq" | "rule_seq", _) => SEQ.to_string(),
         (_, "bytea") => format!("'{CANARY}'::bytea"),
         (_, "blob") => format!("CAST('{CANARY}' AS BLOB)"),

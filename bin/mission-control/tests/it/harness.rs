@@ -204,7 +204,12 @@ impl Backend {
 
     /// Why a backend does not start on a database.
     pub(crate) async fn refusal(database: Database) -> String {
-        let (.., task) = Self::serve(database, Options::default()).await;
+        Self::refusal_of(database, Options::default()).await
+    }
+
+    /// The same with these options.
+    pub(crate) async fn refusal_of(database: Database, options: Options) -> String {
+        let (.., task) = Self::serve(database, options).await;
         let ended = tokio::time::timeout(PATIENCE, task).await;
         ended.expect("the backend refuses to start").unwrap().unwrap_err().to_string()
     }

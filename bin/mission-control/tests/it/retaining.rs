@@ -168,6 +168,12 @@ async fn the_oldest_entries_of_the_log_go_and_the_rest_still_verifies() {
     let file = dir.path().join("audit.ndjson");
     std::fs::write(&file, lines.join("\n")).unwrap();
     assert_eq!(verify_file(&file, None).unwrap(), whole);
+    // A head that was kept and has expired by now is told of, which proves nothing; an older one is not known.
+    let hash = |at: usize| all[at]["hash"].as_str();
+    assert!(matches!(verify_file(&file, hash(cut - 1)), Err(AuditError::HeadExpired { first: 6, .. })));
+    assert_eq!(verify_file(&file, hash(cut)).unwrap(), whole);
+    let older = verify_file(&file, hash(cut - 2)).unwrap_err();
+    assert!(older.to_string().contains("those up to seq 5 have expired"), "{older}");
     // Who takes away more than has expired is found.
     for left in [&lines[1..], &lines[..lines.len() - 1]] {
         std::fs::write(&file, left.join("\n")).unwrap();

@@ -8,7 +8,7 @@ use test_support::postgres::Postgres;
 use test_support::{lacks, wait_for};
 use wombat_mission_control::store::database::{Address, Database, Server};
 
-use crate::harness::{Backend, Home, kept, on_postgres};
+use crate::harness::{Backend, Home, Options, kept, on_postgres};
 
 fn start() -> Option<Arc<Home>> {
     let server = on_postgres().then(|| Postgres::start(kept()))??;
@@ -147,4 +147,22 @@ async fn pglite_is_refused_as_it_has_one_connection() {
     let url = format!("postgres://postgres:x@localhost/postgres?host={}", dir.path().display());
     let why = Backend::refusal(Database::of_url(&url.into()).unwrap()).await;
     assert!(why.contains("PGlite") && why.contains("one connection"), "{why}");
+}
+
+#[tokio::test]
+async fn a_log_that_shall_expire_needs_the_right_to_delete_from_it() {
+    let Some(home) = start() else { return };
+    Backend::reaching(&home, home.database()).await.stop().await;
+    say(&home, "wombat", "CREATE ROLE keeper LOGIN");
+    let all = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO keeper";
+    say(&home, "wombat", all);
+    say(&home, "wombat", "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO keeper");
+    say(&home, "wombat", "REVOKE DELETE ON audit FROM keeper");
+    let options = || Options { retention: "audit=30", ..Options::default() };
+    let why = Backend::refusal_of(by(&home, "keeper", "wombat", None), options()).await;
+    assert!(why.contains("GRANT DELETE ON public.audit TO keeper"), "{why}");
+    // Nobody else needs it.
+    let backend = Backend::reaching(&home, by(&home, "keeper", "wombat", None)).await;
+    backend.agent("ann", "scout").task("Mine").await;
+    backend.stop().await;
 }

@@ -111,6 +111,139 @@ async fn runs_are_found_by_each_of_their_properties() {
 }
 
 #[tokio::test]
+async fn each_filter_has_pages_of_its_own_whatever_clocks_say() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    for n in 0..6 {
+        ran(&agent, &format!("r{n}"), ("ann", "scout"), completed("done")).await;
+        let label = json!({ "run_key": format!("r{n}"), "rating": "up", "labels": ["odd"] });
+        if n % 2 == 1 {
+            backend.person("ann").post("/feedback", label).await.ok();
+        }
+    }
+    ran(&backend.agent("bob", "scout"), "r9", ("bob", "scout"), completed("done")).await;
+    let mut database = backend.database().await;
+    // Three by the clock of an instance that is days behind, in the order of their numbers; and one by both digests.
+    for (key, at) in [("r1", "2026-03-04T10:59"), ("r2", "2026-03-01T09:10"), ("r4", "2026-03-04T10:01")] {
+        let text = "UPDATE runs SET created_at = $1, profile_digest = 'd1' WHERE run_key = $2";
+        sqlx::query(text).bind(format!("{at}:00.000000Z")).bind(key).execute(&mut database).await.unwrap();
+    }
+    // As when they were made so.
+    sqlx::query("DELETE FROM run_hours").execute(&mut database).await.unwrap();
+    let hours = "INSERT INTO run_hours (hour, first_seq, last_seq) SELECT substr(created_at, 1, 13), min(seq), max(seq) FROM runs GROUP BY substr(created_at, 1, 13)";
+    sqlx::query(hours).execute(&mut database).await.unwrap();
+    let (ann, service) = (backend.person("ann"), backend.internal());
+    for (query, expected) in [
+        ("digest=d1", vec!["r5", "r4", "r3", "r2", "r1", "r0"]),
+        ("digest=d1&rating=none", vec!["r4", "r2", "r0"]),
+        ("label=odd", vec!["r5", "r3", "r1"]),
+        ("label=odd&digest=d1&q=done", vec!["r5", "r3", "r1"]),
+        ("rating=up&to=2026-03-05T00:00:00Z", vec!["r1"]),
+        ("q=done&to=2026-03-04T10:30:00Z", vec!["r4", "r2"]),
+        ("to=2026-03-04T10:30:00Z", vec!["r4", "r2"]),
+        ("from=2026-03-04T10:00:00Z&to=2026-03-04T11:00:00Z", vec!["r4", "r1"]),
+        ("from=2026-03-04T10:02:00Z&label=odd&to=2026-03-04T10:59:00.000001Z", vec!["r1"]),
+        ("from=2026-03-02T00:00:00Z&digest=d1&to=2026-03-05T00:00:00Z", vec!["r4", "r1"]),
+        ("to=2026-03-01T09:10:00Z", vec![]),
+        ("run_key=r3", vec!["r3"]),
+        ("run_key=r9", vec![]),
+    ] {
+        for caller in [&ann, &service] {
+            if query == "run_key=r9" && std::ptr::eq(caller, &service) {
+                assert_eq!(keys(caller, query).await, ["r9"]);
+                continue;
+            }
+            let user = if std::ptr::eq(caller, &service) { "&user_id=ann" } else { "" };
+            let (mut found, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = caller.get(&format!("/runs?{query}{user}&limit=1{cursor}")).await;
+                found.extend(column(page.items(), "run_key").into_iter().map(str::to_owned));
+                let Some(next) = page.body["next_cursor"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(found, expected, "{query}");
+        }
+    }
+    let failed = ann.get("/runs/summary?by=role&from=2026-03-04T10:00:00Z&to=2026-03-04T11:00:00Z").await;
+    assert_eq!(failed.items()[0]["runs"], 2);
+}
+
+#[tokio::test]
+async fn a_label_without_a_user_is_that_of_the_run() {
+    let backend = Backend::start().await;
+    ran(&backend.agent("ann", "scout"), "r1", ("ann", "scout"), completed("done")).await;
+    let mut database = backend.database().await;
+    // As the version before writes it.
+    let label = "INSERT INTO run_labels (label, run_seq) SELECT 'odd', seq FROM runs";
+    sqlx::query(label).execute(&mut database).await.unwrap();
+    assert_eq!(keys(&backend.person("ann"), "label=odd").await, ["r1"]);
+    assert!(keys(&backend.person("bob"), "label=odd").await.is_empty());
+}
+
+/// A run by its SQL, in a transaction that has not ended.
+async fn begun(database: &mut sqlx::AnyConnection, key: &str) {
+    let sql = format!(
+        "INSERT INTO runs (run_key, user_id, role, status, created_at, updated_at) \
+         VALUES ('{key}', 'ann', 'scout', 'completed', '2026-03-04T10:00:00.000000Z', '2026-03-04T10:00:00.000000Z')"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(database).await.unwrap();
+}
+
+#[tokio::test]
+async fn runs_of_one_hour_do_not_wait_for_each_other() {
+    if !crate::harness::on_postgres() {
+        return;
+    }
+    let backend = Backend::start().await;
+    let (mut one, mut other) = (backend.database().await, backend.database().await);
+    for database in [&mut one, &mut other] {
+        for text in ["SET lock_timeout = '5s'", "BEGIN"] {
+            sqlx::query(text).execute(&mut *database).await.unwrap();
+        }
+    }
+    begun(&mut one, "r1").await;
+    begun(&mut other, "r2").await;
+    begun(&mut one, "r3").await;
+    for database in [&mut one, &mut other] {
+        sqlx::query("COMMIT").execute(database).await.unwrap();
+    }
+    let hour = "from=2026-03-04T10:00:00Z&to=2026-03-04T10:00:01Z";
+    assert_eq!(keys(&backend.person("ann"), hour).await, ["r3", "r2", "r1"]);
+}
+
+#[tokio::test]
+async fn words_are_found_far_behind_the_newest_runs() {
+    let backend = Backend::start().await;
+    let agent = backend.agent("ann", "scout");
+    ran(&agent, "r1", ("ann", "scout"), completed("a needle here")).await;
+    ran(&agent, "r2", ("ann", "scout"), json!({ "status": "failed", "reply": "another needle" })).await;
+    ran(&backend.agent("bob", "scout"), "r3", ("bob", "scout"), completed("straw")).await;
+    let mut database = backend.database().await;
+    let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4100) \
+        INSERT INTO runs (run_key, user_id, role, status, created_at, updated_at) \
+        SELECT 'f' || i, 'bob', 'scout', 'completed', '2200-01-01T00:00:00.000000Z', '2200-01-01T00:00:00.000000Z' FROM n";
+    sqlx::query(many).execute(&mut database).await.unwrap();
+    let (ann, bob, service) = (backend.person("ann"), backend.person("bob"), backend.internal());
+    for (query, expected) in [
+        ("q=needle", vec!["r2", "r1"]),
+        ("q=needle%20HERE", vec!["r1"]),
+        ("q=needle%20straw", vec![]),
+        ("q=needle&status=failed", vec!["r2"]),
+        ("q=needle&digest=d1&rating=none&to=2199-01-01T00:00:00Z", vec!["r2", "r1"]),
+        ("q=needle&to=2020-01-01T00:00:00Z", vec![]),
+    ] {
+        assert_eq!(keys(&service, query).await, expected, "{query}");
+        assert_eq!(keys(&ann, query).await, expected, "{query}");
+    }
+    assert!(keys(&bob, "q=needle").await.is_empty());
+    assert_eq!(keys(&bob, "q=straw").await, ["r3"]);
+    let page = service.get("/runs?q=needle&limit=1").await;
+    assert_eq!(column(page.items(), "run_key"), ["r2"]);
+    let cursor = page.body["next_cursor"].as_str().unwrap();
+    assert_eq!(keys(&service, &format!("q=needle&limit=1&cursor={cursor}")).await, ["r1"]);
+}
+
+#[tokio::test]
 async fn totals_are_of_what_runs_have_in_common() {
     let backend = Backend::start().await;
     let agent = backend.agent("ann", "scout");

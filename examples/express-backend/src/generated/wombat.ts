@@ -368,10 +368,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This document. */
+        get: operations["openapi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A role. */
+        AgentShape: {
+            /** @description Whether it may call no tool at all; absent when it may. */
+            allows_nothing?: boolean;
+            /** @description The tier of its model: `default`, `cheap` or `best`. */
+            model_tier: string;
+            /** @description Its name. */
+            role: string;
+            /** @description Its session key, with `{userId}` in place of the user. */
+            session_key_template: string;
+            /** @description The file of its persona. */
+            soul?: string | null;
+            /** @description The tools it may call. */
+            tools: components["schemas"]["ToolListsShape"];
+        };
+        /** @description The roles that can be addressed. */
+        AgentsShape: {
+            /** @description The roles, in the order of their names. */
+            agents: components["schemas"]["AgentShape"][];
+        };
+        /** @description That the process answers, or is ready. */
+        AliveShape: {
+            /** @description `ok`. */
+            status: string;
+        };
         /** @description A file that a request brings: `file_id` of one that the backend has, or else its name, type and bytes. */
         Attachment: {
             /**
@@ -429,6 +471,24 @@ export interface components {
              * @default
              */
             used: string;
+        };
+        /** @description How a backend is. */
+        BackendHealthShape: {
+            /** @description `ok`, `error` or `unchecked`. */
+            status: string;
+            /** @description Its address. */
+            url: string;
+        };
+        /** @description The first-run instructions. */
+        BootShape: {
+            /** @description Their text. */
+            content?: string | null;
+            /** @description Whether there are any. */
+            hasBoot: boolean;
+            /** @description Whether the first run is completed. */
+            isComplete: boolean;
+            /** @description `ok`, where the first run has just been marked as completed. */
+            status?: string | null;
         };
         /**
          * @description Whether a call may be made.
@@ -497,6 +557,119 @@ export interface components {
             keep_recent?: number | null;
             /** @description At least one turn, `{role: user, assistant or system, content}`, the oldest first. */
             messages: unknown[];
+        };
+        /** @description A conversation that was compacted. */
+        CompactedShape: {
+            /**
+             * Format: int64
+             * @description How many there are now.
+             */
+            compacted_count: number;
+            /** @description The turns: a summary, and the newest ones as they were. */
+            compacted_messages: components["schemas"]["TurnShape"][];
+            /** @description Its price. */
+            cost: components["schemas"]["CostShape"];
+            /**
+             * Format: int64
+             * @description How many turns there were.
+             */
+            original_count: number;
+            /** @description `ok`. */
+            status: string;
+            /** @description The tokens of the model's call. */
+            usage: components["schemas"]["UsageShape"];
+        };
+        /** @description How daemon and backend fit together. */
+        CompatibilityShape: {
+            /** @description The backend's, where it says one. */
+            backend_contract_version?: string | null;
+            /** @description The code of that. */
+            code?: string | null;
+            /** @description Whether the backend has all that the daemon needs. */
+            compatible: boolean;
+            /** @description The version of the contract that the daemon speaks. */
+            contract_version: string;
+            /** @description Its details. */
+            details?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Why nothing is known of the backend. */
+            error?: string | null;
+            /** @description What the backend offers, by the contract's names of features. */
+            features: {
+                [key: string]: unknown;
+            };
+            /** @description What the daemon needs and the backend lacks. */
+            missing_required: string[];
+            pages?: components["schemas"]["PagesShape"] | null;
+            /** @description What runs have to do without. */
+            warnings: string[];
+        };
+        /** @description Settings. */
+        ConfigShape: {
+            /** @description The task of messages that name none. */
+            defaultTask?: string | null;
+            /**
+             * Format: int32
+             * @description The port.
+             */
+            port: number;
+        };
+        /** @description What the prompt of a role is made of. */
+        ContextShape: {
+            /** @description Each file. */
+            files: components["schemas"]["PromptFileShape"][];
+            /** @description The customer's language; with `user_id` only. */
+            locale?: string | null;
+            /** @description The digest of the customer's profile; with `user_id` only. */
+            profile_digest?: string | null;
+            /**
+             * Format: int64
+             * @description How long the customer's section of the prompt is; with `user_id` only.
+             */
+            promptAppendChars?: number | null;
+            /** @description The hash of the prompt. */
+            promptHash: string;
+            /** @description The role. */
+            role: string;
+            /** @description The prompt; with `full` only. */
+            systemPrompt?: string | null;
+            /** @description The customer's tenant; with `user_id` only. */
+            tenantId?: string | null;
+            /** @description All files together, and the prompt. */
+            totals: components["schemas"]["ContextTotalsShape"];
+            /** @description The name of the workspace. */
+            workspace: string;
+            /** @description The digest of the workspace. */
+            workspaceDigest: string;
+        };
+        /** @description Sizes of the files of a prompt. */
+        ContextTotalsShape: {
+            /**
+             * Format: int64
+             * @description Estimated tokens of those.
+             */
+            estimatedTokens: number;
+            /**
+             * Format: int64
+             * @description Those that the prompt contains.
+             */
+            injectedChars: number;
+            /**
+             * Format: int64
+             * @description The characters of the prompt.
+             */
+            promptChars: number;
+            /**
+             * Format: int64
+             * @description Estimated tokens of the prompt.
+             */
+            promptEstimatedTokens: number;
+            /**
+             * Format: int64
+             * @description The characters of the files.
+             */
+            rawChars: number;
         };
         /** @description The price of a run's model calls. */
         CostShape: {
@@ -570,6 +743,19 @@ export interface components {
              */
             size: number;
         };
+        /** @description The status, and with the daemon key the health of each part. */
+        HealthShape: {
+            backend?: components["schemas"]["BackendHealthShape"] | null;
+            config?: components["schemas"]["ConfigShape"] | null;
+            control_plane?: components["schemas"]["BackendHealthShape"] | null;
+            llm?: components["schemas"]["ModelHealthShape"] | null;
+            skills?: components["schemas"]["SkillCountsShape"] | null;
+            /** @description `ok` or `degraded`. */
+            status: string;
+            tools?: components["schemas"]["SourcesState"] | null;
+            tzdata?: components["schemas"]["ZonesShape"] | null;
+            workspace?: components["schemas"]["WorkspaceHealthShape"] | null;
+        };
         /** @description A tool, and who may call it. */
         ListedTool: {
             /**
@@ -604,11 +790,46 @@ export interface components {
              */
             temperature?: number | null;
         };
+        /** @description What a model made of a task. */
+        LlmTaskShape: {
+            /** @description Their price. */
+            cost: components["schemas"]["CostShape"];
+            /** @description The model that answered. */
+            model?: string | null;
+            /** @description The answer: JSON where a schema was given, or else text. */
+            output: unknown;
+            /** @description `ok`. */
+            status: string;
+            /** @description The tokens of the model's calls. */
+            usage: components["schemas"]["UsageShape"];
+            /** @description Whether the answer fits the schema that was given. */
+            validated: boolean;
+        };
         /**
          * @description Whether a role may call a tool.
          * @enum {string}
          */
         MayCall: "yes" | "with_approval" | "no";
+        /** @description The default model. */
+        ModelHealthShape: {
+            /** @description Whether it can be called. */
+            configured: boolean;
+            /** @description Its name. */
+            model: string;
+            /** @description Its provider. */
+            provider: string;
+        };
+        /** @description What the models of a provider do not get of the tools: by kind, where there is any. */
+        ModelTools: {
+            /** @description What is cut of tools. */
+            cut?: string[];
+            /** @description Tools that are left out, each with the reason. */
+            left_out?: string[];
+            /** @description What has another name there. */
+            mapped?: string[];
+            /** @description Why the model sees no tool. */
+            unseen?: string | null;
+        };
         /** @description The output that a reply has to have. */
         Output: {
             /**
@@ -624,6 +845,49 @@ export interface components {
              * @default null
              */
             strict: boolean | null;
+        };
+        /** @description The addresses of the backend's pages for people. */
+        PagesShape: {
+            /** @description The page of a task, with `{task_id}` and `{user_id}` where its ids go. */
+            task?: string | null;
+        };
+        /** @description Something in the workspace that does not work. */
+        ProblemShape: {
+            /** @description The file, within the workspace. */
+            file: string;
+            /**
+             * Format: int64
+             * @description The line, from 1.
+             */
+            line?: number | null;
+            /** @description For a file of rules: what that means for runs. */
+            policy?: string | null;
+            /** @description What is wrong. */
+            reason: string;
+        };
+        /** @description A file of a prompt. */
+        PromptFileShape: {
+            /**
+             * Format: int64
+             * @description Estimated tokens of what the prompt contains.
+             */
+            estimatedTokens: number;
+            /** @description Whether it exists. */
+            exists: boolean;
+            /**
+             * Format: int64
+             * @description The characters that the prompt contains.
+             */
+            injectedChars: number;
+            /** @description The file, within the workspace. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Its length in characters.
+             */
+            rawChars: number;
+            /** @description Whether it was cut. */
+            truncated: boolean;
         };
         /** @description A call of a run that a rule refused. */
         RefusedCall: {
@@ -865,6 +1129,88 @@ export interface components {
             /** @description `{url, secret?, headers?}`: notified of the end of the run. */
             webhook?: unknown;
         };
+        /** @description How many skills there are. */
+        SkillCountsShape: {
+            /**
+             * Format: int64
+             * @description Those that are enabled.
+             */
+            enabled: number;
+            /**
+             * Format: int64
+             * @description All of them.
+             */
+            total: number;
+        };
+        /** @description A skill. */
+        SkillShape: {
+            /** @description Its description, for the model. */
+            description: string;
+            /** @description Whether it is enabled. */
+            enabled: boolean;
+            /** @description The endpoints that it declares. */
+            endpoints: string[];
+            /** @description Why it is disabled. */
+            gateReason?: string | null;
+            /** @description Its file, within the workspace. */
+            location: string;
+            /** @description `metadata` of its front matter. */
+            metadata: unknown;
+            /** @description Its name. */
+            name: string;
+            /** @description Deviations from the standard; absent when there are none. */
+            warnings?: string[];
+        };
+        /** @description The skills of the workspace. */
+        SkillsShape: {
+            /**
+             * Format: int64
+             * @description How many are enabled.
+             */
+            enabled: number;
+            /** @description Each of them. */
+            skills: components["schemas"]["SkillShape"][];
+            /**
+             * Format: int64
+             * @description How many there are.
+             */
+            total: number;
+        };
+        /** @description A source of tools: the OpenAPI document, the backend's list, or an MCP server. */
+        SourceState: {
+            /** @description What went wrong last. */
+            error?: string | null;
+            /** @description How many operations the OpenAPI document has. */
+            operations?: number | null;
+            /** @description What of it costs tools, or a part of them. */
+            problems?: string[] | null;
+            /** @description Name and version that an MCP server reports. */
+            server?: string | null;
+            /** @description How it is. */
+            status: components["schemas"]["SourceStatus"];
+            /** @description How many tools come from it. */
+            tools?: number | null;
+            /** @description How the names of an MCP server's tools begin, where that is not its own name. */
+            tools_begin_with?: string | null;
+        };
+        /**
+         * @description How a source is.
+         * @enum {string}
+         */
+        SourceStatus: "ok" | "error" | "loading" | "connecting" | "unchecked";
+        /** @description All sources. */
+        SourcesState: {
+            backend?: components["schemas"]["SourceState"] | null;
+            /** @description The MCP servers by their names in `mcp.json`. */
+            mcp: {
+                [key: string]: components["schemas"]["SourceState"];
+            };
+            /** @description What is left out, cut and mapped, by model. */
+            models: {
+                [key: string]: components["schemas"]["ModelTools"];
+            };
+            openapi?: components["schemas"]["SourceState"] | null;
+        };
         /** @description One tool call as the answer reports it. */
         StepReport: {
             /** @description Its arguments; those that a person gave it, where it was approved with others. */
@@ -908,6 +1254,19 @@ export interface components {
              */
             source: string;
         };
+        /** @description The tools that a role may call. */
+        ToolListsShape: {
+            /** @description Allowed tools; when empty, all that are declared, unless the role may call none. */
+            allow: string[];
+            /** @description Tools whose calls wait for a person's approval: names, or objects with conditions. */
+            approval: unknown[];
+            /** @description Denied tools. */
+            deny: string[];
+            /** @description Built-in tools that the role has; absent when there are none. */
+            enable?: string[];
+            /** @description Tools whose calls may be repeated, because they honour idempotency keys; absent when there are none. */
+            idempotent?: string[];
+        };
         /** @description A tool call that waits for a person's approval, or a question that waits for the answer. */
         ToolRequestReport: {
             /** @description The arguments of the call. */
@@ -936,6 +1295,13 @@ export interface components {
             role: string;
             /** @description The rule that says so, with its file, where it is not simply a yes. */
             why?: string | null;
+        };
+        /** @description A turn of a conversation. */
+        TurnShape: {
+            /** @description Its text. */
+            content: string;
+            /** @description `system`, `user`, `assistant` or `tool`. */
+            role: string;
         };
         /** @description `GET /usage`. */
         UsageReport: components["schemas"]["UsageTotals"] & {
@@ -1023,6 +1389,37 @@ export interface components {
              */
             unpricedRequests: number;
         };
+        /** @description The daemon's version. */
+        VersionShape: {
+            /** @description The version of the contract with the backend. */
+            contract_version: string;
+            /** @description What it can do beyond answering messages. */
+            features: string[];
+            /** @description `wombat-daemon`. */
+            name: string;
+            /** @description The version. */
+            version: string;
+        };
+        /** @description How the workspace is. */
+        WorkspaceHealthShape: {
+            /** @description Whether the first run is completed. */
+            bootComplete: boolean;
+            /** @description Its folder. */
+            path: string;
+            /** @description `ok`, `last_good` or `no_runs`. */
+            policy: string;
+            /** @description What does not work. */
+            problems: components["schemas"]["ProblemShape"][];
+            /** @description `ok`, `degraded` or `missing`. */
+            status: string;
+        };
+        /** @description The rules of time zones. */
+        ZonesShape: {
+            /** @description Their release. */
+            release: string;
+            /** @description Where they come from. */
+            source: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -1041,15 +1438,35 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["AgentsShape"];
                 };
             };
+            /** @description It is not possible now; ask again later. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1072,6 +1489,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1080,6 +1498,7 @@ export interface operations {
                     "application/json": components["schemas"]["CanAnswer"];
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1088,6 +1507,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1111,6 +1531,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description It is accepted, and goes on. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -1119,6 +1540,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunAccepted"];
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1127,6 +1549,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1154,6 +1577,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1162,6 +1586,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunReport"];
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1170,6 +1595,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1197,6 +1623,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1205,6 +1632,7 @@ export interface operations {
                     "application/json": components["schemas"]["Cancelled"];
                 };
             };
+            /** @description It is accepted, and goes on. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -1213,6 +1641,7 @@ export interface operations {
                     "application/json": components["schemas"]["Cancelled"];
                 };
             };
+            /** @description There is no such thing. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1221,6 +1650,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1229,6 +1659,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1256,6 +1687,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1264,6 +1696,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1272,6 +1705,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1295,6 +1729,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1303,6 +1738,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunAnswer"];
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1311,6 +1747,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1334,6 +1771,7 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1342,6 +1780,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1350,6 +1789,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1369,20 +1809,40 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["CompatibilityShape"];
                 };
             };
+            /** @description It is not possible now; ask again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["CompatibilityShape"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -1396,12 +1856,31 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["VersionShape"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -1415,12 +1894,31 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["BootShape"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -1434,15 +1932,35 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["BootShape"];
                 };
             };
+            /** @description It is not possible now. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1465,14 +1983,16 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["CompactedShape"];
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1481,6 +2001,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1509,14 +2030,16 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["ContextShape"];
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1525,6 +2048,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1547,12 +2071,31 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["HealthShape"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -1566,11 +2109,32 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["AliveShape"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
             };
         };
     };
@@ -1587,14 +2151,16 @@ export interface operations {
             };
         };
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["LlmTaskShape"];
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1603,6 +2169,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1622,12 +2189,31 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -1641,17 +2227,41 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["AliveShape"];
+                };
             };
+            /** @description It is not possible now; ask again later. */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
             };
         };
     };
@@ -1664,12 +2274,31 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": components["schemas"]["SkillsShape"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -1683,6 +2312,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1691,6 +2321,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunningTools"];
                 };
             };
+            /** @description The request cannot be carried out; `code` says why. */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1699,6 +2330,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Something failed; `code` says what. */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
@@ -1718,12 +2350,69 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The answer. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    openapi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The request cannot be carried out; `code` says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Something failed; `code` says what. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
                 };
             };
         };

@@ -22,6 +22,7 @@ mod fastapi;
 mod features;
 mod files;
 mod frameworks;
+mod generated;
 mod handing_on;
 mod health;
 mod heartbeat;

@@ -106,6 +106,30 @@ pub(crate) fn protocols(modules: &str) -> Option<PathBuf> {
     python("WOMBAT_TEST_PROTOCOLS", "protocols", modules)
 }
 
+/// The Python that checks the daemon's OpenAPI document, and generates a client from it.
+pub(crate) fn generators_python() -> Option<PathBuf> {
+    python(
+        "WOMBAT_TEST_GENERATORS_PYTHON",
+        "generators",
+        "openapi_python_client, openapi_spec_validator",
+    )
+}
+
+/// The folder with a linter of OpenAPI documents, and generators of clients in TypeScript.
+pub(crate) fn generators_node() -> Option<PathBuf> {
+    let folder = std::env::var_os("WOMBAT_TEST_GENERATORS_NODE").map(PathBuf::from);
+    let packages =
+        ["@redocly/openapi-core", "openapi-typescript", "@hey-api/openapi-ts", "typescript"];
+    let has = |folder: &PathBuf| {
+        packages.iter().all(|package| folder.join("node_modules").join(package).exists())
+    };
+    let found = folder.filter(has);
+    if found.is_none() {
+        lacks(&packages.join(" or "), "generators");
+    }
+    found
+}
+
 /// The Python with the checkers of manifests, and their programs beside it.
 pub(crate) fn packaging() -> Option<PathBuf> {
     let python =

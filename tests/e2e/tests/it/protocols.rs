@@ -6,6 +6,7 @@ mod asking;
 mod files;
 mod mcp_server;
 mod openai;
+mod openai_responses;
 mod push;
 mod typed;
 

@@ -73,7 +73,7 @@ async def card():
 
 async def whole():
     to = await client()
-    [answer] = await ask(to, question(message_id=OWN.get("id", "m1"), task_id=OWN.get("task_id"), resume=OWN.get("resume")))
+    [answer] = await ask(to, question(message_id=OWN.get("id", "m1"), context_id=OWN.get("task_id"), resume=OWN.get("resume")))
     return answer["task"]
 
 
@@ -83,7 +83,7 @@ async def typed():
     request = question("How much?")
     request.message.metadata.update({"output": OWN["output"]})
     [answer] = await ask(to, request)
-    request = question("How much?", task_id=answer["task"]["id"])
+    request = question("How much?", context_id=answer["task"]["contextId"])
     request.message.metadata.update({"output": OWN["output"]})
     request.configuration.accepted_output_modes.append("application/json")
     events = await ask(live, request)
@@ -102,7 +102,7 @@ async def typed():
 
 async def stream():
     to = await client(streaming=True)
-    events = await ask(to, question(task_id=OWN["task_id"]))
+    events = await ask(to, question(context_id=OWN["task_id"]))
     pieces = [event["artifactUpdate"] for event in events if "artifactUpdate" in event]
     states = [event["statusUpdate"]["status"] for event in events if "statusUpdate" in event]
     return {
@@ -137,6 +137,8 @@ async def bad():
         "anothers": failure(other.get_task(t.GetTaskRequest(id=task))),
         "ask_in_anothers": failure(ask(other, question(task_id=task))),
         "cancel_anothers": failure(other.cancel_task(t.CancelTaskRequest(id=task))),
+        "ask_what_has_ended": failure(ask(to, question(task_id=task))),
+        "another_context": failure(ask(to, question(task_id=task, context_id="other"))),
         "cancel_what_has_ended": failure(to.cancel_task(t.CancelTaskRequest(id=task))),
         "push": push(url="http://no-such-host.invalid/"),
         "push_inside": push(url="http://127.0.0.1:9/"),
@@ -189,7 +191,7 @@ async def push():
     for one in made if OWN.get("delete") else []:
         gone = t.DeleteTaskPushNotificationConfigRequest(task_id=task, id=one.id)
         await to.delete_task_push_notification_config(gone)
-    request = question("Tell me.", message_id=OWN["id"], task_id=task)
+    request = question("Tell me.", message_id=OWN["id"], context_id=task)
     if OWN.get("url"):
         mine = t.TaskPushNotificationConfig(id="mine", url=OWN["url"])
         request.configuration.task_push_notification_config.CopyFrom(mine)
@@ -237,10 +239,60 @@ async def tasks():
     }
 
 
+async def lists():
+    """A context that the client makes up, and the order, pages and filters of lists."""
+    to = await client()
+    made = [await ask(to, question(context_id=f"talk {n}")) for n in range(3)]
+    again = await ask(to, question(context_id="talk 0"))
+    tasks = [answer["task"] for [answer] in [*made, again]]
+
+    async def listed(**more):
+        answer = await to.list_tasks(t.ListTasksRequest(**more))
+        return [task.context_id for task in answer.tasks], answer.total_size, answer.next_page_token
+
+    everything, total, end = await listed()
+    first, first_total, token = await listed(page_size=2)
+    rest, _, _ = await listed(page_size=2, page_token=token)
+    page = await to.list_tasks(t.ListTasksRequest(page_size=1))
+    newest = page.tasks[0].status.timestamp
+    return {
+        "contexts": [task["contextId"] for task in tasks],
+        "same_task": tasks[0]["id"] == tasks[3]["id"],
+        "has_message": ["message" in task["status"] for task in tasks],
+        "all": everything,
+        "totals": [total, first_total],
+        "paged": first + rest,
+        "end": end,
+        "since_newest": (await listed(status_timestamp_after=newest))[0],
+        "one": (await listed(context_id="talk 1"))[0],
+        "working": (await listed(status=t.TaskState.TASK_STATE_WORKING))[0],
+        "other_page": await failure(to.list_tasks(t.ListTasksRequest(page_token="x"))),
+    }
+
+
+async def waits():
+    """Whoever listens to a task that waits for an answer hears how it goes on."""
+    to, elsewhere = await client(), await client(streaming=True)
+    [asked] = await ask(to, question("Paint it."))
+    task, seen = asked["task"]["id"], []
+
+    async def follow():
+        async for event in elsewhere.subscribe(t.SubscribeToTaskRequest(id=task)):
+            seen.append(MessageToDict(event))
+
+    following = asyncio.create_task(follow())
+    while not seen:
+        await asyncio.sleep(0.02)
+    await ask(to, question("red", task_id=task))
+    await following
+    states = [event["statusUpdate"]["status"]["state"] for event in seen if "statusUpdate" in event]
+    return {"first": seen[0]["task"]["status"]["state"], "states": states}
+
+
 async def cancel():
     """Begins what the model never answers, follows it from elsewhere, and cancels it."""
     to, elsewhere = await client(polling=True), await client(streaming=True)
-    [begun] = await ask(to, question(task_id=OWN["task_id"]))
+    [begun] = await ask(to, question(context_id=OWN["task_id"]))
     seen = []
 
     async def follow():
@@ -262,5 +314,5 @@ async def cancel():
     }
 
 
-PARTS = [card, whole, typed, stream, bad, tasks, cancel, answering, files, push, read_pushed]
+PARTS = [lists, waits, card, whole, typed, stream, bad, tasks, cancel, answering, files, push, read_pushed]
 print(json.dumps(asyncio.run({part.__name__: part for part in PARTS}[sys.argv[1]]())))

@@ -2,9 +2,10 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 const require = createRequire(`${process.env.WOMBAT_TEST_NODE}/`);
-const { HttpAgent } = require("@ag-ui/client");
-
 const own = JSON.parse(process.env.WITH);
+// Older versions are installed under names of their own.
+const { HttpAgent } = require(own.package ?? "@ag-ui/client");
+
 const question = { id: "m1", role: "user", content: "Do it." };
 
 function agent({ role = "scout", key = process.env.DAEMON_KEY, user = "ann", messages = [question], thread = "T" } = {}) {
@@ -33,7 +34,7 @@ async function play(made, parameters) {
   try {
     await made.runAgent(parameters, subscriber);
   } catch (error) {
-    seen.thrown = error.message;
+    seen.thrown = error.message ?? String(error);
     Object.assign(seen, { status: error.status, code: error.payload?.code });
   }
   seen.state = made.state;
@@ -67,6 +68,14 @@ const parts = {
       const content = [{ type: "text", text: "Look." }, image, file];
       const { error, attachments } = await play(agent({ thread: "Files", messages: [{ ...question, content }] }), {});
       seen.push({ error, attachments });
+    }
+    return seen;
+  },
+  // Several runs one after another, and whether the client took each event.
+  async older() {
+    const seen = {};
+    for (const [name, { run, resume }] of Object.entries(own.runs)) {
+      seen[name] = await play(agent({ thread: "Older" }), { runId: run, resume, forwardedProps: own.props });
     }
     return seen;
   },

@@ -112,6 +112,56 @@ const parts = {
       far: await failure(() => ask({ messages: look("https://example.com/cat.png").slice(0, 1) })),
     };
   },
+  // As the newest clients call by default: no user in the body, and with state that nobody keeps.
+  async responses() {
+    const mine = new OpenAI({ baseURL, apiKey: process.env.DAEMON_KEY, defaultHeaders: { "X-Wombat-User": "ann" } });
+    const respond = (more) => mine.responses.create({ model: "scout", input: "Do it.", ...more });
+    const schema = { type: "object", properties: { sum: { type: "integer" } }, required: ["sum"], additionalProperties: false };
+    const text = { format: { type: "json_schema", name: "bill", schema, strict: true } };
+
+    const first = await respond({ instructions: "Be brief." });
+    const stream = mine.responses.stream({ model: "scout", input: [...first.output, { role: "user", content: "Go on." }] });
+    const types = [];
+    for await (const event of stream) types.push(event.type);
+    const streamed = await stream.finalResponse();
+    const typed = await mine.responses.parse({ model: "scout", input: "How much?", text });
+    const typedStream = await mine.responses.stream({ model: "scout", input: "How much?", text }).finalResponse();
+    let failed;
+    for await (const event of await respond({ stream: true })) {
+      if (event.type === "response.failed") failed = event.response.error.code;
+    }
+    return {
+      first: [first.output_text, first.status, first.usage.total_tokens, first.wombat.status],
+      types,
+      streamed: streamed.output_text,
+      reply: streamed.output.at(-1).content[0].text,
+      tools: streamed.wombat.steps.map((step) => step.name),
+      typed: typed.output_parsed.sum,
+      typed_stream: JSON.parse(typedStream.output_text).sum,
+      failed,
+      whole_failed: await failure(() => respond({})),
+      kept: await failure(() => respond({ previous_response_id: first.id })),
+      own_tools: await failure(() => respond({ tools: [{ type: "web_search" }] })),
+      retrieved: await failure(() => mine.responses.retrieve(first.id)),
+      no_user: await failure(() => client.responses.create({ model: "scout", input: "Do it." })),
+      other_user: await failure(() => respond({ user: "bob" })),
+      no_role: await failure(() => mine.responses.create({ model: "nobody", input: "Do it." })),
+      embedded: await failure(() => mine.embeddings.create({ model: "scout", input: "x" })),
+    };
+  },
+  // A conversation with calls of tools that are the client's own.
+  async records() {
+    const call = { id: "c1", type: "function", function: { name: "look", arguments: "{}" } };
+    const messages = [
+      { role: "user", content: "Look." },
+      { role: "assistant", content: null, tool_calls: [call] },
+      { role: "tool", tool_call_id: "c1", content: "A cat." },
+      { role: "assistant", content: "I see a cat." },
+      { role: "user", content: "Sure?" },
+    ];
+    const answer = await ask({ user: undefined, messages }, { headers: { "X-Wombat-User": "ann" } });
+    return { text: answer.choices[0].message.content };
+  },
   async asking() {
     const { status, tool_requests } = (await ask({}, { headers: session })).wombat;
     return { status, asked: tool_requests };

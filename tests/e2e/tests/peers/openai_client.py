@@ -139,5 +139,58 @@ def asking():
     return {"status": beside["status"], "asked": beside["tool_requests"]}
 
 
-PARTS = [models, whole, stream, bad, failures, leave, typed, files, asking]
+def responses():
+    """As the newest clients call by default: no user in the body, and with state that nobody keeps."""
+    client = CLIENT.with_options(default_headers={"X-Wombat-User": "ann"})
+
+    class Bill(pydantic.BaseModel):
+        sum: int
+
+    def respond(**more):
+        return client.responses.create(model="scout", input="Do it.", **more)
+
+    first = respond(instructions="Be brief.")
+    with client.responses.stream(model="scout", input=[*first.output, {"role": "user", "content": "Go on."}]) as events:
+        types = [event.type for event in events]
+        streamed = events.get_final_response()
+    typed = client.responses.parse(model="scout", input="How much?", text_format=Bill)
+    with client.responses.stream(model="scout", input="How much?", text_format=Bill) as events:
+        typed_stream = events.get_final_response()
+    failed = [event for event in respond(stream=True) if event.type == "response.failed"]
+    return {
+        "first": [first.output_text, first.status, first.usage.total_tokens, first.model_extra["wombat"]["status"]],
+        "types": types,
+        "streamed": streamed.output_text,
+        "reply": streamed.output[-1].content[0].text,
+        "tools": [step["name"] for step in streamed.model_extra["wombat"]["steps"]],
+        "typed": typed.output_parsed.sum,
+        "typed_stream": typed_stream.output_parsed.sum,
+        "failed": failed[0].response.error.code,
+        "whole_failed": failure(respond),
+        "kept": failure(lambda: respond(previous_response_id=first.id)),
+        "own_tools": failure(lambda: respond(tools=[{"type": "web_search"}])),
+        "retrieved": failure(lambda: client.responses.retrieve(first.id)),
+        "no_user": failure(lambda: CLIENT.responses.create(model="scout", input="Do it.")),
+        "other_user": failure(lambda: respond(user="bob")),
+        "no_role": failure(lambda: client.responses.create(model="nobody", input="Do it.")),
+        "embedded": failure(lambda: client.embeddings.create(model="scout", input="x")),
+    }
+
+
+def records():
+    """A conversation with calls of tools that are the client's own."""
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "Look."},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "A cat."},
+        {"role": "assistant", "content": "I see a cat."},
+        {"role": "user", "content": "Sure?"},
+    ]
+    headers = {"X-Wombat-User": "ann"}
+    answer = CLIENT.chat.completions.create(model="scout", messages=turns, extra_headers=headers)
+    return {"text": answer.choices[0].message.content}
+
+
+PARTS = [responses, records, models, whole, stream, bad, failures, leave, typed, files, asking]
 print(json.dumps({part.__name__: part for part in PARTS}[sys.argv[1]]()))

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::fault::{Fault, Kind};
 use super::methods::{Caller, backend};
+use super::open_tasks::{CANCELED, COMPLETED, FAILED};
 use super::runs;
 use super::send_message::SendMessage;
 use super::stored;
@@ -23,7 +24,8 @@ const NEEDS: [&str; 4] = ["decisions", "user_messages", "message_lookup", "run_j
 /// the run that asked. The same message again takes it up again.
 pub(super) async fn answer(caller: &Caller, asked: &mut SendMessage) -> Result<(), Fault> {
     let request = &mut asked.request;
-    let Some(task_id) = request.task_id.clone().filter(|_| request.resume.is_none()) else {
+    let task_id = asked.known_task.clone().or_else(|| request.task_id.clone());
+    let Some(task_id) = task_id.filter(|_| request.resume.is_none()) else {
         return Ok(());
     };
     let capabilities = caller.capabilities().await?;
@@ -64,6 +66,35 @@ pub(super) async fn answer(caller: &Caller, asked: &mut SendMessage) -> Result<(
     stored.map_err(|error| refused(&error))?;
     request.resume = Some(question.run_key);
     Ok(())
+}
+
+/// Refuses another message to a task that is over, as the protocol wants it: its conversation goes on under
+/// the context alone. A message that has come before is no other one.
+pub(super) async fn refuse_ended(caller: &Caller, asked: &SendMessage) -> Result<(), Fault> {
+    let request = &asked.request;
+    let Some(id) = asked.task_id.as_deref().filter(|_| request.resume.is_none()) else {
+        return Ok(());
+    };
+    let capabilities = caller.capabilities().await?;
+    // Without journals nobody knows whether the message is a repeated one.
+    if !["tasks_get", "run_journal"].into_iter().all(|feature| capabilities.has(feature)) {
+        return Ok(());
+    }
+    let message = request.key.as_deref().unwrap_or_default();
+    let key = KeySpace::A2a.run_key(&caller.session, message);
+    if caller.client.run_state(key.as_str()).await.map_err(|error| backend(&error))?.is_some() {
+        return Ok(());
+    }
+    let state = stored::state(caller, &capabilities, id).await?;
+    if ![COMPLETED, FAILED, CANCELED].iter().any(|over| state == *over) {
+        return Ok(());
+    }
+    let why = format!(
+        "the task {id:?} is over ({}) and takes no more messages; to go on in its conversation, send the \
+         message with this contextId and no taskId",
+        state.as_str().unwrap_or_default()
+    );
+    Err(Fault::new(Kind::Unsupported, why))
 }
 
 /// The question that a run waits for, where it is the only one.

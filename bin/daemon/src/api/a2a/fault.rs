@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::error::{ApiError, retry_after_value};
 
@@ -67,22 +67,39 @@ impl Fault {
         Self::new(Kind::TaskNotFound, format!("there is no task {id:?} for this user"))
     }
 
-    /// The daemon's own code and details.
-    fn data(&self) -> Value {
-        match &self.own {
-            None => json!({}),
-            Some(own) => json!({ "code": own.body.code, "details": own.body.details }),
+    /// The typed details that both bindings have: the protocol's reason, with the daemon's own code and
+    /// details, and the fields that are wrong.
+    fn details(&self) -> Value {
+        let (.., reason) = self.kind.forms();
+        // The metadata of google.rpc.ErrorInfo is a map of strings.
+        let metadata = self.own.as_ref().map(|own| {
+            let details = match &own.body.details {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            json!({ "code": own.body.code, "details": details })
+        });
+        let mut details = vec![json!({
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": reason, "domain": "a2a-protocol.org",
+            "metadata": metadata.unwrap_or_else(|| json!({})),
+        })];
+        let problems = self.own.as_ref().map(|own| own.body.problems()).unwrap_or_default();
+        if !problems.is_empty() {
+            let violation =
+                |(field, why): (&String, &String)| json!({ "field": field, "description": why });
+            let violations: Vec<_> = problems.iter().map(violation).collect();
+            details.push(json!({
+                "@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations,
+            }));
         }
+        Value::Array(details)
     }
 
     /// JSON-RPC's error object.
     fn rpc(&self) -> Value {
         let (code, ..) = self.kind.forms();
-        let mut error = json!({ "code": code, "message": self.message });
-        if self.own.is_some() {
-            error["data"] = self.data();
-        }
-        error
+        json!({ "code": code, "message": self.message, "data": self.details() })
     }
 
     /// The response of the JSON-RPC binding. `status` is 200, except for errors before the request was
@@ -94,8 +111,13 @@ impl Fault {
 
     /// google.rpc.Status, as the HTTP+JSON binding has it.
     pub(super) fn status(&self) -> Value {
-        let (_, http, name, reason) = self.kind.forms();
-        let http = self.own.as_ref().map_or(http, |own| own.status.as_u16());
+        let (_, http, name, _) = self.kind.forms();
+        let http = match &self.own {
+            // The protocol has a status of its own for this.
+            Some(_) if self.kind == Kind::ContentType => http,
+            Some(own) => own.status.as_u16(),
+            None => http,
+        };
         let name = match http {
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
@@ -106,19 +128,8 @@ impl Fault {
             504 => "DEADLINE_EXCEEDED",
             _ => name,
         };
-        let texts = |value: &Value| match value {
-            Value::String(text) => json!(text),
-            other => json!(other.to_string()),
-        };
-        // The metadata of google.rpc.ErrorInfo is a map of strings.
-        let metadata: Map<String, Value> = match self.data() {
-            Value::Object(data) => data.iter().map(|(k, v)| (k.clone(), texts(v))).collect(),
-            _ => Map::new(),
-        };
-        json!({ "error": { "code": http, "status": name, "message": self.message, "details": [{
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": reason, "domain": "a2a-protocol.org", "metadata": metadata,
-        }] } })
+        json!({ "error": { "code": http, "status": name, "message": self.message,
+            "details": self.details() } })
     }
 
     /// The response of the HTTP+JSON binding.
@@ -163,11 +174,29 @@ mod tests {
     #[test]
     fn a_fault_has_the_form_of_each_binding() {
         let fault = Fault::no_task("t1");
-        assert_eq!(fault.rpc()["code"], -32_001);
+        let error = fault.rpc();
+        assert_eq!(error["code"], -32_001);
+        let info = &error["data"][0];
+        assert_eq!(info["@type"], "type.googleapis.com/google.rpc.ErrorInfo");
+        assert_eq!(info["reason"], "TASK_NOT_FOUND");
         let status = fault.status();
         assert_eq!(status["error"]["code"], 404);
         assert_eq!(status["error"]["details"][0]["reason"], "TASK_NOT_FOUND");
         assert_eq!(fault.rest_response().status(), 404);
+    }
+
+    #[test]
+    fn wrong_fields_are_violations() {
+        let fields = [("url".to_owned(), "is required".to_owned())].into();
+        let fault = Fault::from(ApiError::fields("invalid_payload", fields));
+        for details in [&fault.rpc()["data"], &fault.status()["error"]["details"]] {
+            assert_eq!(details[1]["@type"], "type.googleapis.com/google.rpc.BadRequest");
+            let violation = &details[1]["fieldViolations"][0];
+            assert_eq!(
+                (&violation["field"], &violation["description"]),
+                (&json!("url"), &json!("is required"))
+            );
+        }
     }
 
     #[test]
@@ -176,7 +205,7 @@ mod tests {
         own.retry_after = Some(std::time::Duration::from_millis(1_500));
         let fault = Fault::from(own);
         assert_eq!(fault.kind, Kind::Internal);
-        assert_eq!(fault.rpc()["data"]["code"], "overloaded");
+        assert_eq!(fault.rpc()["data"][0]["metadata"]["code"], "overloaded");
         assert_eq!(fault.status()["error"]["status"], "UNAVAILABLE");
         let response = fault.rest_response();
         assert_eq!(

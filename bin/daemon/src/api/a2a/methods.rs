@@ -17,9 +17,9 @@ use super::super::protocol_request::{ProtocolRequest, known_role};
 use super::super::run_stream::RunStream;
 use super::fault::{Fault, Kind};
 use super::open_tasks::{OpenTask, OpenTasks};
-use super::params::id_of;
+use super::params::{id_of, named};
 use super::runs::{self, Found};
-use super::{Incoming, Reply, VERSION, answering, push, send_message, stored};
+use super::{Incoming, Reply, VERSION, answering, contexts, lists, push, send_message, stored};
 use crate::agent::detach::can_detach;
 use crate::run::error::RunError;
 use crate::run::handle::Stop;
@@ -95,6 +95,7 @@ impl Incoming {
             let why = format!("A2A-Version: only {VERSION} is supported");
             return Err(Fault::new(Kind::Version, why));
         }
+        let params = named(params);
         match method {
             "SendMessage" => self.send(&params).await,
             "SendStreamingMessage" => {
@@ -105,7 +106,7 @@ impl Incoming {
                 let id = id_of(&params)?;
                 stored::get(&self.caller()?, &id, &params).await.map(Reply::One)
             }
-            "ListTasks" => stored::list(&self.caller()?, &params).await.map(Reply::One),
+            "ListTasks" => lists::list(&self.caller()?, &params).await.map(Reply::One),
             "CancelTask" => self.cancel(&id_of(&params)?).await,
             "SubscribeToTask" => self.subscribe(&id_of(&params)?).await,
             "GetExtendedAgentCard" => {
@@ -148,13 +149,17 @@ impl Incoming {
             Some(config) => Some(push::read(&self.caller()?, config).await?),
             None => None,
         };
-        answering::answer(&self.caller()?, &mut asked).await?;
+        let caller = self.caller()?;
+        let context = contexts::resolve(&caller, &mut asked).await?;
+        answering::answer(&caller, &mut asked).await?;
+        answering::refuse_ended(&caller, &asked).await?;
         let request = asked.request.validate(&self.app, &self.trace).await?;
         if asked.takes_json_only && request.output.is_none() {
             return Err(send_message::not_accepted());
         }
         let updates = RunStream::start(self.app.clone(), request, self.trace.clone()).await?;
-        let task = self.open_tasks.begin(&self.app, user, self.role.clone(), updates).await?;
+        let who = (user, self.role.clone());
+        let task = self.open_tasks.begin(&self.app, who, context, updates).await?;
         runs::remember(&self.caller()?, &task.id, &task.run_key, push).await?;
         Ok((task, asked.returns_at_once))
     }

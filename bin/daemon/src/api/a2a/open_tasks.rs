@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures::{Stream, StreamExt as _, stream};
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast;
@@ -43,6 +43,8 @@ pub(super) struct OpenTasks(Arc<Mutex<HashMap<TaskKey, Arc<OpenTask>>>>);
 #[derive(Debug)]
 pub(super) struct OpenTask {
     pub(super) id: String,
+    /// Its context.
+    context: String,
     pub(super) run_id: String,
     pub(super) run_key: String,
     view: Mutex<View>,
@@ -52,6 +54,8 @@ pub(super) struct OpenTask {
 #[derive(Debug)]
 struct View {
     state: &'static str,
+    /// Since when it is so: the same for all who listen.
+    at: DateTime<Utc>,
     text: String,
     /// The turn of the model that speaks, and where its text begins.
     turn: (Option<u32>, usize),
@@ -88,8 +92,8 @@ impl View {
 }
 
 /// A text as the protocol's message of the agent.
-pub(super) fn message(task_id: &str, message_id: &str, text: &str) -> Value {
-    json!({ "messageId": message_id, "taskId": task_id, "contextId": task_id,
+pub(super) fn message((task_id, context): (&str, &str), message_id: &str, text: &str) -> Value {
+    json!({ "messageId": message_id, "taskId": task_id, "contextId": context,
         "role": "ROLE_AGENT", "parts": [{ "text": text }] })
 }
 
@@ -109,12 +113,18 @@ pub(super) fn parts(text: &str, data: Option<&Value>) -> Vec<Value> {
 }
 
 impl OpenTask {
-    /// A task with a run of which nothing has been heard.
-    pub(super) fn new(id: &str, run_id: &str, run_key: &str) -> Self {
+    /// A task with a run of which nothing has been heard since this time.
+    pub(super) fn new(
+        (id, context): (&str, &str),
+        run_id: &str,
+        run_key: &str,
+        at: DateTime<Utc>,
+    ) -> Self {
         let metadata = [("run_id", run_id), ("run_key", run_key)];
         let metadata = metadata.map(|(name, text)| (name.to_owned(), json!(text)));
         let view = View {
             state: WORKING,
+            at,
             text: String::new(),
             turn: (None, 0),
             data: None,
@@ -125,6 +135,7 @@ impl OpenTask {
         };
         Self {
             id: id.to_owned(),
+            context: context.to_owned(),
             run_id: run_id.to_owned(),
             run_key: run_key.to_owned(),
             view: Mutex::new(view),
@@ -142,27 +153,27 @@ impl OpenTask {
 
     fn task(&self, view: &View) -> Value {
         let artifacts: Vec<_> = view.reply().into_iter().collect();
-        json!({ "id": self.id, "contextId": self.id, "status": self.status(view),
+        json!({ "id": self.id, "contextId": self.context, "status": self.status(view),
             "artifacts": artifacts, "metadata": view.metadata })
     }
 
     fn status(&self, view: &View) -> Value {
-        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let mut status = json!({ "state": view.state, "timestamp": now });
+        let at = view.at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let mut status = json!({ "state": view.state, "timestamp": at });
         if !view.note.is_empty() {
             let id = format!("{}:status", self.run_id);
-            status["message"] = message(&self.id, &id, &view.note);
+            status["message"] = message((&self.id, &self.context), &id, &view.note);
         }
         status
     }
 
     fn status_update(&self, view: &View) -> Value {
-        json!({ "statusUpdate": { "taskId": self.id, "contextId": self.id,
+        json!({ "statusUpdate": { "taskId": self.id, "contextId": self.context,
             "status": self.status(view), "metadata": view.metadata } })
     }
 
     fn artifact_update(&self, artifact: &Value, append: bool, last: bool) -> Value {
-        json!({ "artifactUpdate": { "taskId": self.id, "contextId": self.id,
+        json!({ "artifactUpdate": { "taskId": self.id, "contextId": self.context,
             "artifact": artifact, "append": append, "lastChunk": last } })
     }
 
@@ -170,6 +181,7 @@ impl OpenTask {
     /// come with the reply.
     fn apply(&self, update: &RunUpdate, files: Vec<Value>) {
         self.view(|view| {
+            view.at = Utc::now();
             let events = match update {
                 RunUpdate::Event(event) => self.event(view, event),
                 RunUpdate::Done(answer) => self.done(view, &json!(**answer), files),
@@ -189,11 +201,30 @@ impl OpenTask {
         self.view(|view| self.event(view, event))
     }
 
-    /// The same for the end of the run. `files` are the parts of those that come with the reply.
-    pub(super) fn over(&self, outcome: Result<Value, ApiError>, files: Vec<Value>) -> Vec<Value> {
-        self.view(|view| match &outcome {
-            Ok(answer) => self.done(view, answer, files),
-            Err(error) => self.failed(view, error),
+    /// The run goes on, after it waited.
+    pub(super) fn goes_on(&self, at: Option<DateTime<Utc>>) -> Value {
+        self.view(|view| {
+            view.at = at.unwrap_or(view.at);
+            view.state = WORKING;
+            view.note.clear();
+            self.status_update(view)
+        })
+    }
+
+    /// The end of the run, or that it waits, at this time. `files` are the parts of those that come with the
+    /// reply.
+    pub(super) fn over(
+        &self,
+        outcome: Result<Value, ApiError>,
+        files: Vec<Value>,
+        at: Option<DateTime<Utc>>,
+    ) -> Vec<Value> {
+        self.view(|view| {
+            view.at = at.unwrap_or(view.at);
+            match &outcome {
+                Ok(answer) => self.done(view, answer, files),
+                Err(error) => self.failed(view, error),
+            }
         })
     }
 
@@ -242,7 +273,8 @@ impl OpenTask {
         let is_data = answer.get("output").is_some() && answer.get("output_errors").is_none();
         view.data = is_data.then(|| answer["output"].clone());
         view.files = files;
-        view.note.clone_from(&view.text);
+        // The reply is the artifact, and no message about the state besides.
+        view.note.clear();
         let mut events = Vec::new();
         if let Some(reply) = view.reply() {
             // It replaces its chunks, which may include text between tool calls.
@@ -302,8 +334,8 @@ impl OpenTasks {
     pub(super) async fn begin(
         &self,
         app: &App,
-        user: String,
-        role: String,
+        (user, role): (String, String),
+        context: Option<String>,
         mut updates: RunStream,
     ) -> Result<Arc<OpenTask>, Fault> {
         let (run_id, id, run_key) = match updates.next().await {
@@ -315,7 +347,12 @@ impl OpenTasks {
                 return Err(ApiError::internal().into());
             }
         };
-        let task = Arc::new(OpenTask::new(&id, &run_id, &run_key));
+        let task = Arc::new(OpenTask::new(
+            (&id, context.as_deref().unwrap_or(&id)),
+            &run_id,
+            &run_key,
+            Utc::now(),
+        ));
         let client = app.backend.agent(&user, &role);
         let entry =
             Entry { open_tasks: self.clone(), key: (user, role, id), task: Arc::clone(&task) };

@@ -14,6 +14,12 @@ use crate::run::request::KeySpace;
 #[derive(Debug)]
 pub(super) struct SendMessage {
     pub(super) request: ProtocolRequest,
+    /// The task that the message names as such, and not only as its context.
+    pub(super) task_id: Option<String>,
+    /// The context that it names.
+    pub(super) context_id: Option<String>,
+    /// The task of that context, where there is one.
+    pub(super) known_task: Option<String>,
     /// Whether the task is returned at once instead of when the run has ended.
     pub(super) returns_at_once: bool,
     /// Whether the client takes JSON and no text.
@@ -67,14 +73,6 @@ pub(super) fn read(
     let takes_json_only = !accepts_text(configuration)?;
     let task_id = text(message, "taskId")?;
     let context_id = text(message, "contextId")?;
-    if let (Some(task), Some(context)) = (&task_id, &context_id)
-        && task != context
-    {
-        return Err(invalid(
-            "message.contextId",
-            "differs from taskId; here a task is its own context",
-        ));
-    }
     let given = object(message, "metadata")?.unwrap_or(&none);
     let resume = text(given, "resume_run_key")?;
     header::agrees(headers, RESUME_HEADER, "resume_run_key", resume.as_deref())?;
@@ -88,6 +86,7 @@ pub(super) fn read(
         (Some(data), false) => data,
         _ => Value::String(content.clone()),
     };
+    let (named_task, named_context) = (task_id.clone(), context_id.clone());
     let task_id = task_id.or(context_id);
     header::agrees(headers, TASK_HEADER, "message.taskId", task_id.as_deref())?;
     let task_id = task_id.or_else(|| header::text(headers, TASK_HEADER));
@@ -115,7 +114,16 @@ pub(super) fn read(
     };
     let at_once = configuration.get("returnImmediately");
     let returns_at_once = at_once.and_then(Value::as_bool).unwrap_or(false);
-    Ok(SendMessage { request, returns_at_once, takes_json_only, push, answer })
+    Ok(SendMessage {
+        request,
+        task_id: named_task,
+        context_id: named_context,
+        known_task: None,
+        returns_at_once,
+        takes_json_only,
+        push,
+        answer,
+    })
 }
 
 /// The fault of a client that takes nothing that the agents answer with.

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use futures::{StreamExt as _, stream};
-use mc_client::client::{AgentClient, TaskQuery};
+use mc_client::client::AgentClient;
 use mc_client::runs::Run;
 use mc_client::tool_requests::{ToolRequest, ToolRequestQuery, ToolRequestStatus};
 use mc_client::types::{Capabilities, Message, Task};
@@ -12,35 +11,32 @@ use serde_json::{Map, Value, json};
 
 use super::super::detached_report::failure;
 use super::super::error::ApiError;
+use super::contexts;
 use super::fault::{Fault, Kind};
 use super::file_parts;
 use super::methods::{Caller, backend};
 use super::open_tasks::{
     CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, WORKING, artifact, message, parts,
 };
-use super::params::{flag, number, texts};
+use super::params::number;
 use super::runs::{self, Found};
 use crate::agent::requests::told;
 use crate::run::answer::waiting_text;
 
-const SUBMITTED: &str = "TASK_STATE_SUBMITTED";
+pub(super) const SUBMITTED: &str = "TASK_STATE_SUBMITTED";
 
-/// The default and maximum page size of tasks.
-const PAGE: u32 = 50;
 /// The maximum number of messages of a thread.
-const HISTORY: u32 = 200;
+pub(super) const HISTORY: u32 = 200;
 /// The most pages of waiting calls.
 const MAX_PAGES: usize = 20;
-/// How many threads are loaded concurrently.
-const CONCURRENCY: usize = 8;
 
 /// What to include with each task.
 #[derive(Debug, Clone, Copy)]
-struct Include {
-    history: u32,
-    artifacts: bool,
+pub(super) struct Include {
+    pub(super) history: u32,
+    pub(super) artifacts: bool,
     /// The bytes of the files that belong to these.
-    files: bool,
+    pub(super) files: bool,
 }
 
 /// `GetTask`.
@@ -63,6 +59,22 @@ pub(super) async fn get(
         }
     }
     Ok(found)
+}
+
+/// The state of a task of the caller's.
+pub(super) async fn state(
+    caller: &Caller,
+    capabilities: &Capabilities,
+    id: &str,
+) -> Result<Value, Fault> {
+    let task = task(caller, capabilities, id).await?;
+    if let Some(open) = caller.open_task(id) {
+        return Ok(open.snapshot()["status"]["state"].take());
+    }
+    let pending = pending(caller, capabilities).await?;
+    let look = Include { history: 0, artifacts: false, files: false };
+    let mut found = describe(caller, capabilities, &task, &pending, look).await?;
+    Ok(found["status"]["state"].take())
 }
 
 /// The newest run of a task, which exists and belongs to the caller.
@@ -89,52 +101,11 @@ pub(super) async fn task(
     }
 }
 
-/// `ListTasks`: a page of the user's tasks with their states.
-pub(super) async fn list(caller: &Caller, params: &Map<String, Value>) -> Result<Value, Fault> {
-    let [context, status, cursor] = texts(params, ["contextId", "status", "pageToken"])?;
-    let size = number(params, "pageSize")?.unwrap_or(PAGE);
-    if size == 0 {
-        return Err(Fault::new(Kind::Params, "pageSize: must be at least 1"));
-    }
-    let size = size.min(PAGE);
-    let include = Include {
-        history: number(params, "historyLength")?.unwrap_or(0).min(HISTORY),
-        artifacts: flag(params, "includeArtifacts"),
-        files: false,
-    };
-    let capabilities = caller.capabilities().await?;
-    let (tasks, next) = match context {
-        Some(id) => match task(caller, &capabilities, &id).await {
-            Ok(task) => (vec![task], None),
-            Err(fault) if fault.kind == Kind::TaskNotFound => (Vec::new(), None),
-            Err(fault) => return Err(fault),
-        },
-        None => {
-            let query = TaskQuery { limit: Some(size), cursor, ..TaskQuery::default() };
-            let page = caller.client.list_tasks(&query).await.map_err(|e| backend(&e))?;
-            (page.items, page.next_cursor)
-        }
-    };
-    let pending = pending(caller, &capabilities).await?;
-    let described: Vec<_> =
-        tasks.iter().map(|task| describe(caller, &capabilities, task, &pending, include)).collect();
-    let described: Vec<_> = stream::iter(described).buffered(CONCURRENCY).collect().await;
-    let mut found = Vec::with_capacity(described.len());
-    for task in described {
-        let mut task = task?;
-        if let Some(open) = task["id"].as_str().and_then(|id| caller.open_task(id)) {
-            task["status"] = open.snapshot()["status"].clone();
-        }
-        if status.as_deref().is_none_or(|state| task["status"]["state"] == state) {
-            found.push(task);
-        }
-    }
-    let next = next.unwrap_or_default();
-    Ok(json!({ "totalSize": found.len(), "tasks": found, "nextPageToken": next, "pageSize": size }))
-}
-
 /// The tool calls that wait for approval.
-async fn pending(caller: &Caller, capabilities: &Capabilities) -> Result<Vec<ToolRequest>, Fault> {
+pub(super) async fn pending(
+    caller: &Caller,
+    capabilities: &Capabilities,
+) -> Result<Vec<ToolRequest>, Fault> {
     if !capabilities.has("tool_requests") {
         return Ok(Vec::new());
     }
@@ -173,7 +144,7 @@ async fn thread(
 }
 
 /// A task with its state and what else is to be included.
-async fn describe(
+pub(super) async fn describe(
     caller: &Caller,
     capabilities: &Capabilities,
     task: &Task,
@@ -201,14 +172,15 @@ async fn describe(
         status["timestamp"] = json!(time(at));
     }
     let mut found = json!({
-        "id": task.id, "contextId": task.id, "status": status,
+        "id": task.id, "contextId": contexts::of(task), "status": status,
         "metadata": { "title": task.title, "status": task.status },
     });
     if let Some((state, run)) = &run {
         found["metadata"]["run_key"] = json!(run.run_key);
         if let Err(why) = ended_badly(state, run) {
             let id = format!("{}:status", run.run_key);
-            found["status"]["message"] = message(&task.id, &id, &why.body.error);
+            found["status"]["message"] =
+                message((&task.id, contexts::of(task)), &id, &why.body.error);
             found["metadata"]["code"] = json!(why.body.code);
             if why.body.code == "schema_mismatch" {
                 found["metadata"]["details"] = why.body.details;
@@ -224,14 +196,15 @@ async fn describe(
         let names: Vec<_> =
             asked.iter().map(|asked| (&*asked.tool, asked.question.as_deref())).collect();
         let id = format!("{}:status", request.run_key);
-        found["status"]["message"] = message(&task.id, &id, &waiting_text(&names));
+        found["status"]["message"] =
+            message((&task.id, contexts::of(task)), &id, &waiting_text(&names));
         found["metadata"]["tool_requests"] = json!(asked);
     }
     if include.history > 0 {
         let turn = |message: &Message| {
             let role = if is_agent(message) { "ROLE_AGENT" } else { "ROLE_USER" };
             let parts = parts(&message.content, message.data.as_ref());
-            json!({ "messageId": message.id, "taskId": task.id, "contextId": task.id,
+            json!({ "messageId": message.id, "taskId": task.id, "contextId": contexts::of(task),
                 "role": role, "parts": parts,
                 "metadata": { "agent_role": message.agent_role } })
         };

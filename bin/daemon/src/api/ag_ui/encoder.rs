@@ -16,6 +16,8 @@ pub(super) struct Encoder {
     thread_id: String,
     run_id: String,
     state: Map<String, Value>,
+    /// Whether the client speaks version 1. Those before it reject outcomes and keys that came with it.
+    is_version_1: bool,
     /// The id of the text message that is open.
     open: Option<String>,
     /// Messages so far.
@@ -36,6 +38,7 @@ impl Encoder {
             thread_id: input.thread_id.clone(),
             run_id: input.run_id.clone(),
             state: input.state.clone(),
+            is_version_1: input.is_version_1,
             open: None,
             messages: 0,
             turns: 0,
@@ -47,7 +50,7 @@ impl Encoder {
 
     /// The events of a run that the user has cancelled.
     pub(super) fn cancelled(&mut self) -> Vec<Value> {
-        vec![self.started(), self.finished(&Value::Null, json!({ "type": "cancelled" }))]
+        vec![self.started(), self.stopped()]
     }
 
     /// The events of one update.
@@ -86,10 +89,10 @@ impl Encoder {
                 self.answered = true;
             }
             RunUpdate::Done(answer) => self.end(&answer, &mut out),
-            RunUpdate::Failed(error) if error.body.code == "run_cancelled" => {
+            RunUpdate::Failed(error) if self.is_version_1 && error.body.code == "run_cancelled" => {
                 self.close(&mut out);
                 self.end_step(&mut out);
-                out.push(self.finished(&Value::Null, json!({ "type": "cancelled" })));
+                out.push(self.stopped());
             }
             RunUpdate::Failed(error) => out.push(run_error(&error)),
         }
@@ -97,14 +100,32 @@ impl Encoder {
     }
 
     fn started(&self) -> Value {
-        json!({ "type": "RUN_STARTED", "threadId": self.thread_id, "runId": self.run_id })
+        let mut event =
+            json!({ "type": "RUN_STARTED", "threadId": self.thread_id, "runId": self.run_id });
+        if self.is_version_1 {
+            event["protocolVersion"] = json!("1.0");
+        }
+        event
     }
 
-    fn finished(&self, result: &Value, outcome: Value) -> Value {
+    /// The end of a run with this outcome.
+    fn finished(&self, outcome: Value) -> Value {
         json!({
             "type": "RUN_FINISHED", "threadId": self.thread_id, "runId": self.run_id,
-            "result": result, "outcome": outcome,
+            "outcome": outcome,
         })
+    }
+
+    /// The end of a run that was cancelled. Earlier versions have no word for it.
+    fn stopped(&self) -> Value {
+        let mut event = self.finished(json!({ "type": "cancelled" }));
+        if !self.is_version_1 {
+            event["result"] = json!({ "status": "cancelled" });
+            if let Value::Object(event) = &mut event {
+                event.remove("outcome");
+            }
+        }
+        event
     }
 
     /// The client's state, with ours under `wombat`.
@@ -202,12 +223,13 @@ impl Encoder {
         let interrupts: Vec<_> =
             answer.tool_requests().iter().map(|asked| interrupt(asked, &answer.run_key)).collect();
         let outcome = if interrupts.is_empty() {
-            json!({ "type": "success", "pendingToolCallIds": [] })
+            json!({ "type": "success" })
         } else {
             json!({ "type": "interrupt", "interrupts": interrupts })
         };
-        let result = serde_json::to_value(answer).unwrap_or_default();
-        out.push(self.finished(&result, outcome));
+        let mut finished = self.finished(outcome);
+        finished["result"] = serde_json::to_value(answer).unwrap_or_default();
+        out.push(finished);
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Input {
     pub(super) output: Option<Value>,
     /// The files of the conversation.
     pub(super) files: ConversationFiles,
+    /// Whether the client speaks version 1 of the protocol. Earlier ones do not say which they speak.
+    pub(super) is_version_1: bool,
 }
 
 /// A client's decision about an interrupt.
@@ -65,7 +67,20 @@ impl Input {
         if !problems.is_empty() {
             return Err(ApiError::fields("invalid_payload", problems));
         }
-        Ok(Self { thread_id, run_id, message, history, context, state, resume, output, files })
+        let version = body.get("protocolVersion").and_then(Value::as_str);
+        let is_version_1 = version.is_some_and(|version| version.split('.').next() != Some("0"));
+        Ok(Self {
+            thread_id,
+            run_id,
+            message,
+            history,
+            context,
+            state,
+            resume,
+            output,
+            files,
+            is_version_1,
+        })
     }
 }
 

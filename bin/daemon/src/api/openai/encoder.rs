@@ -133,7 +133,7 @@ impl Encoder {
 }
 
 /// Another instance has gone on with a run, and its model said something else.
-fn void() -> ApiError {
+pub(super) fn void() -> ApiError {
     let why = "the run goes on at another instance, and what was sent of the answer is void; send the request \
                again with its Idempotency-Key, and you get the answer of this run";
     ApiError::new(StatusCode::BAD_GATEWAY, "answer_restarted", why)
@@ -162,7 +162,7 @@ fn usage(answer: &RunAnswer) -> Value {
 }
 
 /// The parts of the run's answer that OpenAI's form has no field for.
-fn extension(answer: &RunAnswer) -> Value {
+pub(super) fn extension(answer: &RunAnswer) -> Value {
     let mut extension = serde_json::to_value(answer).unwrap_or_default();
     if let Value::Object(fields) = &mut extension {
         fields.remove("response");

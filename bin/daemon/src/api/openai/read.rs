@@ -2,15 +2,14 @@
 
 use http::HeaderMap;
 use llm::request::Message;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::super::attachments::GivenFile;
 use super::super::error::ApiError;
-use super::super::header::{
-    self, KEY_HEADER, RESUME_HEADER, SESSION_HEADER, TASK_HEADER, USER_HEADER,
-};
+use super::super::header::{self, KEY_HEADER, RESUME_HEADER, SESSION_HEADER, TASK_HEADER};
 use super::super::parts::{self, ConversationFiles};
 use super::super::protocol_request::ProtocolRequest;
+use super::fields::{self, flag, invalid, limits, role, user};
 use crate::run::request::KeySpace;
 use crate::settings::Files;
 
@@ -45,14 +44,9 @@ pub(super) fn read(
     if body.get("n").is_some_and(|n| !n.is_null() && n != 1) {
         return Err(invalid("n", "must be 1"));
     }
-    let role = text(body, "model")?.ok_or_else(|| invalid("model", "is required"))?;
-    let user = text(body, "user")?.unwrap_or_default();
-    header::agrees(headers, USER_HEADER, "user", Some(&user))?;
-    let streams = match body.get("stream") {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(streams)) => *streams,
-        Some(_) => return Err(invalid("stream", "must be true or false")),
-    };
+    let role = role(body)?;
+    let user = user(body, headers)?;
+    let streams = flag(body, "stream")?;
     let options = body.get("stream_options").unwrap_or(&Value::Null);
     let with_usage = options["include_usage"] == true;
     let (message, history, files) = conversation(body)?;
@@ -70,7 +64,7 @@ pub(super) fn read(
         resume: header::text(headers, RESUME_HEADER),
         answers: Map::new(),
         metadata: Map::new(),
-        limits: limits(body)?,
+        limits: limits(body, &["max_completion_tokens", "max_tokens"])?,
         detached: header::detaches(headers)?,
         output: output(body)?,
         attachments: files.given(limits_of_files),
@@ -79,56 +73,15 @@ pub(super) fn read(
     Ok((protocol_request, streams.then_some(Streamed { with_usage })))
 }
 
-fn invalid(field: &str, why: &str) -> ApiError {
-    let fields = [(field.to_owned(), why.to_owned())].into();
-    ApiError::fields("invalid_payload", fields)
-}
-
-fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, ApiError> {
-    match body.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(invalid(name, "must be a string")),
-    }
-}
-
-/// `response_format` as `output`. Whoever asks for JSON wants nothing else, so that a reply which does not
-/// fit is an error, whatever `strict` says: that is only about how OpenAI's models are held to a schema.
+/// `response_format` as `output`.
 fn output(body: &Map<String, Value>) -> Result<Option<Value>, ApiError> {
-    let format = match body.get("response_format") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(format) => format,
-    };
-    match format["type"].as_str() {
-        Some("text") => Ok(None),
-        Some("json_object") => Ok(Some(json!({ "schema": { "type": "object" } }))),
-        Some("json_schema") => {
-            let given = &format["json_schema"];
-            let schema = &given["schema"];
-            if schema.is_null() {
-                let why = "is required: the schema of the answer; json_object takes any object";
-                return Err(invalid("response_format.json_schema.schema", why));
-            }
-            Ok(Some(json!({ "schema": schema, "name": given["name"] })))
-        }
-        Some(_) | None => {
-            Err(invalid("response_format.type", "must be text, json_object or json_schema"))
+    let place = "response_format";
+    match body.get(place) {
+        None | Some(Value::Null) => Ok(None),
+        Some(format) => {
+            fields::output(format, &format["json_schema"], place, "response_format.json_schema")
         }
     }
-}
-
-fn limits(body: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
-    let mut limits = Map::new();
-    for name in ["max_completion_tokens", "max_tokens"] {
-        match body.get(name) {
-            None | Some(Value::Null) => {}
-            Some(value) if value.as_u64().is_some_and(|n| n > 0) => {
-                limits.entry("max_output_tokens").or_insert_with(|| value.clone());
-            }
-            Some(_) => return Err(invalid(name, "must be a whole number of at least 1")),
-        }
-    }
-    Ok(limits)
 }
 
 /// The user's newest message, the turns before it, and their files.
@@ -143,9 +96,10 @@ fn conversation(
     let (mut history, mut files) =
         (Vec::with_capacity(earlier.len()), ConversationFiles::default());
     for (n, turn) in earlier.iter().enumerate() {
-        let (turn, own) = read_turn(n, turn, true)?;
-        history.push(turn);
-        files.add(own);
+        if let Some((turn, own)) = read_past_turn(n, turn)? {
+            history.push(turn);
+            files.add(own);
+        }
     }
     let n = earlier.len();
     let (last, own) = read_turn(n, last, false)?;
@@ -160,6 +114,22 @@ fn conversation(
             Err(invalid(&format!("messages.{n}.role"), "the last message must be the user's"))
         }
     }
+}
+
+/// A turn of the past and its files. Calls of tools and what they returned are the client's records: a turn
+/// with nothing else is left out.
+fn read_past_turn(n: usize, turn: &Value) -> Result<Option<(Message, Vec<GivenFile>)>, ApiError> {
+    match turn["role"].as_str() {
+        Some("tool" | "function") => return Ok(None),
+        Some("assistant") if turn["content"].is_null() => {
+            let refusal = turn["refusal"].as_str().filter(|refusal| !refusal.is_empty());
+            return Ok(refusal.map(|refusal| (Message::assistant(refusal), Vec::new())));
+        }
+        _ => {}
+    }
+    let (turn, files) = read_turn(n, turn, true)?;
+    let is_empty = matches!(&turn, Message::Assistant(turn) if turn.text.is_empty());
+    Ok((!is_empty).then_some((turn, files)))
 }
 
 /// A turn and its files, which one of the past names.
@@ -181,6 +151,8 @@ fn read_turn(n: usize, turn: &Value, is_past: bool) -> Result<(Message, Vec<Give
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -3,7 +3,8 @@
 use super::{Answer, Endpoint, Who};
 
 /// What of runs can be asked for.
-static LIST: [(&str, bool); 12] = [
+static LIST: [(&str, bool); 13] = [
+    ("run_key", false),
     ("user_id", false),
     ("role", false),
     ("status", false),
@@ -19,8 +20,9 @@ static LIST: [(&str, bool); 12] = [
 ];
 
 /// The same, and what they have in common.
-static SUMMARY: [(&str, bool); 11] = [
+static SUMMARY: [(&str, bool); 12] = [
     ("by", true),
+    ("run_key", false),
     ("user_id", false),
     ("role", false),
     ("status", false),

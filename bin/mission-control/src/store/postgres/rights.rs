@@ -1,6 +1,6 @@
 //! What the role may do in the schema: what it lacks is named with the statement that grants it.
 
-use sqlx::{AnyConnection, Error, Row as _};
+use sqlx::{AnyConnection, AnyPool, Error, Row as _};
 
 use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
@@ -36,6 +36,7 @@ const TABLES: [(&str, &str); 43] = [
     ("reservations", ALL),
     ("run_artifacts", ALL),
     ("run_deltas", ALL),
+    ("run_hours", ALL),
     ("run_labels", ALL),
     ("run_steps", ALL),
     ("run_texts", ALL),
@@ -152,6 +153,21 @@ pub(super) async fn to_tables(
         }
     }
     Ok(())
+}
+
+/// Refuses a role that may not delete the oldest entries of the audit log, which nothing but their expiry needs.
+pub(in crate::store) async fn to_expire(reader: &AnyPool, schema: &str) -> Result<(), OpenError> {
+    let asked =
+        "SELECT CAST(current_user AS TEXT) AS role, has_table_privilege('audit', 'DELETE') AS may";
+    let row = sqlx::query(asked).persistent(false).fetch_one(reader).await?;
+    if row.get::<bool, _>("may") {
+        return Ok(());
+    }
+    let (name, to) = (shown(schema), shown(&row.get::<String, _>("role")));
+    Err(OpenError::Refused(format!(
+        "role {to} may not delete the oldest entries of the audit log, as MC_RETENTION asks: \
+         GRANT DELETE ON {name}.audit TO {to}, or leave audit out of MC_RETENTION"
+    )))
 }
 
 /// What a failed migration needs.

@@ -83,10 +83,17 @@ impl Use {
 #[error("the server is a read-only standby")]
 struct Standby;
 
+/// A server that has said that it takes no writes.
+#[derive(Debug, thiserror::Error)]
+#[error("the server takes no writes; the connection to it is closed")]
+struct Left;
+
 /// Whether an error says that the server takes no writes: it became a standby, or read-only by default.
 pub(in crate::store) fn takes_no_writes(error: &Error) -> bool {
     match error {
-        Error::Io(error) => outcome::within(error).is_some_and(|error| error.is::<Standby>()),
+        Error::Io(error) => {
+            outcome::within(error).is_some_and(|error| error.is::<Standby>() || error.is::<Left>())
+        }
         // read_only_sql_transaction, and what a standby says of a lock.
         Error::Database(error) => matches!(error.code().as_deref(), Some("25006" | "55000")),
         _ => false,
@@ -134,9 +141,11 @@ impl Session {
     /// server may stand in one that nobody knows of.
     fn check(&mut self) -> Result<(), Error> {
         self.use_of.is_broken |= self.is_halfway;
-        match self.use_of.is_broken || self.use_of.is_left {
-            true => Err(Error::Io(io::ErrorKind::BrokenPipe.into())),
-            false => Ok(()),
+        match (self.use_of.is_broken, self.use_of.is_left) {
+            (true, _) => Err(Error::Io(io::ErrorKind::BrokenPipe.into())),
+            // Whoever meets it is told why it is of no use.
+            (false, true) => Err(Error::Io(io::Error::other(Left))),
+            (false, false) => Ok(()),
         }
     }
 

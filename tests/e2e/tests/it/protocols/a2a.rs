@@ -66,6 +66,8 @@ async fn round(binding: &str) {
         ("anothers", "TaskNotFoundError"),
         ("ask_in_anothers", "TaskNotFoundError"),
         ("cancel_anothers", "TaskNotFoundError"),
+        ("ask_what_has_ended", "UnsupportedOperationError"),
+        ("another_context", "InvalidParamsError"),
         ("cancel_what_has_ended", "TaskNotCancelableError"),
         ("push", "InvalidParamsError"),
         ("push_inside", "InvalidParamsError"),
@@ -123,4 +125,38 @@ async fn the_official_client_does_a_whole_round_over_json_rpc() {
 #[tokio::test]
 async fn the_official_client_does_a_whole_round_over_http_and_json() {
     round("HTTP+JSON").await;
+}
+
+/// What the requirements of the protocol's compatibility kit say of lists, contexts and streams.
+#[tokio::test]
+async fn lists_contexts_and_streams_are_as_the_compatibility_kit_wants_them() {
+    let Some(python) = peers::protocols("a2a.client, httpx") else { return };
+    let asked = json!({ "question": "Which colour?", "options": ["red", "blue"] });
+    for binding in ["JSONRPC", "HTTP+JSON"] {
+        let mut replies: Vec<_> = (0..4).map(|_| Reply::text("It is done.")).collect();
+        replies.push(Reply::sse_calls(&[("ask_user", asked.clone())]));
+        replies.push(Reply::text("Red it is."));
+        let scout = json!({ "role": "scout", "tools": { "enable": ["ask_user"] } });
+        let world = World::with("a2a", replies, scout).await;
+        let with = json!({ "binding": binding });
+        let seen = world.client(&python, "a2a_client.py", "lists", &with).await;
+        assert_eq!(seen["contexts"], json!(["talk 0", "talk 1", "talk 2", "talk 0"]), "{seen}");
+        assert_eq!(seen["same_task"], true, "{seen}");
+        assert_eq!(seen["has_message"], json!([false, false, false, false]), "{seen}");
+        // The newest state first.
+        let all = json!(["talk 0", "talk 2", "talk 1"]);
+        assert_eq!((&seen["all"], &seen["paged"]), (&all, &all), "{seen}");
+        assert_eq!((&seen["totals"], &seen["end"]), (&json!([3, 3]), &json!("")), "{seen}");
+        assert_eq!(seen["since_newest"], json!(["talk 0"]), "{seen}");
+        assert_eq!(seen["one"], json!(["talk 1"]), "{seen}");
+        assert_eq!(seen["working"], json!([]), "{seen}");
+        assert_eq!(seen["other_page"]["kind"], "InvalidParamsError", "{seen}");
+
+        let seen = world.client(&python, "a2a_client.py", "waits", &with).await;
+        assert_eq!(seen["first"], "TASK_STATE_INPUT_REQUIRED", "{seen}");
+        let states = seen["states"].as_array().unwrap();
+        assert!(states.contains(&json!("TASK_STATE_INPUT_REQUIRED")), "{seen}");
+        assert_eq!(states.last(), Some(&json!("TASK_STATE_COMPLETED")), "{seen}");
+        world.is_idle().await;
+    }
 }

@@ -99,3 +99,48 @@ async fn the_official_client_does_a_whole_round() {
     let left = world.client_leaves(&node, "ag_ui.mjs", "leave").await;
     assert_eq!(left["left"], true);
 }
+
+/// The oldest version that is supported, the first one that takes no keys it does not know, and the one that
+/// the newest `@copilotkit/runtime` comes with.
+const OLDER: [&str; 3] = ["ag-ui-client-0.0.45", "ag-ui-client-0.0.54", "ag-ui-client-0.0.59"];
+
+#[tokio::test]
+async fn older_clients_take_every_event() {
+    let Some(node) = node(&OLDER) else { return };
+    let refusal = json!({ "error": { "message": "no", "type": "invalid_request_error" } });
+    for package in OLDER {
+        let replies = vec![
+            Reply::sse_calls(&[new_task("One")]),
+            Reply::sse_text("It is done."),
+            Reply::json(400, refusal.clone()),
+            Reply::sse_calls(&[new_document("Report")]),
+        ];
+        let world = World::new("ag-ui", replies).await;
+        let part = async |runs: Value| {
+            let with = json!({ "package": package, "runs": runs });
+            world.client(&node, "ag_ui.mjs", "older", &with).await
+        };
+        let seen = part(json!({
+            "done": { "run": "r1" }, "failed": { "run": "r2" }, "waits": { "run": "r3" }
+        }))
+        .await;
+        let ends = |name: &str| seen[name]["types"].as_array().unwrap().last().cloned();
+        for name in ["done", "waits"] {
+            assert_eq!(seen[name].get("thrown"), None, "{package}: {seen}");
+            assert_eq!(ends(name), Some(json!("RUN_FINISHED")), "{package}: {seen}");
+        }
+        assert_eq!(seen["done"]["text"], "It is done.", "{package}: {seen}");
+        assert_eq!(ends("failed"), Some(json!("RUN_ERROR")), "{package}: {seen}");
+        assert_eq!(seen["failed"]["error"], "llm_rejected", "{package}: {seen}");
+
+        let asked = world.person.list("/tool-requests").await.unwrap();
+        let resume = json!([{ "interruptId": asked[0]["id"], "status": "cancelled" }]);
+        let seen = part(json!({ "given_up": { "run": "r4", "resume": resume } })).await;
+        let given_up = &seen["given_up"];
+        // The first one knows no interrupts, and sends no such decision.
+        if package != OLDER[0] {
+            assert_eq!(given_up.get("thrown"), None, "{package}: {seen}");
+            assert_eq!(given_up["types"], json!(["RUN_STARTED", "RUN_FINISHED"]), "{package}");
+        }
+    }
+}

@@ -140,7 +140,7 @@ async fn an_a2a_message_that_comes_again_waits_for_no_other_run_and_hides_none()
     let first = world.a2a(here, "SendMessage", &params).await["result"]["task"].clone();
     assert_eq!(first["status"]["state"], "TASK_STATE_COMPLETED", "{first}");
     world.model.go.send_replace(false);
-    let next = json!({ "messageId": "two", "role": "ROLE_USER", "taskId": first["id"], "parts": [{ "text": "two" }] });
+    let next = json!({ "messageId": "two", "role": "ROLE_USER", "contextId": first["contextId"], "parts": [{ "text": "two" }] });
     let at_once = json!({ "message": next, "configuration": { "returnImmediately": true } });
     let working = world.a2a(here, "SendMessage", &at_once).await;
     assert_eq!(working["result"]["task"]["status"]["state"], "TASK_STATE_WORKING", "{working}");
