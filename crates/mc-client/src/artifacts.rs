@@ -1,8 +1,12 @@
 //! Long results of tools, which the backend keeps with their run (feature `artifacts`; docs/CONTROL_PLANE_CONTRACT.md,
 //! "Long results").
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use http::Method;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::call::Call;
@@ -13,6 +17,9 @@ use crate::url::path;
 
 /// The longest one that is read, bytes.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// The timeout of keeping one. A call that was made waits for it with its step of the journal.
+const PUT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What is known of one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -26,18 +33,22 @@ pub struct Artifact {
 }
 
 impl AgentClient {
-    /// Keeps a long result of a run of this user. An equal one is kept once.
+    /// Keeps a long result of a run of this user, by one attempt that takes no long time. An equal one is kept once.
     pub async fn put_artifact(
         &self,
         run_key: &str,
         sha256: &str,
-        text: String,
+        text: Bytes,
     ) -> Result<Artifact, McError> {
         let url = path(&["runs", run_key, "artifacts", sha256]);
         let mut call = Call::new(Method::PUT, &url);
-        call.body = Some(text.into());
+        call.repeatable = false;
+        call.body = Some(text);
         call.content_type = "text/plain; charset=utf-8".into();
-        self.caller.fetch(call).await
+        let until = Instant::now() + PUT_TIMEOUT;
+        let mut caller = self.caller.clone();
+        caller.deadline = Some(caller.deadline.map_or(until, |own| own.min(until)));
+        caller.fetch(call).await
     }
 
     /// A long result of a run of this user; an error unless its hash is this one.

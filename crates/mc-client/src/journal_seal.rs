@@ -69,6 +69,8 @@ pub enum Place {
     Step(u32),
     /// The values of placeholders in the step of this number.
     Restores(u32),
+    /// The values of placeholders in a long result.
+    Result,
     /// Beside the fields of the event of this id.
     Event(i64),
     /// In the body of the run that has this name.
@@ -81,6 +83,7 @@ impl fmt::Display for Place {
         match self {
             Self::Step(number) => write!(f, "step {number}"),
             Self::Restores(number) => write!(f, "the values of placeholders of step {number}"),
+            Self::Result => f.write_str("the values of placeholders of a long result"),
             Self::Event(id) => write!(f, "event {id}"),
             Self::Body(name) => write!(f, "field {name} of the run"),
         }

@@ -211,6 +211,19 @@ pub struct KeptResult {
     pub size: u64,
     /// Whether the backend keeps it (feature `artifacts`).
     pub stored: bool,
+    /// Set where values in it were replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Replaced>,
+}
+
+/// What was replaced in a kept result.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Whether placeholders stand for values as they are written in the text, not as its JSON means them.
+    pub exact: bool,
+    /// The values, where they come back: sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<String>,
 }
 
 /// A tool's result: [`TOOL`].

@@ -1,7 +1,11 @@
 //! Results that are too long for a model: what it gets of one. Lists are cut between elements, and it is told how many
 //! there are.
 
-use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::{Map, Number, Value, json};
+use wombat_core::redact::{border_before, in_quotes};
 
 /// How many lists of a result are cut.
 const MAX_CUTS: usize = 12;
@@ -17,19 +21,30 @@ const MAX_SHAPE: usize = 800;
 
 /// What a model gets of a long result.
 #[derive(Debug, PartialEq)]
-pub(super) struct Cut {
+pub struct Cut {
     /// The beginning.
-    pub(super) shown: String,
+    pub shown: String,
     /// What that is of the whole: `the first 12 of 340 elements`.
-    pub(super) part: String,
+    pub part: String,
     /// Kinds, counts and keys, of JSON.
-    pub(super) shape: Option<String>,
+    pub shape: Option<String>,
+}
+
+/// A text as JSON, where it is an object or a list: also one in which numbers were replaced.
+pub(super) fn parsed(text: &str) -> Option<Value> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let read = |text: &str| serde_json::from_str(text).ok();
+    read(text).or_else(|| match in_quotes(text) {
+        Cow::Owned(quoted) => read(&quoted),
+        Cow::Borrowed(_) => None,
+    })
 }
 
 /// The beginning of a text, in about `most` characters.
-pub(super) fn cut(text: &str, most: usize) -> Cut {
-    let is_json = text.trim_start().starts_with(['{', '[']);
-    if let Some(mut value) = is_json.then(|| serde_json::from_str::<Value>(text).ok()).flatten() {
+pub fn cut(text: &str, most: usize) -> Cut {
+    if let Some(mut value) = parsed(text) {
         let shape = Some(shape_text(&value));
         let cuts = cut_lists(&mut value, most);
         let shown = value.to_string();
@@ -43,112 +58,150 @@ pub(super) fn cut(text: &str, most: usize) -> Cut {
 
 fn cut_text(text: &str, most: usize) -> Cut {
     let end = text.char_indices().nth(most).map_or(text.len(), |(end, _)| end);
-    let total = text.chars().count();
-    let part = format!("the first {} of {total} characters", most.min(total));
-    Cut { shown: text[..end].to_owned(), part, shape: None }
+    let shown = &text[..border_before(text, end)];
+    let (count, total) = (shown.chars().count(), text.chars().count());
+    let part = format!("the first {count} of {total} characters");
+    Cut { shown: shown.to_owned(), part, shape: None }
 }
 
 /// Takes elements from the ends of the largest lists until the rest is so long at most, as far as that can be; says
-/// what is left of each.
+/// what is left of each. Each round looks once at all that is there.
 pub(super) fn cut_lists(value: &mut Value, most: usize) -> Vec<String> {
-    let (mut cuts, mut done) = (Vec::new(), Vec::new());
+    let mut cuts = Vec::new();
     while cuts.len() < MAX_CUTS {
-        let excess = size(value).saturating_sub(most);
-        if excess == 0 {
-            break;
-        }
-        let mut largest = None;
-        find_largest(value, &mut Vec::new(), &done, &mut largest);
-        let Some((_, path)) = largest else { break };
+        let (size, largest) = Largest::of(value);
+        let excess = size.saturating_sub(most);
+        let Some(path) = largest.filter(|_| excess > 0) else { break };
         let Some(Value::Array(items)) = at_mut(value, &path) else { break };
         let (total, mut freed) = (items.len(), 0);
         // One is left, which may be cut itself.
         while items.len() > 1 && freed < excess {
-            freed += items.pop().map_or(0, |item| size(&item) + 1);
+            freed += items.pop().map_or(0, |item| self::size(&item) + 1);
         }
-        if items.len() < total {
-            let place = told(&path);
-            let place = if place == "$" { String::new() } else { format!("{place}: ") };
-            cuts.push(format!("{place}the first {} of {total} elements", items.len()));
-        }
-        done.push(path);
-        if done.len() > 4 * MAX_CUTS {
-            break;
-        }
+        let left = items.len();
+        let place = told(value, &path);
+        let place = if place == "$" { String::new() } else { format!("{place}: ") };
+        cuts.push(format!("{place}the first {left} of {total} elements"));
     }
     cuts
 }
 
-/// A step on the way to a value.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
-    Key(String),
-    Index(usize),
+/// The largest list that can be cut: one element of it always stays.
+#[derive(Default)]
+struct Largest {
+    size: usize,
+    /// The way to it: at each value the place of the next one.
+    path: Option<Vec<usize>>,
+    /// The way to the value that is looked at.
+    here: Vec<usize>,
+}
+
+impl Largest {
+    /// The size of a value, and the way to its largest list.
+    fn of(value: &Value) -> (usize, Option<Vec<usize>>) {
+        let mut search = Self::default();
+        (search.look(value), search.path)
+    }
+
+    fn look(&mut self, value: &Value) -> usize {
+        match value {
+            Value::Array(items) => {
+                let size = self.inside(items.iter()) + 1 + items.len().max(1);
+                // What is around another list is never smaller.
+                if items.len() > 1 && size >= self.size {
+                    self.size = size;
+                    let path = self.path.get_or_insert_with(Vec::new);
+                    path.clear();
+                    path.extend_from_slice(&self.here);
+                }
+                size
+            }
+            Value::Object(fields) => {
+                let names: usize = fields.keys().map(|name| text_size(name) + 1).sum();
+                self.inside(fields.values()) + names + 1 + fields.len().max(1)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => size(value),
+        }
+    }
+
+    fn inside<'v>(&mut self, values: impl Iterator<Item = &'v Value>) -> usize {
+        let mut size = 0;
+        for (at, value) in values.enumerate() {
+            self.here.push(at);
+            size += self.look(value);
+            self.here.pop();
+        }
+        size
+    }
 }
 
 /// A way as a JSONPath.
-pub(super) fn told(path: &[Step]) -> String {
-    let mut text = "$".to_owned();
-    for step in path {
-        match step {
-            Step::Index(at) => text += &format!("[{at}]"),
-            Step::Key(key) if key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
-                text += &format!(".{key}");
+fn told(value: &Value, path: &[usize]) -> String {
+    let (mut text, mut value) = ("$".to_owned(), value);
+    for at in path {
+        let next = match value {
+            Value::Object(fields) => fields.iter().nth(*at).map(|(name, value)| {
+                text += &name_step(name);
+                value
+            }),
+            _ => {
+                text += &format!("[{at}]");
+                value.get(*at)
             }
-            Step::Key(key) => text += &format!("[{}]", Value::String(key.clone())),
-        }
+        };
+        let Some(next) = next else { break };
+        value = next;
     }
     text
 }
 
-/// The largest list, by its size, and the way to it.
-pub(super) fn find_largest(
-    value: &Value,
-    path: &mut Vec<Step>,
-    done: &[Vec<Step>],
-    largest: &mut Option<(usize, Vec<Step>)>,
-) {
-    match value {
-        Value::Array(items) => {
-            let size = size(value);
-            // An outer one is looked at before those in it, which are never larger.
-            if largest.as_ref().is_some_and(|(most, _)| *most >= size) {
-                return;
-            }
-            if !items.is_empty() && !done.contains(path) {
-                *largest = Some((size, path.clone()));
-                return;
-            }
-            for (at, item) in items.iter().enumerate() {
-                path.push(Step::Index(at));
-                find_largest(item, path, done, largest);
-                path.pop();
-            }
-        }
-        Value::Object(fields) => {
-            for (key, item) in fields {
-                path.push(Step::Key(key.clone()));
-                find_largest(item, path, done, largest);
-                path.pop();
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+/// A name in a JSONPath.
+pub(super) fn name_step(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    match name.chars().all(is_plain) && !name.is_empty() {
+        true => format!(".{name}"),
+        false => format!("[{}]", Value::String(name.to_owned())),
     }
 }
 
-/// The value at the end of a way.
-pub(super) fn at<'v>(value: &'v Value, path: &[Step]) -> Option<&'v Value> {
-    path.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.get(key),
-        Step::Index(at) => value.get(at),
+fn at_mut<'v>(value: &'v mut Value, path: &[usize]) -> Option<&'v mut Value> {
+    path.iter().try_fold(value, |value, at| match value {
+        Value::Array(items) => items.get_mut(*at),
+        Value::Object(fields) => fields.values_mut().nth(*at),
+        _ => None,
     })
 }
 
-fn at_mut<'v>(value: &'v mut Value, path: &[Step]) -> Option<&'v mut Value> {
-    path.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.get_mut(key),
-        Step::Index(at) => value.get_mut(at),
-    })
+/// [`size`] where that is so large at most.
+pub(super) fn size_within(value: &Value, most: usize) -> Option<usize> {
+    let mut left = most;
+    take(value, &mut left).then(|| most - left)
+}
+
+/// Takes the size of a value from what is left; whether that is enough.
+fn take(value: &Value, left: &mut usize) -> bool {
+    let mut take_own = |own: usize| match left.checked_sub(own) {
+        Some(rest) => {
+            *left = rest;
+            true
+        }
+        None => false,
+    };
+    match value {
+        Value::Array(items) => {
+            take_own(1 + items.len().max(1)) && items.iter().all(|item| take(item, left))
+        }
+        Value::Object(fields) => {
+            take_own(1 + fields.len().max(1))
+                && fields.iter().all(|(name, value)| {
+                    let own = text_size(name) + 1;
+                    let is_enough = *left >= own;
+                    *left = left.saturating_sub(own);
+                    is_enough && take(value, left)
+                })
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => take_own(size(value)),
+    }
 }
 
 /// About how many characters a value has as text.
@@ -156,7 +209,7 @@ pub(super) fn size(value: &Value) -> usize {
     match value {
         Value::Null => 4,
         Value::Bool(flag) => 5 - usize::from(*flag),
-        Value::Number(number) => number.to_string().len(),
+        Value::Number(number) => number_size(number),
         Value::String(text) => text_size(text),
         Value::Array(items) => {
             2 + items.iter().map(size).sum::<usize>() + items.len().saturating_sub(1)
@@ -166,6 +219,20 @@ pub(super) fn size(value: &Value) -> usize {
             2 + own.sum::<usize>() + fields.len().saturating_sub(1)
         }
     }
+}
+
+fn number_size(number: &Number) -> usize {
+    struct Count(usize);
+    impl fmt::Write for Count {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 += text.len();
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting never fails.
+    let _counted = fmt::Write::write_fmt(&mut count, format_args!("{number}"));
+    count.0
 }
 
 fn text_size(text: &str) -> usize {
@@ -259,7 +326,34 @@ mod tests {
             Cut { shown: "éé".into(), part: "the first 2 of 3 characters".into(), shape: None }
         );
         for value in [json!("a\"\n\u{1}é"), json!({ "a": [1, -2.5, null, true, false, {}] })] {
-            assert_eq!(size(&value), value.to_string().chars().count(), "{value}");
+            let size_of = size(&value);
+            assert_eq!(size_of, value.to_string().chars().count(), "{value}");
+            assert_eq!(Largest::of(&value).0, size_of, "{value}");
+            assert_eq!(size_within(&value, size_of), Some(size_of), "{value}");
+            assert_eq!(size_within(&value, size_of - 1), None, "{value}");
         }
+    }
+
+    #[test]
+    fn lists_that_give_nothing_free_cost_nothing() {
+        let list: Value = (0..500).collect();
+        let mut deep = (0..90).fold(list, |value, _| json!([value]));
+        let cuts = cut_lists(&mut deep, 400);
+        assert!(cuts.len() == 1 && cuts[0].ends_with(" of 500 elements"), "{cuts:?}");
+        let one = (0..100).fold(json!(1), |value, _| json!([value]));
+        let mut wide: Value = (0..1_000).map(|n| (format!("k{n}"), one.clone())).collect();
+        assert_eq!(cut_lists(&mut wide, 1_000), [""; 0]);
+        let mut small: Value = (0..1_000).map(|n| (format!("k{n}"), json!([1, 2]))).collect();
+        assert_eq!(cut_lists(&mut small, 1_000).len(), MAX_CUTS);
+    }
+
+    #[test]
+    fn numbers_that_were_replaced_leave_a_list_that_is_cut_between_elements() {
+        let items: Vec<_> = (0..500).map(|_| r#"{"card":[[card:0a1b2c3d]]}"#).collect();
+        let Cut { shown, part, .. } = cut(&format!("[{}]", items.join(",")), 300);
+        assert!(shown.starts_with(r#"[{"card":"[[card:0a1b2c3d]]"},"#), "{shown}");
+        assert!(part.ends_with(" of 500 elements"), "{part}");
+        let Cut { shown, part, .. } = cut("mail [[email:0a1b2c3d]] it", 12);
+        assert_eq!((&*shown, &*part), ("mail ", "the first 5 of 26 characters"));
     }
 }

@@ -1,10 +1,13 @@
 //! JSONPath (RFC 9535) over results of tools: names, indexes, slices, wildcards, descendants, filters with comparisons. A
 //! crate for it would put no bound on the work; functions are left out.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::given::Given;
 use super::json_path_parser::Parser;
 
 /// The longest path, bytes.
@@ -13,8 +16,17 @@ const MAX_PATH: usize = 500;
 /// How many values are looked at.
 const MAX_WORK: usize = 2_000_000;
 
+/// How many bytes of a text that is compared count as a value that is looked at.
+const TEXT_OF_VALUE: usize = 64;
+
+/// The timeout of a search, and after how many values the clock is looked at.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const WORK_OF_LOOK: usize = 4_096;
+
 /// How many values are found.
 const MAX_FOUND: usize = 20_000;
+
+const TOO_LONG: &str = "it takes too long; name more of the path";
 
 /// A path.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,23 +86,38 @@ impl JsonPath {
         Parser::new(text).path().map(Self)
     }
 
-    /// The values that it means, in their order.
-    pub(super) fn find<'v>(&self, root: &'v Value) -> Result<Vec<&'v Value>, String> {
-        let mut search = Search { root, work: 0 };
+    /// The values that it means, in their order, where texts are what they are given as.
+    pub(super) fn find<'v>(
+        &self,
+        root: &'v Value,
+        given: &Given,
+    ) -> Result<Vec<&'v Value>, String> {
+        let until = Instant::now() + TIMEOUT;
+        let mut search = Search { root, given, work: 0, next_look: WORK_OF_LOOK, until };
         search.find(&self.0, root)
     }
 }
 
-struct Search<'v> {
+struct Search<'v, 'g> {
     root: &'v Value,
+    given: &'g Given,
     work: usize,
+    next_look: usize,
+    until: Instant,
 }
 
-impl<'v> Search<'v> {
-    fn look(&mut self) -> Result<(), String> {
-        self.work += 1;
+impl<'v> Search<'v, '_> {
+    /// Counts values that are looked at.
+    fn look(&mut self, many: usize) -> Result<(), String> {
+        self.work += many;
         if self.work > MAX_WORK {
-            return Err("it takes too long; name more of the path".to_owned());
+            return Err(TOO_LONG.to_owned());
+        }
+        if self.work >= self.next_look {
+            self.next_look = self.work + WORK_OF_LOOK;
+            if Instant::now() > self.until {
+                return Err(TOO_LONG.to_owned());
+            }
         }
         Ok(())
     }
@@ -118,11 +145,6 @@ impl<'v> Search<'v> {
             for selector in &segment.selectors {
                 self.select(selector, value, found)?;
             }
-            if found.len() > MAX_FOUND {
-                return Err(format!(
-                    "it finds more than {MAX_FOUND} values; name more of the path"
-                ));
-            }
             if segment.descends {
                 let before = open.len();
                 match value {
@@ -142,37 +164,39 @@ impl<'v> Search<'v> {
         value: &'v Value,
         found: &mut Vec<&'v Value>,
     ) -> Result<(), String> {
-        self.look()?;
+        self.look(1)?;
         match (selector, value) {
-            (Selector::Name(name), Value::Object(fields)) => found.extend(fields.get(name)),
+            (Selector::Name(name), Value::Object(fields)) => {
+                add(found, self.field(fields, name)?)?;
+            }
             (Selector::Index(at), Value::Array(items)) => {
-                found.extend(place(*at, items.len()).and_then(|at| items.get(at)));
+                add(found, place(*at, items.len()).and_then(|at| items.get(at)))?;
             }
             (Selector::Slice(begin, end, step), Value::Array(items)) => {
                 for at in slice((*begin, *end, *step), items.len()) {
-                    self.look()?;
-                    found.extend(items.get(at));
+                    self.look(1)?;
+                    add(found, items.get(at))?;
                 }
             }
             (Selector::All, Value::Array(items)) => {
-                self.work += items.len();
-                found.extend(items);
+                self.look(items.len())?;
+                add(found, items)?;
             }
             (Selector::All, Value::Object(fields)) => {
-                self.work += fields.len();
-                found.extend(fields.values());
+                self.look(fields.len())?;
+                add(found, fields.values())?;
             }
             (Selector::Filter(filter), Value::Array(items)) => {
                 for item in items {
                     if self.fits(filter, item)? {
-                        found.push(item);
+                        add(found, [item])?;
                     }
                 }
             }
             (Selector::Filter(filter), Value::Object(fields)) => {
                 for item in fields.values() {
                     if self.fits(filter, item)? {
-                        found.push(item);
+                        add(found, [item])?;
                     }
                 }
             }
@@ -181,8 +205,22 @@ impl<'v> Search<'v> {
         Ok(())
     }
 
+    fn field(
+        &mut self,
+        fields: &'v Map<String, Value>,
+        name: &str,
+    ) -> Result<Option<&'v Value>, String> {
+        let found = fields.get(name);
+        if found.is_some() || !self.given.changes() {
+            return Ok(found);
+        }
+        self.look(fields.len())?;
+        let is_it = |known: &str| self.given.changes_text(known) && self.given.meant(known) == name;
+        Ok(fields.iter().find(|(known, _)| is_it(known)).map(|(_, value)| value))
+    }
+
     fn fits(&mut self, filter: &Filter, value: &'v Value) -> Result<bool, String> {
-        self.look()?;
+        self.look(1)?;
         Ok(match filter {
             Filter::Any(all) => {
                 for one in all {
@@ -204,20 +242,104 @@ impl<'v> Search<'v> {
             Filter::Is(operand) => self.value(operand, value)?.is_some(),
             Filter::Compares(left, comparison, right) => {
                 let (left, right) = (self.value(left, value)?, self.value(right, value)?);
-                compare(left.as_ref(), *comparison, right.as_ref())
+                self.compare(left, *comparison, right)?
             }
         })
     }
 
-    fn value(&mut self, operand: &Operand, value: &'v Value) -> Result<Option<Value>, String> {
+    fn value<'x>(
+        &mut self,
+        operand: &'x Operand,
+        value: &'v Value,
+    ) -> Result<Option<&'x Value>, String>
+    where
+        'v: 'x,
+    {
         match operand {
-            Operand::Literal(literal) => Ok(Some(literal.clone())),
+            Operand::Literal(literal) => Ok(Some(literal)),
             Operand::Path { from_root, segments } => {
                 let from = if *from_root { self.root } else { value };
-                Ok(self.find(segments, from)?.first().map(|found| (*found).clone()))
+                Ok(self.find(segments, from)?.first().copied())
             }
         }
     }
+
+    fn compare(
+        &mut self,
+        left: Option<&Value>,
+        comparison: Comparison,
+        right: Option<&Value>,
+    ) -> Result<bool, String> {
+        let order = match (left, right) {
+            (Some(Value::Number(a)), Some(Value::Number(b))) => {
+                a.as_f64().zip(b.as_f64()).and_then(|(a, b)| a.partial_cmp(&b))
+            }
+            (Some(Value::String(a)), Some(Value::String(b))) => {
+                let (a, b) = (self.text(a)?, self.text(b)?);
+                Some(a.cmp(&b))
+            }
+            _ => None,
+        };
+        let is_equal = match (order, left, right) {
+            (Some(order), ..) => order == Ordering::Equal,
+            (None, Some(left), Some(right)) => self.is_equal(left, right)?,
+            (None, left, right) => left.is_none() && right.is_none(),
+        };
+        Ok(match comparison {
+            Comparison::Equal => is_equal,
+            Comparison::Unequal => !is_equal,
+            Comparison::Less => order == Some(Ordering::Less),
+            Comparison::More => order == Some(Ordering::Greater),
+            Comparison::AtMost => is_equal || order == Some(Ordering::Less),
+            Comparison::AtLeast => is_equal || order == Some(Ordering::Greater),
+        })
+    }
+
+    fn is_equal(&mut self, left: &Value, right: &Value) -> Result<bool, String> {
+        self.look(1)?;
+        match (left, right) {
+            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+                for (a, b) in a.iter().zip(b) {
+                    if !self.is_equal(a, b)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            (Value::Object(a), Value::Object(b)) if a.len() == b.len() => {
+                for (name, a) in a {
+                    let Some(b) = b.get(name) else { return Ok(false) };
+                    if !self.is_equal(a, b)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            (Value::Array(_), _) | (Value::Object(_), _) => Ok(false),
+            (Value::String(a), Value::String(b)) => Ok(self.text(a)? == self.text(b)?),
+            (left, right) => Ok(left == right),
+        }
+    }
+
+    /// A text as the model gets it.
+    fn text<'t>(&mut self, text: &'t str) -> Result<Cow<'t, str>, String> {
+        self.look(text.len() / TEXT_OF_VALUE)?;
+        Ok(self.given.meant(text))
+    }
+}
+
+/// Adds what was found, within bounds.
+fn add<'v>(
+    found: &mut Vec<&'v Value>,
+    more: impl IntoIterator<Item = &'v Value>,
+) -> Result<(), String> {
+    for value in more {
+        if found.len() >= MAX_FOUND {
+            return Err(format!("it finds more than {MAX_FOUND} values; name more of the path"));
+        }
+        found.push(value);
+    }
+    Ok(())
 }
 
 /// A place from the beginning, or below zero from the end.
@@ -248,25 +370,6 @@ fn slice((begin, end, step): (Option<i64>, Option<i64>, i64), len: usize) -> Vec
     places
 }
 
-fn compare(left: Option<&Value>, comparison: Comparison, right: Option<&Value>) -> bool {
-    let order = match (left, right) {
-        (Some(Value::Number(a)), Some(Value::Number(b))) => {
-            a.as_f64().zip(b.as_f64()).and_then(|(a, b)| a.partial_cmp(&b))
-        }
-        (Some(Value::String(a)), Some(Value::String(b))) => Some(a.cmp(b)),
-        _ => None,
-    };
-    let is_equal = order.map_or(left == right, |order| order == Ordering::Equal);
-    match comparison {
-        Comparison::Equal => is_equal,
-        Comparison::Unequal => !is_equal,
-        Comparison::Less => order == Some(Ordering::Less),
-        Comparison::More => order == Some(Ordering::Greater),
-        Comparison::AtMost => is_equal || order == Some(Ordering::Less),
-        Comparison::AtLeast => is_equal || order == Some(Ordering::Greater),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -275,7 +378,7 @@ mod tests {
 
     fn found(path: &str, value: &Value) -> Value {
         let path = JsonPath::parse(path).unwrap();
-        path.find(value).unwrap().into_iter().cloned().collect()
+        path.find(value, &Given::AsItIs).unwrap().into_iter().cloned().collect()
     }
 
     #[test]
@@ -315,8 +418,22 @@ mod tests {
         assert!(JsonPath::parse(&format!("${}", "..*".repeat(40))).is_err());
         assert!(JsonPath::parse(&format!("$[?{}@.a]", "!".repeat(99))).is_err());
         let wide: Value = (0..5_000).map(|n| json!({ "a": { "b": { "c": n } } })).collect();
-        assert!(JsonPath::parse("$..*..*..*..*").unwrap().find(&wide).is_err());
+        assert!(JsonPath::parse("$..*..*..*..*").unwrap().find(&wide, &Given::AsItIs).is_err());
         let filter = JsonPath::parse("$[?$..c == @..c]").unwrap();
-        assert!(filter.find(&wide).is_err());
+        assert!(filter.find(&wide, &Given::AsItIs).is_err());
+    }
+
+    #[test]
+    fn no_comparison_takes_the_whole_of_a_value_many_times() {
+        let value: Value = (0..20_000).map(|n| json!({ "n": n, "text": "x".repeat(50) })).collect();
+        for long in ["$[?$ == $]", "$[?@.n >= 0 && $ != @.n && $ == $]", "$[*,*,*]"] {
+            let before = Instant::now();
+            assert!(JsonPath::parse(long).unwrap().find(&value, &Given::AsItIs).is_err(), "{long}");
+            assert!(before.elapsed() < TIMEOUT, "{long}");
+        }
+        let small = json!({ "same": [1, { "a": "b" }], "all": [{ "x": [1, { "a": "b" }] }, { "x": [1, { "a": 2 }] }] });
+        assert_eq!(found("$.all[?@.x == $.same].x[0]", &small), json!([1]));
+        assert_eq!(found("$.all[?@.x != $.same].x[1].a", &small), json!([2]));
+        assert_eq!(found("$.all[?@.y == @.z].x[0]", &small), json!([1, 1]));
     }
 }
