@@ -248,6 +248,7 @@ impl Judge {
             in_doubt: false,
             dry: true,
             mentions: None,
+            loaded: &[],
         };
         let called = endpoint_of(&arguments);
         let id = String::new();

@@ -52,7 +52,6 @@ impl RunContext<'_> {
         let mut window = Window::new(self.prompt_room(), estimate_tools(&caller.tools), media);
         let mut attempts = Attempts::default();
         let mut made = HashMap::new();
-        let mut loaded = Vec::new();
         let mut place = Place {
             at: self.journal.first_turn(),
             origin: TurnOrigin::default(),
@@ -97,7 +96,7 @@ impl RunContext<'_> {
                     let named = done.iter().flat_map(|step| refused(&step.mentions_refused));
                     progress.mentions_refused.extend(named);
                     done.iter().for_each(|step| attempts.add(step));
-                    if let Some(tools) = self.load(&mut loaded, &done) {
+                    if let Some(tools) = self.load(&done) {
                         window.set_tools(estimate_tools(&tools));
                         caller.tools = tools;
                     }

@@ -22,6 +22,7 @@ use super::finish::Progress;
 use super::handing_on::HandedOn;
 use super::journal::Journal;
 use super::kept_results::KeptResults;
+use super::loaded_tools::LoadedTools;
 use super::lease::SessionLease;
 use super::prepare::{LookupResult, acquire_turn, look_up};
 use super::redaction;
@@ -154,6 +155,7 @@ impl RunDriver<'_> {
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
             kept: KeptResults::default(),
+            loaded: LoadedTools::default(),
             memory_warning: OnceLock::new(),
             journal,
         };
@@ -199,6 +201,7 @@ impl RunDriver<'_> {
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
             kept: KeptResults::default(),
+            loaded: LoadedTools::default(),
             memory_warning: OnceLock::new(),
             journal,
         }

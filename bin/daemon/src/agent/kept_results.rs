@@ -1,19 +1,12 @@
-//! Results that are too long for the model (docs/RUNS.md, "Large results"): it gets the beginning, and `read_result` reads
-//! on. The whole is kept in the backend (feature `artifacts`), else in memory within bounds; what is not there any more is
-//! fetched again where that only reads.
+//! The long results of a run that its process has: as many as there is room for, and what the journal names.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llm::request::ToolCall;
-use mc_client::files::sha256_hex;
 use mc_client::steps::KeptResult;
 
-use super::attempts::Attempt;
-use super::context::RunContext;
 use super::journal::ToolStep;
-use crate::tools::{READ_RESULT, ReadRequest, RequestedCall, ToolContext, ToolReply, read_result};
 
 /// How much of its results a run keeps in memory, bytes.
 const MOST_OF_RUN: usize = 16 * 1024 * 1024;
@@ -21,54 +14,78 @@ const MOST_OF_RUN: usize = 16 * 1024 * 1024;
 /// How much all runs keep in memory, bytes.
 const MOST: usize = 256 * 1024 * 1024;
 
-/// The feature of a backend that keeps them.
-const FEATURE: &str = "artifacts";
-
-/// How many digits of its hash name a result.
-const ID_DIGITS: usize = 12;
-
 /// What all runs keep in memory, bytes.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// The long results of a run.
+/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct KeptResults(Mutex<Inner>);
+
+/// A text in memory.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) id: String,
+    /// With placeholders where anything of it is replaced.
+    pub(super) text: Arc<str>,
+    /// Whether it can be fetched again.
+    pub(super) is_elsewhere: bool,
+    /// Whether it is another one than the model has seen the beginning of.
+    pub(super) has_changed: bool,
+}
+
+/// One that the journal names.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) kept: KeptResult,
+    /// The call that gave it.
+    pub(super) call: ToolCall,
+    /// Held while it is fetched: once for all that read it.
+    pub(super) fetching: Arc<tokio::sync::Mutex<()>>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
     /// The newest last.
-    texts: VecDeque<(String, Arc<str>)>,
+    held: Vec<Held>,
     bytes: usize,
-    /// All that the journal names.
-    known: Vec<(KeptResult, ToolCall)>,
+    known: Vec<Known>,
 }
 
 impl Inner {
-    fn forget_oldest(&mut self) -> bool {
-        let Some((_, text)) = self.texts.pop_front() else { return false };
-        self.bytes -= text.len();
-        HELD.fetch_sub(text.len(), Ordering::Relaxed);
+    /// Forgets one text: one that is elsewhere, else the oldest.
+    fn forget_one(&mut self) -> bool {
+        if self.held.is_empty() {
+            return false;
+        }
+        let at = self.held.iter().position(|held| held.is_elsewhere).unwrap_or_default();
+        let bytes = self.held.remove(at).text.len();
+        self.bytes -= bytes;
+        HELD.fetch_sub(bytes, Ordering::Relaxed);
         true
     }
 
-    /// Keeps a text, in place of older ones where there is no room.
-    fn keep(&mut self, id: &str, text: Arc<str>) {
-        if self.texts.iter().any(|(known, _)| known == id) || text.len() > MOST_OF_RUN {
-            return;
+    fn keep(&mut self, held: Held, most: usize) -> bool {
+        let bytes = held.text.len();
+        if bytes > MOST_OF_RUN {
+            return false;
         }
-        while self.bytes + text.len() > MOST_OF_RUN && self.forget_oldest() {}
-        if HELD.fetch_add(text.len(), Ordering::Relaxed) + text.len() > MOST {
-            HELD.fetch_sub(text.len(), Ordering::Relaxed);
-            return;
+        while self.bytes + bytes > MOST_OF_RUN && self.forget_one() {}
+        while HELD.fetch_add(bytes, Ordering::Relaxed) + bytes > most {
+            HELD.fetch_sub(bytes, Ordering::Relaxed);
+            let is_any_elsewhere = self.held.iter().any(|held| held.is_elsewhere);
+            if !is_any_elsewhere || !self.forget_one() {
+                return false;
+            }
         }
-        self.bytes += text.len();
-        self.texts.push_back((id.to_owned(), text));
+        self.bytes += bytes;
+        self.held.push(held);
+        true
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        while self.forget_oldest() {}
+        while self.forget_one() {}
     }
 }
 
@@ -77,180 +94,88 @@ impl KeptResults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps a text, in place of others of the run where there is no room; whether it does. What is elsewhere, too,
+    /// takes no more than half of the room of all runs.
+    pub(super) fn keep(&self, held: Held) -> bool {
+        let mut inner = self.inner();
+        if inner.held.iter().any(|known| known.id == held.id) {
+            return true;
+        }
+        let most = if held.is_elsewhere { MOST / 2 } else { MOST };
+        inner.keep(held, most)
+    }
+
+    /// The text of this id, where it is in memory.
+    pub(super) fn held(&self, id: &str) -> Option<Held> {
+        self.inner().held.iter().find(|held| held.id == id).cloned()
+    }
+
+    /// What the journal names under this id.
+    pub(super) fn known(&self, id: &str) -> Option<Known> {
+        self.inner().known.iter().find(|known| known.kept.id == id).cloned()
+    }
+
+    /// All ids.
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.inner().known.iter().map(|known| known.kept.id.clone()).collect()
+    }
+
     /// Notes what the journal names, so that it can be read.
     pub(super) fn note(&self, steps: &[ToolStep]) {
         for step in steps {
             let Some(kept) = &step.artifact else { continue };
-            let call = ToolCall {
-                id: String::new(),
-                name: step.name.clone(),
-                arguments: step.arguments.clone(),
-                provider_state: None,
-            };
-            self.inner().known.push((kept.clone(), call));
-        }
-    }
-}
-
-impl RunContext<'_> {
-    /// What the model gets of a result that is too long for it, which is kept; `None` of any other.
-    pub(super) async fn keep_result(
-        &self,
-        reply: &ToolReply,
-        attempt: &Attempt<'_>,
-    ) -> Option<(String, KeptResult)> {
-        let most = self.run.app.settings.tool_result_max_chars;
-        reply.long_text(most)?;
-        Box::pin(self.keep_long(reply, attempt, most)).await
-    }
-
-    async fn keep_long(
-        &self,
-        reply: &ToolReply,
-        attempt: &Attempt<'_>,
-        most: usize,
-    ) -> Option<(String, KeptResult)> {
-        let tool = RequestedCall::of(&attempt.planned.call).tool;
-        if tool == READ_RESULT || !self.tools.reads_results() {
-            return None;
-        }
-        let text = self.whole_text(reply)?;
-        let sha256 = sha256_hex(text.as_bytes());
-        let id = sha256[..ID_DIGITS].to_owned();
-        // Only what the rules leave of it goes out of this process.
-        let stored = if self.capabilities.has(FEATURE) {
-            let put =
-                self.client.put_artifact(self.run.run_key.as_str(), &sha256, text.to_string());
-            put.await
-                .map_err(|error| tracing::warn!(%error, "a long result is kept in memory only"))
-                .is_ok()
-        } else {
-            false
-        };
-        let content = reply.beginning((&*text, most), &id, |shown| self.given_back(shown));
-        let content = self.run.fence().fence(tool, &content);
-        let kept = KeptResult { id, sha256, size: text.len() as u64, stored };
-        self.kept.inner().keep(&kept.id, text);
-        Some((self.noted(content, attempt), kept))
-    }
-
-    /// All of a result, with placeholders where the role's rules replace anything anywhere.
-    fn whole_text(&self, reply: &ToolReply) -> Option<Arc<str>> {
-        let redacted = match (self.for_model(), &self.redactor) {
-            (Some(redactor), _) => reply.redacted(redactor, false),
-            (None, Some(redactor)) => reply.redacted(redactor, true),
-            (None, None) => None,
-        };
-        redacted.as_ref().unwrap_or(reply).text().map(Into::into)
-    }
-
-    /// A part of a kept result as the model gets it.
-    fn given_back(&self, text: &str) -> String {
-        match (self.for_model(), &self.redactor) {
-            (None, Some(redactor)) => redactor.restore_all(text, false).into_owned(),
-            _ => text.to_owned(),
-        }
-    }
-
-    /// Reads on in a kept result.
-    pub(super) async fn read_result(&self, read: &ReadRequest) -> ToolReply {
-        let (text, note) = match self.kept_text(&read.id).await {
-            Ok(found) => found,
-            Err(why) => return ToolReply::NotMade(why),
-        };
-        // Half of it is for the notes and for what JSON escapes.
-        let (how, most) = (read.how.clone(), self.run.app.settings.tool_result_max_chars);
-        let most = most.saturating_sub(READ_NOTES).max(most / 2);
-        let done = tokio::task::spawn_blocking(move || read_result(&text, &how, most)).await;
-        match done {
-            // With its values, so that it is redacted as any result.
-            Ok(Ok(told)) => match &self.redactor {
-                Some(redactor) => {
-                    ToolReply::Data(redactor.restore_all(&told, false).into_owned() + note)
-                }
-                None => ToolReply::Data(told + note),
-            },
-            Ok(Err(why)) => ToolReply::NotMade(why),
-            Err(_) => ToolReply::NotMade("the result could not be read".to_owned()),
-        }
-    }
-
-    /// The whole of a result, and a note where it may have changed since.
-    async fn kept_text(&self, id: &str) -> Result<(Arc<str>, &'static str), String> {
-        let (held, known, all) = {
-            let inner = self.kept.inner();
-            let held =
-                inner.texts.iter().find(|(known, _)| known == id).map(|(_, text)| text.clone());
-            let known = inner.known.iter().find(|(kept, _)| kept.id == id).cloned();
-            let all: Vec<_> = inner.known.iter().map(|(kept, _)| kept.id.clone()).collect();
-            (held, known, all)
-        };
-        if let Some(text) = held {
-            return Ok((text, ""));
-        }
-        let Some((kept, call)) = known else {
-            return Err(match all.is_empty() {
-                true => format!("there is no result {id:?}: none was too long"),
-                false => format!("there is no result {id:?}; there are {}", all.join(", ")),
-            });
-        };
-        if kept.stored {
-            match self.client.artifact(self.run.run_key.as_str(), &kept.sha256).await {
-                Ok(text) => {
-                    let text: Arc<str> = text.into();
-                    self.kept.inner().keep(id, text.clone());
-                    return Ok((text, ""));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a long result could not be read from the backend")
-                }
+            let mut inner = self.inner();
+            match inner.known.iter_mut().find(|known| known.kept.id == kept.id) {
+                Some(known) if known.kept.stored || !kept.stored => {}
+                Some(known) => known.kept.clone_from(kept),
+                None => inner.known.push(known(step, kept)),
             }
         }
-        if !self.tools.only_reads(&self.profile, &call) {
-            return Err(format!(
-                "all of result {id:?} is there no more, and the call is not made again for it, because it may have \
-                 changed something"
-            ));
-        }
-        let reply = self.make_again(&call).await;
-        let Some(text) = self.whole_text(&reply).filter(|_| reply.is_ok()) else {
-            let why = reply.failure().unwrap_or_default();
-            return Err(format!(
-                "all of result {id:?} is there no more, and fetching it again failed: {why}"
-            ));
-        };
-        let is_same = sha256_hex(text.as_bytes()) == kept.sha256;
-        self.kept.inner().keep(id, text.clone());
-        Ok((text, if is_same { "" } else { FETCHED_AGAIN }))
-    }
-
-    /// Makes a call once more that only reads, as far as the rules let it pass without a person.
-    async fn make_again(&self, call: &ToolCall) -> ToolReply {
-        let traceparent = self.run.span.traceparent();
-        let client = self.client.clone().with_trace(&traceparent);
-        let context = ToolContext {
-            client: &client,
-            snapshot: &self.snapshot,
-            profile: &self.profile,
-            tools: &self.tools,
-            user: self.run.request.session.user().as_str(),
-            tenant: self.run.request.customer.tenant_id.as_deref(),
-            task_id: &self.task_id,
-            zone: self.run.request.options.timezone,
-            run_key: self.run.run_key.as_str(),
-            traceparent: Some(&traceparent),
-            approved: false,
-            approval_required: false,
-            in_doubt: false,
-            dry: false,
-            mentions: None,
-        };
-        self.tools.call(&context, call, "").await
     }
 }
 
-/// What is said of a result that may be another one by now.
-const FETCHED_AGAIN: &str = "\n[the call was made again for this: the result has changed since]";
+fn known(step: &ToolStep, kept: &KeptResult) -> Known {
+    let call = ToolCall {
+        id: String::new(),
+        name: step.name.clone(),
+        arguments: step.arguments.clone(),
+        provider_state: None,
+    };
+    Known { kept: kept.clone(), call, fetching: Arc::default() }
+}
 
-/// The room for notes in what is read, characters.
-const READ_NOTES: usize = 200;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(id: &str, megabytes: usize, is_elsewhere: bool) -> Held {
+        let text = "x".repeat(megabytes * 1024 * 1024).into();
+        Held { id: id.to_owned(), text, is_elsewhere, has_changed: false }
+    }
+
+    // One test: all runs of the process share what they hold.
+    #[test]
+    fn the_newest_of_a_run_is_kept_and_a_full_memory_is_told() {
+        let run = KeptResults::default();
+        assert!(!run.keep(held("large", 17, false)) && run.held("large").is_none());
+        for (id, is_elsewhere) in [("a", false), ("b", true), ("c", false), ("d", false)] {
+            assert!(run.keep(held(id, 4, is_elsewhere)));
+        }
+        // What can be fetched again goes first, then the oldest.
+        assert!(run.keep(held("e", 4, false)));
+        assert!(run.held("b").is_none() && run.held("a").is_some());
+        assert!(run.keep(held("f", 4, false)) && run.held("a").is_none());
+        let others: Vec<_> = (0..15).map(|_| KeptResults::default()).collect();
+        assert!(others.iter().take(7).all(|run| run.keep(held("x", 16, true))));
+        assert!(!others[7].keep(held("x", 1, true)));
+        assert!(others.iter().skip(7).all(|run| run.keep(held("x", 16, false))));
+        // Nothing that was promised is dropped for others, and nothing is promised without room.
+        let late = KeptResults::default();
+        assert!(!late.keep(held("x", 1, false)) && late.held("x").is_none());
+        assert!(run.held("f").is_some());
+        drop((run, others));
+        assert!(late.keep(held("x", 16, false)));
+        drop(late);
+        assert_eq!(HELD.load(Ordering::Relaxed), 0);
+    }
+}

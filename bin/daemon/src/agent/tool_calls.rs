@@ -248,7 +248,7 @@ impl RunContext<'_> {
         });
         let (files, saved) = Box::pin(self.files_of(&reply)).await;
         let (content, artifact) = match self.keep_result(&reply, attempt).await {
-            Some((content, kept)) => (content, Some(kept)),
+            Some(kept) => kept,
             None => (self.content_of(&reply, attempt), None),
         };
         let mut loaded = self.tools.loaded_by(&planned.call);
@@ -322,6 +322,7 @@ impl RunContext<'_> {
         let traceparent = span.traceparent();
         let client = self.client.clone().with_trace(&traceparent);
         let mentions = self.mentions_of_call(call).await;
+        let loaded = self.loaded.names();
         let context = ToolContext {
             client: &client,
             snapshot: &self.snapshot,
@@ -338,6 +339,7 @@ impl RunContext<'_> {
             in_doubt: attempt.is_in_doubt(),
             dry: self.run.replay.is_some() && replay::is_answered(call),
             mentions: mentions.as_ref(),
+            loaded: &loaded,
         };
         let started = Instant::now();
         let reply = self.tools.call(&context, call, &attempt.key).await;

@@ -7,6 +7,8 @@ use std::fmt;
 use serde_json::{Map, Number, Value, json};
 use wombat_core::redact::{border_before, in_quotes};
 
+use super::specs::READ_RESULT;
+
 /// How many lists of a result are cut.
 const MAX_CUTS: usize = 12;
 
@@ -28,6 +30,19 @@ pub struct Cut {
     pub part: String,
     /// Kinds, counts and keys, of JSON.
     pub shape: Option<String>,
+}
+
+impl Cut {
+    /// The beginning for the model, with what it is of the whole, and how to read on where that is kept under an id.
+    pub fn told(&self, id: Option<&str>) -> String {
+        let Self { shown, part, shape } = self;
+        let shape = shape.as_ref().map(|shape| format!("; its shape: {shape}")).unwrap_or_default();
+        let rest = match id {
+            Some(id) => format!("{READ_RESULT} with the id {id:?} reads all of it"),
+            None => "the rest is not kept".to_owned(),
+        };
+        format!("{shown}\n[cut: {part}{shape}; {rest}]")
+    }
 }
 
 /// A text as JSON, where it is an object or a list: also one in which numbers were replaced.
@@ -56,7 +71,7 @@ pub fn cut(text: &str, most: usize) -> Cut {
     cut_text(text, most)
 }
 
-fn cut_text(text: &str, most: usize) -> Cut {
+pub(super) fn cut_text(text: &str, most: usize) -> Cut {
     let end = text.char_indices().nth(most).map_or(text.len(), |(end, _)| end);
     let shown = &text[..border_before(text, end)];
     let (count, total) = (shown.chars().count(), text.chars().count());

@@ -24,6 +24,13 @@ const MOST_FOUND: usize = 5;
 /// How many found tools a run keeps: with those given at once, what all providers take in one request.
 pub(super) const MOST_LOADED: usize = 80;
 
+/// What a model is told whose call of a tool that it was not given does not fit.
+const DEFINED_NOW: &str =
+    "; the tool is among yours from now on: see its arguments, and call it again";
+
+/// How much of a tool's schema is told where there is no room for the tool, bytes.
+const MAX_SCHEMA: usize = 2_000;
+
 /// The longest description of a found tool in the answer, characters. The whole one comes with the tool.
 const MAX_DESCRIPTION: usize = 240;
 
@@ -192,6 +199,24 @@ fn topic(tag: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// Whether a model that was given these tools since its run began can be given one more. The reader of long results
+/// does not count.
+fn has_room(loaded: &[String]) -> bool {
+    loaded.iter().filter(|name| *name != READ_RESULT).count() < MOST_LOADED
+}
+
+/// Adds a tool to those that a model is given since its run began; whether it is there now.
+pub fn add_loaded(loaded: &mut Vec<String>, name: &str) -> bool {
+    if loaded.iter().any(|known| known == name) {
+        return true;
+    }
+    let is_added = name == READ_RESULT || has_room(loaded);
+    if is_added {
+        loaded.push(name.to_owned());
+    }
+    is_added
+}
+
 fn question_of(arguments: &Value) -> &str {
     arguments["query"].as_str().unwrap_or_default()
 }
@@ -222,7 +247,7 @@ impl ToolSet {
 
     /// The tools that the model is given at once, and behind them those that it has been given since, in order.
     pub fn with_loaded(&self, loaded: &[String]) -> ToolList {
-        let loaded = loaded.iter().take(MOST_LOADED).filter_map(|name| self.deferred_spec(name));
+        let loaded = loaded.iter().filter_map(|name| self.deferred_spec(name));
         self.specs().iter().chain(loaded).cloned().collect::<Vec<_>>().into()
     }
 
@@ -234,8 +259,24 @@ impl ToolSet {
         deferred.own(name).or_else(|| Some(&self.external(name)?.spec))
     }
 
-    /// The answer of `find_tools`.
-    pub(super) fn find_tools(&self, arguments: &Value) -> ToolReply {
+    /// What a model is told of the definition of a tool that it has called without having been given it; `None` of a
+    /// tool that it has.
+    pub(super) fn definition_told(&self, name: &str, loaded: &[String]) -> Option<String> {
+        let name = self.name_of(name)?;
+        if !self.is_deferred(name) || loaded.iter().any(|known| known == name) {
+            return None;
+        }
+        if has_room(loaded) {
+            return Some(DEFINED_NOW.to_owned());
+        }
+        let schema = self.deferred_spec(name)?.parameters.to_string();
+        let cut = schema.floor_char_boundary(MAX_SCHEMA);
+        let more = if cut < schema.len() { " …" } else { "" };
+        Some(format!("; the schema of its arguments: {}{more}", &schema[..cut]))
+    }
+
+    /// The answer of `find_tools` to a model that was given these tools since its run began.
+    pub(super) fn find_tools(&self, arguments: &Value, loaded: &[String]) -> ToolReply {
         let Some(deferred) = self.deferred() else {
             return ToolReply::NotMade("there are no other tools".to_owned());
         };
@@ -254,7 +295,18 @@ impl ToolSet {
             let description = cut.as_ref().unwrap_or(&spec.description);
             Some(json!({ "tool": name, "description": description, "arguments": arguments }))
         };
+        let mut all = loaded.to_vec();
+        let mut is_there = |name: &&str| !self.is_deferred(name) || add_loaded(&mut all, name);
+        let left_out: Vec<&str> = found.iter().copied().filter(|name| !is_there(name)).collect();
         let found: Vec<_> = found.into_iter().filter_map(told).collect();
-        ToolReply::data(&json!({ "found": found }))
+        if left_out.is_empty() {
+            return ToolReply::data(&json!({ "found": found }));
+        }
+        let note = format!(
+            "a run is given {MOST_LOADED} tools that it finds, and has them: not added to yours are {}. They can still be \
+             called by their names; what of the arguments is wrong is answered with their schema",
+            left_out.join(", ")
+        );
+        ToolReply::data(&json!({ "found": found, "note": note }))
     }
 }

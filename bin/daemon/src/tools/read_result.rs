@@ -4,27 +4,24 @@
 use std::sync::LazyLock;
 
 use llm::request::ToolSpec;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tool_search::{Entry, Index};
+use wombat_core::redact::border_before;
 
-use super::cutting::{self, Step, at, cut_lists, find_largest, told};
+use super::cutting::{cut_lists, cut_text, parsed, size_within};
+use super::given::Given;
 use super::json_path::JsonPath;
 use super::own_call::{ReadRequest, Reading};
 use super::reply::ToolReply;
+use super::result_parts::{Part, Parts};
 use super::set::ToolSet;
 use super::specs::{Builtin, READ_RESULT};
 
-/// How many parts of a result are looked through by words.
-const MAX_PARTS: usize = 20_000;
-
-/// How many of them are told at most.
+/// How many parts with the words of a question are told at most.
 const MAX_TOLD: usize = 20;
 
-/// How much of a part is looked at, bytes.
-const MAX_LOOKED_AT: usize = 4_000;
-
-/// About how long a part of a plain text is, bytes.
-const PART: usize = 600;
+/// How many times as much as is told is taken of what a path finds, to be cut.
+const TAKEN: usize = 4;
 
 /// The tool as models see it.
 static SPEC: LazyLock<ToolSpec> = LazyLock::new(|| Builtin::ReadResult.spec(&[]));
@@ -50,15 +47,15 @@ pub(super) fn wanted(arguments: &Value) -> ToolReply {
 }
 
 /// Reads on in a text, at most about `most` characters of it. The error is for the model.
-pub fn read(text: &str, how: &Reading, most: usize) -> Result<String, String> {
+pub fn read(text: &str, how: &Reading, most: usize, given: &Given) -> Result<String, String> {
     match how {
-        Reading::From(offset) => from(text, *offset, most),
-        Reading::Path(path) => by_path(text, path, most),
-        Reading::Words(query) => Ok(by_words(text, query, most)),
+        Reading::From(offset) => from(text, *offset, most, given),
+        Reading::Path(path) => by_path(text, path, most, given),
+        Reading::Words(query) => Ok(by_words(text, query, most, given)),
     }
 }
 
-fn from(text: &str, offset: usize, most: usize) -> Result<String, String> {
+fn from(text: &str, offset: usize, most: usize, given: &Given) -> Result<String, String> {
     let total = text.chars().count();
     if offset >= total {
         return Err(format!(
@@ -66,100 +63,106 @@ fn from(text: &str, offset: usize, most: usize) -> Result<String, String> {
         ));
     }
     let place = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
-    let end = offset.saturating_add(most).min(total);
-    let rest =
-        if end < total { format!("offset {end} reads on") } else { "that is its end".to_owned() };
-    let shown = &text[place(offset)..place(end)];
-    Ok(format!("{shown}\n[characters {offset} to {end} of {total}; {rest}]"))
+    let (begin, end) = (place(offset), place(offset.saturating_add(most)));
+    // What was replaced is given whole.
+    let begin = border_before(text, begin);
+    let end = Some(border_before(text, end)).filter(|end| *end > begin).unwrap_or(end);
+    let offset = text[..begin].chars().count();
+    let end_at = offset + text[begin..end].chars().count();
+    let rest = match end_at < total {
+        true => format!("offset {end_at} reads on"),
+        false => "that is its end".to_owned(),
+    };
+    let shown = given.part(&text[begin..end]);
+    Ok(format!("{shown}\n[characters {offset} to {end_at} of {total}; {rest}]"))
 }
 
-fn by_path(text: &str, path: &str, most: usize) -> Result<String, String> {
+fn by_path(text: &str, path: &str, most: usize, given: &Given) -> Result<String, String> {
     let wrong = |why: String| format!("jsonpath {path:?}: {why}");
     let read = JsonPath::parse(path).map_err(wrong)?;
-    let Ok(value) = serde_json::from_str::<Value>(text) else {
+    let Some(value) = parsed(text) else {
         return Err("this result is no JSON; read it by offset or query".to_owned());
     };
-    let found: Vec<Value> = read.find(&value).map_err(wrong)?.into_iter().cloned().collect();
+    let found = read.find(&value, given).map_err(wrong)?;
     let count = found.len();
-    let mut found = Value::Array(found);
-    let cuts = cut_lists(&mut found, most);
-    let mut told = found.to_string();
-    if told.chars().count() > most {
-        let cutting::Cut { shown, part, .. } = cutting::cut(&told, most);
-        return Ok(format!("{shown}\n[{count} found; {part}; name more of the path]"));
+    let mut taken = taken(&found, most);
+    let is_cut = taken.len() < count;
+    let mut shown = Value::Array(std::mem::take(&mut taken));
+    let mut cuts = cut_lists(&mut shown, most);
+    if is_cut {
+        let left = shown.as_array().map_or(0, Vec::len);
+        cuts.retain(|cut| cut.starts_with('$'));
+        cuts.insert(0, format!("the first {left} of {count} elements"));
     }
+    let told = shown.to_string();
+    if told.chars().count() > most {
+        let cut = cut_text(&told, most);
+        let shown = given.part(&cut.shown);
+        return Ok(format!("{shown}\n[{count} found; {}; name more of the path]", cut.part));
+    }
+    let mut told = given.part(&told).into_owned();
     if !cuts.is_empty() {
         told += &format!("\n[{count} found; shown: {}; name more of the path]", cuts.join("; "));
     }
     Ok(told)
 }
 
-fn by_words(text: &str, query: &str, most: usize) -> String {
-    let parsed = text.trim_start().starts_with(['{', '[']);
-    let parsed = parsed.then(|| serde_json::from_str::<Value>(text).ok()).flatten();
+/// The first of what was found: as much as may be told, before it is cut. One value may be found many times.
+fn taken(found: &[&Value], most: usize) -> Vec<Value> {
+    let (mut taken, mut room) = (Vec::new(), most.saturating_mul(TAKEN));
+    for value in found {
+        let size = size_within(value, room);
+        if size.is_some() || taken.is_empty() {
+            taken.push((*value).clone());
+        }
+        match size {
+            Some(size) => room = room.saturating_sub(size + 1),
+            None => break,
+        }
+    }
+    taken
+}
+
+fn by_words(text: &str, query: &str, most: usize, given: &Given) -> String {
+    let parsed = parsed(text);
     let parts = match &parsed {
-        Some(value) => parts_of(value),
-        None => parts_of_text(text),
+        Some(value) => Parts::of_json(value),
+        None => Parts::of_text(text),
     };
-    let looked_at: Vec<_> =
-        parts.iter().map(|(_, text)| &text[..text.floor_char_boundary(MAX_LOOKED_AT)]).collect();
+    let looked_at: Vec<_> = parts.all.iter().map(|part| given.looked_at(&part.text)).collect();
     let index = Index::build(looked_at.iter().map(|text| Entry::of_text(text)));
-    let found = index.search(query, MAX_TOLD, |_| true);
     let (mut told, mut left) = (Vec::new(), most);
-    for place in found {
-        let (at, text) = &parts[place];
-        let size = text.chars().count();
+    for place in index.search(query, MAX_TOLD, |_| true) {
+        let part = &parts.all[place];
+        let size = part.text.chars().count();
         if size > left && !told.is_empty() {
             break;
         }
-        let text = if size > left { cutting::cut(text, left).shown } else { text.clone() };
+        told.push(given_part(part, left, given));
         left = left.saturating_sub(size);
-        let value = serde_json::from_str(&text).ok().filter(|_| parsed.is_some());
-        told.push(json!({ "at": at, "value": value.unwrap_or(Value::String(text)) }));
     }
-    let note = match told.is_empty() {
-        true => format!("none of its {} parts has these words", parts.len()),
-        false => format!("the {} that fit best of its {} parts", told.len(), parts.len()),
+    let (count, of) = (parts.all.len(), if parts.is_all { "its" } else { "its first" });
+    let mut note = match told.len() {
+        0 => format!("none of {of} {count} parts has these words"),
+        told => format!("the {told} that fit best of {of} {count} parts"),
     };
-    format!("{}\n[{note}]", Value::Array(told))
+    if !parts.is_all {
+        note += "; what is behind them was not looked at";
+    }
+    format!("[{}]\n[{note}]", told.join(","))
 }
 
-/// The elements of the largest list of a result with the way to each; else its fields.
-fn parts_of(value: &Value) -> Vec<(Value, String)> {
-    let mut largest = None;
-    find_largest(value, &mut Vec::new(), &[], &mut largest);
-    let part = |path: &[Step], step: Step, value: &Value| {
-        let path: Vec<Step> = path.iter().cloned().chain([step]).collect();
-        (Value::String(told(&path)), value.to_string())
+fn given_part(part: &Part, most: usize, given: &Given) -> String {
+    let at = match &part.at {
+        Value::String(path) => given.quoted(path),
+        other => other.to_string(),
     };
-    if let Some((_, path)) = largest
-        && let Some(Value::Array(items)) = at(value, &path)
-    {
-        let items = items.iter().enumerate().take(MAX_PARTS);
-        return items.map(|(at, item)| part(&path, Step::Index(at), item)).collect();
-    }
-    let fields = value.as_object().into_iter().flatten().take(MAX_PARTS);
-    fields.map(|(key, value)| part(&[], Step::Key(key.clone()), value)).collect()
-}
-
-/// Some lines at a time, with the character at which they begin.
-fn parts_of_text(text: &str) -> Vec<(Value, String)> {
-    let (mut parts, mut part, mut begin, mut count) = (Vec::new(), String::new(), 0, 0);
-    for line in text.split_inclusive('\n') {
-        part.push_str(line);
-        count += line.chars().count();
-        if part.len() >= PART {
-            parts.push((json!({ "offset": begin }), std::mem::take(&mut part)));
-            begin = count;
-        }
-        if parts.len() >= MAX_PARTS {
-            return parts;
-        }
-    }
-    if !part.is_empty() {
-        parts.push((json!({ "offset": begin }), part));
-    }
-    parts
+    let is_long = part.text.chars().count() > most;
+    let value = match part.is_json && !is_long {
+        true => given.part(&part.text).into_owned(),
+        false => given.quoted(&cut_text(&part.text, most).shown),
+    };
+    format!("{{\"at\":{at},\"value\":{value}}}")
 }
 
 impl ToolSet {
@@ -172,6 +175,10 @@ impl ToolSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use serde_json::json;
+
+    const IS: Given = Given::AsItIs;
 
     fn wanted_of(arguments: Value) -> Option<Reading> {
         match wanted(&arguments) {
@@ -191,16 +198,16 @@ mod tests {
     #[test]
     fn a_text_is_read_to_its_end() {
         let text = "äöü".repeat(50);
-        let first = read(&text, &Reading::From(0), 100).unwrap();
+        let first = read(&text, &Reading::From(0), 100, &IS).unwrap();
         assert!(first.ends_with("\n[characters 0 to 100 of 150; offset 100 reads on]"), "{first}");
-        let rest = read(&text, &Reading::From(100), 100).unwrap();
+        let rest = read(&text, &Reading::From(100), 100, &IS).unwrap();
         assert!(
             rest.starts_with("öü")
                 && rest.ends_with("[characters 100 to 150 of 150; that is its end]"),
             "{rest}"
         );
-        assert!(read(&text, &Reading::From(150), 100).unwrap_err().contains("150 characters"));
-        assert!(read(&text, &Reading::Path("$.a".into()), 100).unwrap_err().contains("no JSON"));
+        assert!(read(&text, &Reading::From(150), 100, &IS).unwrap_err().contains("150 characters"));
+        assert!(read(&text, &Reading::Path("$.a".into()), 100, &IS).unwrap_err().contains("no JSON"));
     }
 
     #[test]
@@ -208,7 +215,7 @@ mod tests {
         let items: Vec<Value> =
             (0..500).map(|id| json!({ "id": id, "name": format!("school {id}") })).collect();
         let text = json!({ "items": items }).to_string();
-        let path = |path: &str| read(&text, &Reading::Path(path.into()), 200);
+        let path = |path: &str| read(&text, &Reading::Path(path.into()), 200, &IS);
         assert_eq!(path("$.items[?@.id == 321].name").unwrap(), "[\"school 321\"]");
         let many = path("$.items[*].name").unwrap();
         assert!(
@@ -216,19 +223,83 @@ mod tests {
             "{many}"
         );
         assert!(path("$.items[").is_err());
-        let found = read(&text, &Reading::Words("school 321".into()), 60).unwrap();
+        let found = read(&text, &Reading::Words("school 321".into()), 60, &IS).unwrap();
         assert!(
             found.starts_with(r#"[{"at":"$.items[321]","value":{"id":321,"name":"school 321"}}"#),
             "{found}"
         );
         assert!(
-            read(&text, &Reading::Words("zebra".into()), 60)
+            read(&text, &Reading::Words("zebra".into()), 60, &IS)
                 .unwrap()
                 .contains("none of its 500 parts")
         );
         let lines: String = (0..500).map(|n| format!("line {n} says nothing\n")).collect();
         let found =
-            read(&(lines + "here is the needle"), &Reading::Words("needle".into()), 5_000).unwrap();
+            read(&(lines + "here is the needle"), &Reading::Words("needle".into()), 5_000, &IS).unwrap();
         assert!(found.contains("here is the needle") && found.contains("\"offset\":"), "{found}");
+    }
+
+    #[test]
+    fn what_is_found_many_times_is_taken_once_and_counted() {
+        let list: Value = (0..50_000).map(|n| json!([n, "text"])).collect();
+        let text = json!({ "a": { "b": { "c": list } } }).to_string();
+        let times = |name: &str, many: usize| format!("[{}]", vec![format!("'{name}'"); many].join(","));
+        let path = format!("${}{}{}", times("a", 12), times("b", 12), times("c", 8));
+        let read = JsonPath::parse(&path).unwrap();
+        let value = parsed(&text).unwrap();
+        let found = read.find(&value, &IS).unwrap();
+        assert_eq!((found.len(), taken(&found, 1_000).len()), (12 * 12 * 8, 1));
+        let told = by_path(&text, &path, 1_000, &IS).unwrap();
+        assert!(told.contains("[1152 found; shown: the first 1 of 1152 elements; $[0]: the first "), "{told}");
+        assert!(told.contains(" of 50000 elements"), "{told}");
+        // Nested ones are not more than there is room for.
+        let deep = (0..100).fold(json!(["x".repeat(100)]), |value, _| json!([value]));
+        let found = JsonPath::parse("$..*").unwrap();
+        let found = found.find(&deep, &IS).unwrap();
+        assert!(found.len() > 100 && taken(&found, 200).len() < 10);
+    }
+
+    #[test]
+    fn words_are_found_to_the_end_of_a_long_line() {
+        let line = "nothing here ".repeat(80_000) + "needle";
+        let found = read(&line, &Reading::Words("needle".into()), 5_000, &IS).unwrap();
+        assert!(found.contains("needle\"}]") && found.contains("the 1 that fit best"), "{found}");
+        let text = json!({ "log": line, "items": [1, 2, 3] }).to_string();
+        let found = read(&text, &Reading::Words("needle".into()), 5_000, &IS).unwrap();
+        assert!(found.contains(r#"{"at":{"path":"$.log","character":"#), "{found}");
+        // What was not looked at is told.
+        let many = "nothing here\n".repeat(1_100_000);
+        let found = read(&many, &Reading::Words("needle".into()), 5_000, &IS).unwrap();
+        let note = "none of its first 20000 parts has these words; what is behind them was not looked at";
+        assert!(found.contains(note), "{found}");
+    }
+
+    #[test]
+    fn a_placeholder_is_read_whole() {
+        let text = "mail [[email:0a1b2c3d]] and more";
+        let first = read(text, &Reading::From(0), 12, &IS).unwrap();
+        assert_eq!(first, "mail \n[characters 0 to 5 of 32; offset 5 reads on]");
+        let next = read(text, &Reading::From(9), 20, &IS).unwrap();
+        assert!(next.starts_with("[[email:0a1b2c3d]] and "), "{next}");
+    }
+
+    #[test]
+    fn values_are_found_and_given_in_the_place_of_placeholders() {
+        let redact = json!({ "to": ["journal"], "kinds": ["email", "card", "key"] });
+        let rules = wombat_core::redact::RedactRules::of_entry(&json!({ "redact": redact }));
+        let key = wombat_core::redact::RedactKey::new(b"a secret for tests");
+        let redactor = wombat_core::redact::Redactor::new(rules.unwrap().unwrap().into(), key, "u1");
+        let original = r#"{"jane@example.org":{"card":4111111111111111,"password":"hunt\"er2x"},"b":"joe@example.org"}"#;
+        let text = redactor.redact_exactly(original).into_owned();
+        assert!(!text.contains("jane") && !text.contains("4111") && !text.contains("hunt"), "{text}");
+        let given = Given::Restored(redactor.into());
+        let path = |path: &str| read(&text, &Reading::Path(path.into()), 400, &given).unwrap();
+        assert_eq!(path("$['jane@example.org'].card"), r#"["4111111111111111"]"#);
+        assert_eq!(path("$[?@ == 'joe@example.org']"), r#"["joe@example.org"]"#);
+        assert_eq!(path("$[?@.password == 'hunt\"er2x'].password"), r#"["hunt\"er2x"]"#);
+        let found = read(&text, &Reading::Words("hunt".into()), 400, &given).unwrap();
+        assert!(found.starts_with(r#"[{"at":"$[\"jane@example.org\"]","value":{"card":"#), "{found}");
+        let all = read(&text, &Reading::From(0), 400, &given).unwrap();
+        assert!(all.starts_with(original), "{all}");
     }
 }

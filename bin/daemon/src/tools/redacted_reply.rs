@@ -64,6 +64,8 @@ impl ToolReply {
         };
         Some(match self {
             Self::Data(said) => Self::Data(answer(said)),
+            Self::Part(said) if exact => Self::Part(text(said)),
+            Self::Part(said) => Self::Part(redactor.redact_again(said).into_owned()),
             Self::Recorded { ok, text } => Self::Recorded { ok: *ok, text: answer(text) },
             // The files themselves come beside the text.
             Self::Files { text, .. } => Self::Files { text: answer(text), files: Vec::new() },

@@ -8,9 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wombat_core::untrusted::{FenceMark, break_control_tokens};
 
-use super::cutting::{self, Cut};
 use super::own_call::OwnCall;
-use super::specs::READ_RESULT;
 
 /// Where a person's answer comes from, for the model.
 const ANSWER: &str = "the user's answer";
@@ -43,6 +41,8 @@ pub enum ToolReply {
         /// The files.
         files: Vec<ToolFile>,
     },
+    /// A part of an earlier result: what was replaced in that stays as it is.
+    Part(String),
     /// The call has made this file, which is attached to the run's reply.
     Saved(FileMeta),
     /// The call succeeded; text of the workspace, which its owner wrote: trusted like the prompt.
@@ -166,20 +166,6 @@ impl ToolReply {
         text.char_indices().nth(most).map(|_| text)
     }
 
-    /// The beginning of a long result for the model, with what it is of the whole and how to read on; `give` makes of
-    /// what is shown what the model gets.
-    pub fn beginning(
-        &self,
-        (text, most): (&str, usize),
-        id: &str,
-        give: impl Fn(&str) -> String,
-    ) -> String {
-        let Cut { shown, part, shape } = cutting::cut(text, most);
-        let shape = shape.map(|shape| format!("its shape: {}; ", give(&shape))).unwrap_or_default();
-        let rest = format!("{READ_RESULT} with the id {id:?} reads all of it");
-        format!("{}\n[cut: {part}; {shape}{rest}]", give(&shown))
-    }
-
     /// The rule that refused the call.
     pub fn rule(&self) -> Option<&Rule> {
         if let Self::Forbidden { rule, .. } = self { Some(rule) } else { None }
@@ -211,6 +197,7 @@ impl ToolReply {
         let why = match self {
             Self::Data(_)
             | Self::Files { .. }
+            | Self::Part(_)
             | Self::Saved(_)
             | Self::Trusted(_)
             | Self::Answered(_)
@@ -252,6 +239,7 @@ impl ToolReply {
             self,
             Self::Data(_)
                 | Self::Files { .. }
+                | Self::Part(_)
                 | Self::Saved(_)
                 | Self::Trusted(_)
                 | Self::Answered(_)
@@ -264,6 +252,7 @@ impl ToolReply {
         match self {
             Self::Data(_)
             | Self::Files { .. }
+            | Self::Part(_)
             | Self::Saved(_)
             | Self::Trusted(_)
             | Self::Rejected(_)
@@ -300,9 +289,10 @@ impl ToolReply {
         cut: &dyn Fn(&str, bool) -> String,
     ) -> String {
         match self {
-            Self::Data(text) | Self::Files { text, .. } | Self::Recorded { text, .. } => {
-                mark.fence(tool, &cut(text, false))
-            }
+            Self::Data(text)
+            | Self::Files { text, .. }
+            | Self::Part(text)
+            | Self::Recorded { text, .. } => mark.fence(tool, &cut(text, false)),
             Self::Saved(file) => {
                 let FileMeta { file_id, name, size, .. } = file;
                 let said = "saved; it is attached to your reply";

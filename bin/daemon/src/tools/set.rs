@@ -36,10 +36,6 @@ const MAX_REFUSED: usize = 200;
 /// How many problems of a call's arguments are reported at once.
 const MAX_PROBLEMS: usize = 8;
 
-/// What a model is told whose call of a tool that it was not given does not fit.
-const DEFINED_NOW: &str =
-    "; the tool is among yours from now on: see its arguments, and call it again";
-
 /// The tools that a role may call.
 #[derive(Debug)]
 pub struct ToolSet {
@@ -428,9 +424,7 @@ impl ToolSet {
         let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
         let fits = check(tool.schema(), arguments).await;
         fits.map_err(|mut why| {
-            if self.is_deferred(self.name_of(name).unwrap_or(name)) {
-                why.push_str(DEFINED_NOW);
-            }
+            why.extend(self.definition_told(name, context.loaded));
             ToolReply::forbidden(why, rules::schema())
         })?;
         Ok((tool, arguments))
@@ -470,7 +464,7 @@ async fn perform(
         Tool::Builtin(Builtin::FindTools | Builtin::ReadResult, _) if context.dry => {
             return ToolReply::Judged { waits: false, rule: None };
         }
-        Tool::Builtin(Builtin::FindTools, _) => return context.tools.find_tools(arguments),
+        Tool::Builtin(Builtin::FindTools, _) => return context.tools.find_tools(arguments, context.loaded),
         Tool::Builtin(Builtin::ReadResult, _) => return read_result::wanted(arguments),
         Tool::Builtin(builtin, _) => *builtin,
         Tool::Enabled(tool, _) => {

@@ -79,7 +79,7 @@ pub struct ModelTools {
 }
 
 /// How many tools a role's model is given, where it finds others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ToolCounts {
     /// At once.
     pub direct: usize,

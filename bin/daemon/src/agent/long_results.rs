@@ -1,0 +1,217 @@
+//! Results that are too long for the model (docs/RUNS.md, "Large results"): it gets the beginning, and `read_result` reads
+//! on. The whole is kept in the backend (feature `artifacts`), else in memory within bounds; what is not there any more is
+//! fetched again where that only reads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mc_client::files::sha256_hex;
+use mc_client::journal_seal::Place;
+use mc_client::steps::{KeptResult, Replaced};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tokio::sync::Semaphore;
+use wombat_core::redact::Redactor;
+
+use super::attempts::Attempt;
+use super::context::RunContext;
+use super::kept_results::Held;
+use crate::tools::{Cut, Given, READ_RESULT, RequestedCall, ToolReply, cut};
+
+/// The feature of a backend that keeps them.
+const FEATURE: &str = "artifacts";
+
+/// How many digits of its hash name a result.
+const ID_DIGITS: usize = 12;
+
+/// How many long results are worked on at a time: one takes many times its size while it is parsed.
+pub(super) static WORKED_ON: Semaphore = Semaphore::const_new(2);
+
+/// How many bytes of values are sealed with a step. A result that has more is not put into the backend, from which
+/// nobody could restore it.
+const MAX_VALUES: usize = 256 * 1024;
+
+/// The values of a result's placeholders, as they are sealed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Values {
+    /// Of which result.
+    sha256: String,
+    values: BTreeMap<String, String>,
+}
+
+/// What a run's rules do to a long result.
+#[derive(Debug, Clone)]
+pub(super) enum Rules {
+    None,
+    /// The model gets placeholders.
+    Replaced(Arc<Redactor>),
+    /// The model gets values, and other places placeholders.
+    Elsewhere(Arc<Redactor>),
+}
+
+impl Rules {
+    /// As what the model is given what is kept.
+    pub(super) fn given(&self) -> Given {
+        match self {
+            Self::None | Self::Replaced(_) => Given::AsItIs,
+            Self::Elsewhere(redactor) => Given::Restored(redactor.clone()),
+        }
+    }
+
+    /// A result as it is kept: with placeholders.
+    pub(super) fn apply(&self, text: Arc<str>) -> Arc<str> {
+        match self {
+            Self::None => text,
+            Self::Replaced(redactor) => redactor.redact_answer(&text).into(),
+            Self::Elsewhere(redactor) => redactor.redact_exactly(&text).into(),
+        }
+    }
+
+    fn redactor(&self) -> Option<&Arc<Redactor>> {
+        match self {
+            Self::None => None,
+            Self::Replaced(redactor) | Self::Elsewhere(redactor) => Some(redactor),
+        }
+    }
+
+    /// The values of what was replaced in a text, where anybody gets them again.
+    fn values(&self, text: &str) -> BTreeMap<String, String> {
+        match self {
+            Self::Replaced(redactor) if redactor.restores() => redactor.values_in(text),
+            Self::Elsewhere(redactor) => redactor.values_in(text),
+            Self::None | Self::Replaced(_) => BTreeMap::new(),
+        }
+    }
+}
+
+/// A long result, looked at.
+struct Whole {
+    text: Arc<str>,
+    sha256: String,
+    /// The beginning for the model.
+    cut: Cut,
+    values: BTreeMap<String, String>,
+}
+
+impl Whole {
+    fn of(text: &str, rules: &Rules, most: usize) -> Self {
+        let text = rules.apply(text.into());
+        let (sha256, values) = (sha256_hex(text.as_bytes()), rules.values(&text));
+        let (mut cut, given) = (cut(&text, most), rules.given());
+        cut.shown = given.part(&cut.shown).into_owned();
+        cut.shape = cut.shape.map(|shape| given.part(&shape).into_owned());
+        Self { text, sha256, cut, values }
+    }
+
+    /// Whether all of it can be restored elsewhere.
+    fn has_few_values(&self) -> bool {
+        self.values.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= MAX_VALUES
+    }
+}
+
+/// The text of a result as the body of a call.
+struct Body(Arc<str>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl RunContext<'_> {
+    /// What the model gets of a result that is too long for it, and what is kept of that; `None` of any other.
+    pub(super) async fn keep_result(
+        &self,
+        reply: &ToolReply,
+        attempt: &Attempt<'_>,
+    ) -> Option<(String, Option<KeptResult>)> {
+        let most = self.run.app.settings.tool_result_max_chars;
+        let text = reply.long_text(most)?;
+        Box::pin(self.keep_long(text, attempt, most)).await
+    }
+
+    async fn keep_long(
+        &self,
+        text: &str,
+        attempt: &Attempt<'_>,
+        most: usize,
+    ) -> Option<(String, Option<KeptResult>)> {
+        let tool = RequestedCall::of(&attempt.planned.call).tool;
+        if tool == READ_RESULT || !self.tools.reads_results() {
+            return None;
+        }
+        let (text, rules) = (text.to_owned(), self.rules_of_results());
+        let worked_on = WORKED_ON.acquire().await;
+        let whole = tokio::task::spawn_blocking(move || Whole::of(&text, &rules, most)).await;
+        drop(worked_on);
+        let whole = whole.ok()?;
+        let kept = self.keep_whole(&whole, attempt).await;
+        let content = whole.cut.told(kept.as_ref().map(|kept| kept.id.as_str()));
+        let content = self.run.fence().fence(tool, &content);
+        Some((self.noted(content, attempt), kept))
+    }
+
+    /// Keeps a result, where it can be read on in: it is in the backend, in memory, or can be fetched again.
+    async fn keep_whole(&self, whole: &Whole, attempt: &Attempt<'_>) -> Option<KeptResult> {
+        let id = whole.sha256[..ID_DIGITS].to_owned();
+        let replaced = self.replaced(whole);
+        let can_store = self.capabilities.has(FEATURE) && self.journal.is_enabled();
+        let stored = can_store && replaced.is_ok() && self.store(whole).await;
+        let can_fetch = self.tools.only_reads(&self.profile, &attempt.planned.call);
+        let held = !stored && {
+            let (id, text) = (id.clone(), whole.text.clone());
+            self.kept.keep(Held { id, text, is_elsewhere: can_fetch, has_changed: false })
+        };
+        let (sha256, size) = (whole.sha256.clone(), whole.text.len() as u64);
+        let replaced = replaced.unwrap_or_default();
+        (stored || held || can_fetch).then_some(KeptResult { id, sha256, size, stored, replaced })
+    }
+
+    /// Puts a result into the backend; whether that has it. Only what the rules leave of it goes out of this process.
+    async fn store(&self, whole: &Whole) -> bool {
+        let (key, text) = (self.run.run_key.as_str(), Body(whole.text.clone()));
+        let put = self.client.put_artifact(key, &whole.sha256, Bytes::from_owner(text)).await;
+        if let Err(error) = &put {
+            tracing::warn!(%error, "a long result is not kept by the backend");
+        }
+        put.is_ok()
+    }
+
+    /// What was replaced in a result, with the values sealed where they come back; an error where they cannot be.
+    fn replaced(&self, whole: &Whole) -> Result<Option<Replaced>, ()> {
+        let rules = self.rules_of_results();
+        if rules.redactor().is_none() {
+            return Ok(None);
+        }
+        let exact = matches!(rules, Rules::Elsewhere(_));
+        if whole.values.is_empty() {
+            return Ok(Some(Replaced { exact, values: None }));
+        }
+        if !whole.has_few_values() {
+            return Err(());
+        }
+        let (sha256, values) = (whole.sha256.clone(), whole.values.clone());
+        let plain = serde_json::to_vec(&Values { sha256, values }).map_err(|_| ())?;
+        let key = self.run.run_key.as_str();
+        let sealed = self.client.sealed(key, Place::Result, &plain).ok_or(())?;
+        Ok(Some(Replaced { exact, values: Some(sealed) }))
+    }
+
+    /// The values that were sealed with a result; an error where they cannot be read.
+    pub(super) fn sealed_values(&self, kept: &KeptResult) -> Result<BTreeMap<String, String>, ()> {
+        let sealed = kept.replaced.as_ref().and_then(|replaced| replaced.values.as_ref());
+        let Some(sealed) = sealed else { return Ok(BTreeMap::new()) };
+        let plain = self.client.opened(self.run.run_key.as_str(), Place::Result, sealed).ok_or(())?;
+        let all: Values = serde_json::from_slice(&plain).map_err(|_| ())?;
+        if all.sha256 == kept.sha256 { Ok(all.values) } else { Err(()) }
+    }
+
+    /// What the role's rules do to long results.
+    pub(super) fn rules_of_results(&self) -> Rules {
+        match (self.for_model(), &self.redactor) {
+            (Some(redactor), _) => Rules::Replaced(redactor.clone()),
+            (None, Some(redactor)) => Rules::Elsewhere(redactor.clone()),
+            (None, None) => Rules::None,
+        }
+    }
+}
