@@ -2,6 +2,7 @@
 //! on. The whole is kept in the backend (feature `artifacts`), else in memory within bounds; what is not there any more is
 //! fetched again where that only reads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,6 @@ use mc_client::files::sha256_hex;
 use mc_client::journal_seal::Place;
 use mc_client::steps::{KeptResult, Replaced};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use tokio::sync::Semaphore;
 use wombat_core::redact::Redactor;
 
@@ -24,8 +24,9 @@ const FEATURE: &str = "artifacts";
 /// How many digits of its hash name a result.
 const ID_DIGITS: usize = 12;
 
-/// How many long results are worked on at a time: one takes many times its size while it is parsed.
-pub(super) static WORKED_ON: Semaphore = Semaphore::const_new(2);
+/// How many results are looked at at a time: one takes many times its size while it is parsed. Reading on has its own,
+/// as no step of a call waits for that.
+static WORKED_ON: Semaphore = Semaphore::const_new(2);
 
 /// How many bytes of values are sealed with a step. A result that has more is not put into the backend, from which
 /// nobody could restore it.
@@ -105,7 +106,8 @@ impl Whole {
 
     /// Whether all of it can be restored elsewhere.
     fn has_few_values(&self) -> bool {
-        self.values.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= MAX_VALUES
+        self.values.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            <= MAX_VALUES
     }
 }
 
@@ -142,9 +144,12 @@ impl RunContext<'_> {
         }
         let (text, rules) = (text.to_owned(), self.rules_of_results());
         let worked_on = WORKED_ON.acquire().await;
-        let whole = tokio::task::spawn_blocking(move || Whole::of(&text, &rules, most)).await;
-        drop(worked_on);
-        let whole = whole.ok()?;
+        let whole = tokio::task::spawn_blocking(move || {
+            // To its end, also where nobody waits for it any more.
+            let _worked_on = worked_on;
+            Whole::of(&text, &rules, most)
+        });
+        let whole = whole.await.ok()?;
         let kept = self.keep_whole(&whole, attempt).await;
         let content = whole.cut.told(kept.as_ref().map(|kept| kept.id.as_str()));
         let content = self.run.fence().fence(tool, &content);
@@ -201,7 +206,8 @@ impl RunContext<'_> {
     pub(super) fn sealed_values(&self, kept: &KeptResult) -> Result<BTreeMap<String, String>, ()> {
         let sealed = kept.replaced.as_ref().and_then(|replaced| replaced.values.as_ref());
         let Some(sealed) = sealed else { return Ok(BTreeMap::new()) };
-        let plain = self.client.opened(self.run.run_key.as_str(), Place::Result, sealed).ok_or(())?;
+        let plain =
+            self.client.opened(self.run.run_key.as_str(), Place::Result, sealed).ok_or(())?;
         let all: Values = serde_json::from_slice(&plain).map_err(|_| ())?;
         if all.sha256 == kept.sha256 { Ok(all.values) } else { Err(()) }
     }

@@ -1,20 +1,25 @@
 //! Reading on in the long results of a run: in memory, from the backend, or from the call that is made again where it
 //! only reads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use llm::request::ToolCall;
 use mc_client::files::sha256_hex;
 use mc_client::steps::KeptResult;
+use tokio::sync::Semaphore;
 
 use super::context::RunContext;
 use super::kept_results::{Held, Known};
-use super::long_results::{Rules, WORKED_ON};
+use super::long_results::Rules;
 use super::redaction;
 use crate::tools::{ReadRequest, Reading, ToolContext, ToolReply, read_result};
 
 /// What is said of a result that may be another one by now.
 const FETCHED_AGAIN: &str = "\n[the call was made again for this: the result has changed since]";
+
+/// How many results are read at a time: one takes many times its size while it is parsed.
+static READ: Semaphore = Semaphore::const_new(2);
 
 /// The room for notes in what is read, characters.
 const READ_NOTES: usize = 200;
@@ -30,14 +35,14 @@ impl RunContext<'_> {
         let most = self.run.app.settings.tool_result_max_chars;
         let most = most.saturating_sub(READ_NOTES).max(most / 2);
         let (rules, how) = (self.rules_of_results(), read.how.clone());
-        let worked_on = WORKED_ON.acquire().await;
+        let reading = READ.acquire().await;
         let done = tokio::task::spawn_blocking(move || {
+            // To its end, also where nobody waits for it any more.
+            let _reading = reading;
             read_result(&held.text, &as_kept(how, &rules), most, &rules.given())
                 .map(|told| told + if held.has_changed { FETCHED_AGAIN } else { "" })
         });
-        let done = done.await;
-        drop(worked_on);
-        match done {
+        match done.await {
             Ok(Ok(told)) => ToolReply::Part(told),
             Ok(Err(why)) => ToolReply::NotMade(why),
             Err(_) => ToolReply::NotMade("the result could not be read".to_owned()),
@@ -61,9 +66,7 @@ impl RunContext<'_> {
             return Ok(held);
         }
         let held = match self.stored(&known.kept).await {
-            Some(text) => {
-                Held { id: id.to_owned(), text, is_elsewhere: true, has_changed: false }
-            }
+            Some(text) => Held { id: id.to_owned(), text, is_elsewhere: true, has_changed: false },
             None => self.fetched_again(&known).await?,
         };
         self.kept.keep(held.clone());
@@ -80,9 +83,9 @@ impl RunContext<'_> {
         let text = text.map_err(
             |error| tracing::warn!(%error, "a long result could not be read from the backend"),
         );
-        let values = self.sealed_values(kept).map_err(
-            |()| tracing::warn!("the values of a long result's placeholders cannot be read"),
-        );
+        let values = self.sealed_values(kept).map_err(|()| {
+            tracing::warn!("the values of a long result's placeholders cannot be read")
+        });
         self.by_rules_of_now(kept, text.ok()?, values.ok()?).await
     }
 
@@ -91,7 +94,7 @@ impl RunContext<'_> {
         &self,
         kept: &KeptResult,
         text: String,
-        values: std::collections::BTreeMap<String, String>,
+        values: BTreeMap<String, String>,
     ) -> Option<Arc<str>> {
         let (rules, replaced) = (self.rules_of_results(), kept.replaced.clone());
         if matches!(rules, Rules::None) && values.is_empty() {

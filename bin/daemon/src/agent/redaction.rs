@@ -62,9 +62,7 @@ fn made(app: &App, request: &RunRequest, rules: Arc<RedactRules>) -> Arc<Redacto
 pub(super) fn of_journal(journal: &Journal, run: &RunDriver<'_>) -> Option<Arc<Redactor>> {
     let redactor = match &run.redactor {
         Some(redactor) => Some(redactor.clone()),
-        None if journal.gives_back() => {
-            Some(restoring(run.app, run.request))
-        }
+        None if journal.gives_back() => Some(restoring(run.app, run.request)),
         None => None,
     };
     journal.give_back_by(redactor.as_ref());

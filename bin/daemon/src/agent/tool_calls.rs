@@ -16,7 +16,7 @@ use super::handing_on::Handed;
 use super::journal::{ChildReport, ToolStep, millis, report};
 use super::mentions;
 use super::redaction;
-use super::replay;
+use super::replay::{self, Replay};
 use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
@@ -252,7 +252,8 @@ impl RunContext<'_> {
             None => (self.content_of(&reply, attempt), None),
         };
         let mut loaded = self.tools.loaded_by(&planned.call);
-        loaded.extend(artifact.is_some().then(|| READ_RESULT.to_owned()));
+        let reads = artifact.is_some() || self.run.replay.is_some_and(Replay::reads_results);
+        loaded.extend(reads.then(|| READ_RESULT.to_owned()));
         let mut step = ToolStep {
             files,
             saved,

@@ -15,7 +15,7 @@ const MAX_PATH: usize = 500;
 const MAX_WORK: usize = 2_000_000;
 
 /// The timeout of a search, and after how many values the clock is looked at.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(2);
 const WORK_OF_LOOK: usize = 4_096;
 
 /// How many values are found.

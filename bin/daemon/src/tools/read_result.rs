@@ -207,7 +207,9 @@ mod tests {
             "{rest}"
         );
         assert!(read(&text, &Reading::From(150), 100, &IS).unwrap_err().contains("150 characters"));
-        assert!(read(&text, &Reading::Path("$.a".into()), 100, &IS).unwrap_err().contains("no JSON"));
+        assert!(
+            read(&text, &Reading::Path("$.a".into()), 100, &IS).unwrap_err().contains("no JSON")
+        );
     }
 
     #[test]
@@ -235,7 +237,8 @@ mod tests {
         );
         let lines: String = (0..500).map(|n| format!("line {n} says nothing\n")).collect();
         let found =
-            read(&(lines + "here is the needle"), &Reading::Words("needle".into()), 5_000, &IS).unwrap();
+            read(&(lines + "here is the needle"), &Reading::Words("needle".into()), 5_000, &IS)
+                .unwrap();
         assert!(found.contains("here is the needle") && found.contains("\"offset\":"), "{found}");
     }
 
@@ -243,14 +246,18 @@ mod tests {
     fn what_is_found_many_times_is_taken_once_and_counted() {
         let list: Value = (0..50_000).map(|n| json!([n, "text"])).collect();
         let text = json!({ "a": { "b": { "c": list } } }).to_string();
-        let times = |name: &str, many: usize| format!("[{}]", vec![format!("'{name}'"); many].join(","));
+        let times =
+            |name: &str, many: usize| format!("[{}]", vec![format!("'{name}'"); many].join(","));
         let path = format!("${}{}{}", times("a", 12), times("b", 12), times("c", 8));
         let read = JsonPath::parse(&path).unwrap();
         let value = parsed(&text).unwrap();
         let found = read.find(&value, &IS).unwrap();
         assert_eq!((found.len(), taken(&found, 1_000).len()), (12 * 12 * 8, 1));
         let told = by_path(&text, &path, 1_000, &IS).unwrap();
-        assert!(told.contains("[1152 found; shown: the first 1 of 1152 elements; $[0]: the first "), "{told}");
+        assert!(
+            told.contains("[1152 found; shown: the first 1 of 1152 elements; $[0]: the first "),
+            "{told}"
+        );
         assert!(told.contains(" of 50000 elements"), "{told}");
         // Nested ones are not more than there is room for.
         let deep = (0..100).fold(json!(["x".repeat(100)]), |value, _| json!([value]));
@@ -270,7 +277,8 @@ mod tests {
         // What was not looked at is told.
         let many = "nothing here\n".repeat(1_100_000);
         let found = read(&many, &Reading::Words("needle".into()), 5_000, &IS).unwrap();
-        let note = "none of its first 20000 parts has these words; what is behind them was not looked at";
+        let note =
+            "none of its first 20000 parts has these words; what is behind them was not looked at";
         assert!(found.contains(note), "{found}");
     }
 
@@ -288,17 +296,24 @@ mod tests {
         let redact = json!({ "to": ["journal"], "kinds": ["email", "card", "key"] });
         let rules = wombat_core::redact::RedactRules::of_entry(&json!({ "redact": redact }));
         let key = wombat_core::redact::RedactKey::new(b"a secret for tests");
-        let redactor = wombat_core::redact::Redactor::new(rules.unwrap().unwrap().into(), key, "u1");
+        let redactor =
+            wombat_core::redact::Redactor::new(rules.unwrap().unwrap().into(), key, "u1");
         let original = r#"{"jane@example.org":{"card":4111111111111111,"password":"hunt\"er2x"},"b":"joe@example.org"}"#;
         let text = redactor.redact_exactly(original).into_owned();
-        assert!(!text.contains("jane") && !text.contains("4111") && !text.contains("hunt"), "{text}");
+        assert!(
+            !text.contains("jane") && !text.contains("4111") && !text.contains("hunt"),
+            "{text}"
+        );
         let given = Given::Restored(redactor.into());
         let path = |path: &str| read(&text, &Reading::Path(path.into()), 400, &given).unwrap();
         assert_eq!(path("$['jane@example.org'].card"), r#"["4111111111111111"]"#);
         assert_eq!(path("$[?@ == 'joe@example.org']"), r#"["joe@example.org"]"#);
         assert_eq!(path("$[?@.password == 'hunt\"er2x'].password"), r#"["hunt\"er2x"]"#);
         let found = read(&text, &Reading::Words("hunt".into()), 400, &given).unwrap();
-        assert!(found.starts_with(r#"[{"at":"$[\"jane@example.org\"]","value":{"card":"#), "{found}");
+        assert!(
+            found.starts_with(r#"[{"at":"$[\"jane@example.org\"]","value":{"card":"#),
+            "{found}"
+        );
         let all = read(&text, &Reading::From(0), 400, &given).unwrap();
         assert!(all.starts_with(original), "{all}");
     }

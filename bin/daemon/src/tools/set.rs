@@ -464,7 +464,9 @@ async fn perform(
         Tool::Builtin(Builtin::FindTools | Builtin::ReadResult, _) if context.dry => {
             return ToolReply::Judged { waits: false, rule: None };
         }
-        Tool::Builtin(Builtin::FindTools, _) => return context.tools.find_tools(arguments, context.loaded),
+        Tool::Builtin(Builtin::FindTools, _) => {
+            return context.tools.find_tools(arguments, context.loaded);
+        }
         Tool::Builtin(Builtin::ReadResult, _) => return read_result::wanted(arguments),
         Tool::Builtin(builtin, _) => *builtin,
         Tool::Enabled(tool, _) => {

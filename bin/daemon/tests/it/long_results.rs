@@ -1,5 +1,8 @@
 //! Results that are too long for the model: what it gets of them, and how it reads on.
 
+mod bounds;
+mod redacted;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +25,12 @@ fn things() -> Value {
 /// A backend with a long list, which a `POST` gives, too; one call of it is made by the first turn.
 async fn world(features: &[&str], steps: Vec<Value>, list: Value) -> (World, Journal) {
     let (world, journal) = Journal::world_that_has(features, &SETTINGS, steps).await;
+    prepare(&world, list, json!({})).await;
+    (world, journal)
+}
+
+/// Makes a backend one with that list, for a role with these rules of redaction.
+async fn prepare(world: &World, list: Value, more: Value) {
     for verb in ["GET", "POST"] {
         let answer = ResponseTemplate::new(200).set_body_json(list.clone());
         Mock::given(method(verb))
@@ -32,13 +41,13 @@ async fn world(features: &[&str], steps: Vec<Value>, list: Value) -> (World, Jou
     }
     let skill = "---\nname: things\ndescription: Things.\n---\n```http\nGET /api/things\nPOST /api/things\n```\n";
     world.write("skills/things/SKILL.md", skill);
-    world.write(
-        "agent-config.json",
-        r#"{"agents": [{"role": "scout", "tools": {"idempotent": ["POST /api/things"]}}]}"#,
-    );
+    let mut role = json!({ "role": "scout", "tools": { "idempotent": ["POST /api/things"] } });
+    role.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    world.write("agent-config.json", &json!({ "agents": [role] }).to_string());
     world.daemon.until("/skills", |skills| skills["total"] == 1).await;
     world.daemon.until("/api/agents", |all| !all["agents"][0]["tools"].is_null()).await;
-    (world, journal)
+    world.write("TOOLS.md", "Configured.");
+    world.daemon.reloaded("Configured.").await;
 }
 
 fn get(verb: &str) -> ResponseTemplate {

@@ -22,9 +22,14 @@ const THINGS: [&str; 10] = [
 ];
 
 fn document() -> Value {
+    document_of(&THINGS)
+}
+
+fn document_of(things: &[impl AsRef<str>]) -> Value {
     let operation = |id: String, summary: String, tag: &str| json!({ "operationId": id, "summary": summary, "tags": [tag], "responses": { "200": {} } });
     let mut paths = Map::new();
-    for thing in THINGS {
+    for thing in things {
+        let thing = thing.as_ref();
         let with_id = |verb: &str| {
             let mut one =
                 operation(format!("{verb}_{thing}"), format!("{verb} one {thing}"), thing);
@@ -180,4 +185,58 @@ async fn a_role_defers_by_patterns_and_one_that_may_find_nothing_has_all_at_once
     let told = asked[0]["tools"][0]["function"]["description"].as_str().unwrap();
     assert!(told.contains("There are 6 of them: order (5), invoice (1)."), "{told}");
     assert!(names(&asked[1]).len() > 60 && !names(&asked[1]).contains(&"find_tools".to_owned()));
+}
+
+#[tokio::test]
+async fn a_model_with_all_the_found_tools_that_there_is_room_for_is_told_so_and_reads_results() {
+    let settings =
+        [SETTINGS[0], ("WOMBAT_TOOLS_DIRECT", "0"), ("WOMBAT_TOOL_RESULT_MAX_CHARS", "2000")];
+    let (world, journal) = Journal::world(&settings, Vec::new()).await;
+    let things: Vec<String> = (0..16).map(|n| format!("ware{n}")).collect();
+    let long = json!({ "items": (0..400).map(|n| json!({ "id": n })).collect::<Vec<_>>() });
+    let answer = |body: Value| ResponseTemplate::new(200).set_body_json(body);
+    let at = |verb: &str, place: &str| Mock::given(method(verb)).and(path(place));
+    at("GET", "/openapi.json")
+        .respond_with(answer(document_of(&things)))
+        .with_priority(1)
+        .mount(&world.backend)
+        .await;
+    at("GET", "/ware15s").respond_with(answer(long)).mount(&world.backend).await;
+    fill(&world, json!({ "allow": ["*"] })).await;
+    let named = |n: usize| {
+        let verb = ["get", "replace", "update", "delete", "create", "list"][n % 6];
+        format!("{verb}_ware{}{}", n / 6, if verb == "list" { "s" } else { "" })
+    };
+    // Arguments that fit nothing: the tools are only given.
+    let all: Vec<String> = (0..80).map(named).collect();
+    let wrong: Vec<_> = all.iter().map(|name| (name.as_str(), json!({ "zzz": 1 }))).collect();
+    let mut script: Vec<_> = wrong.chunks(20).map(calls).collect();
+    script.push(calls(&[
+        ("find_tools", json!({ "query": "delete ware15" })),
+        ("replace_ware15", json!({})),
+        ("list_ware15s", json!({})),
+    ]));
+    script.push(says("done"));
+    world.model(script).await;
+    let (_, reply) = world.send_keyed().await;
+    assert_eq!(reply["status"], "ok", "{reply}");
+    let asked = world.model_got().await;
+    let given = names(asked.last().unwrap());
+    assert_eq!(given.last().unwrap(), "read_result", "{given:?}");
+    assert!(given.contains(&all[79]) && !given.contains(&"delete_ware15".to_owned()), "{given:?}");
+    let told = asked.last().unwrap()["messages"].to_string();
+    assert!(told.contains("not added to yours are") && told.contains("delete_ware15"), "{told}");
+    assert!(told.contains("the schema of its arguments: {"), "{told}");
+    // A run that goes on gives the same.
+    let steps: Vec<Value> = journal.held().steps.values().cloned().collect();
+    let (again, _) = Journal::world(&settings, steps[..steps.len() - 1].to_vec()).await;
+    at("GET", "/openapi.json")
+        .respond_with(answer(document_of(&things)))
+        .with_priority(1)
+        .mount(&again.backend)
+        .await;
+    fill(&again, json!({ "allow": ["*"] })).await;
+    again.model(vec![says("done")]).await;
+    again.send_keyed().await;
+    assert_eq!(names(&again.model_got().await[0]), given);
 }

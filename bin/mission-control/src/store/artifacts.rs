@@ -57,7 +57,7 @@ pub(crate) struct KeptArtifact {
 async fn used(tx: &mut AnyConnection, user_id: &str, at: &str) -> Result<u64, StoreError> {
     let row = sqlx::query(
         "SELECT cast(coalesce(sum(CASE WHEN size < $3 THEN $3 ELSE size END), 0) AS BIGINT) AS used FROM run_artifacts \
-         WHERE expires_at > $2 AND run_seq IN (SELECT seq FROM runs WHERE user_id = $1)",
+         WHERE user_id = $1 AND expires_at > $2",
     )
     .bind(user_id)
     .bind(at)
@@ -106,10 +106,12 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         sqlx::query(
-            "INSERT INTO run_artifacts (run_seq, sha256, size, media_type, content, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO run_artifacts \
+             (run_seq, user_id, sha256, size, media_type, content, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(run.seq)
+        .bind(scope.user_id)
         .bind(new.sha256)
         .bind(i64::try_from(size).unwrap_or(i64::MAX))
         .bind(new.media_type)

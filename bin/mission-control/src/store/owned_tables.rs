@@ -40,7 +40,13 @@ const fn thread(table: &'static str) -> Owned {
 /// All of them; what refers to another one comes before it. The audit log is not among them: it is kept, and names
 /// nobody once an erasure is complete.
 pub(super) const OWNED: [Owned; 34] = [
-    of_run("run_artifacts", "artifacts", "run_seq, sha256"),
+    Owned {
+        table: "run_artifacts",
+        kind: Some("artifacts"),
+        key: "run_seq, sha256",
+        whose: OWN,
+        is_thread: false,
+    },
     of_run("run_deltas", "deltas", "run_seq, first_id"),
     of_run("run_told", "run_told", "run_seq"),
     of_run("run_steps", "steps", "run_seq, step_index"),

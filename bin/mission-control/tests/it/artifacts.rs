@@ -5,8 +5,9 @@ use std::time::Duration;
 use mc_client::files::sha256_hex;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use sqlx::Row as _;
+use sqlx::{Executor as _, Row as _};
 use test_support::wait_for;
+use wombat_mission_control::person_export::expire;
 use wombat_mission_control::store::artifacts::ArtifactLimits;
 
 use crate::harness::{Answer, Backend, Caller, Home, MC, Options, send};
@@ -103,4 +104,59 @@ async fn it_expires_and_is_deleted_then() {
     let home = backend.stop().await;
     let backend = Backend::beside(home, Options::default()).await;
     wait_for("it is deleted", async || (rows(&backend).await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn all_runs_of_a_user_count_together_and_nobody_else_s() {
+    let limits = ArtifactLimits { quota_bytes: 6_000, ..ArtifactLimits::default() };
+    let backend = keeping(limits).await;
+    let scout = backend.agent("ann", "scout");
+    begin(&backend, "r2").await;
+    let large = "x".repeat(3_000);
+    assert_eq!(put(&scout, &path("r1", &large), &large).await.status, StatusCode::CREATED);
+    // The same text of another run is another one, and a small one counts as a kilobyte.
+    assert_eq!(put(&scout, &path("r2", "a"), "a").await.status, StatusCode::CREATED);
+    let refused = put(&scout, &path("r2", &large), &large).await;
+    refused.fails(413, "quota_exceeded");
+    let details = &refused.body["details"];
+    assert_eq!((&details["used_bytes"], &details["quota_bytes"]), (&json!(4_024), &json!(6_000)));
+    let bob = backend.agent("bob", "scout");
+    let task = bob.task("t").await;
+    let run = json!({ "session_key": "user:bob:scout", "task_id": task, "status": "running" });
+    bob.put("/runs/r3", run).await.ok();
+    let most = "y".repeat(6_000);
+    assert_eq!(put(&bob, &path("r3", &most), &most).await.status, StatusCode::CREATED);
+    put(&bob, &path("r3", "b"), "b").await.fails(413, "quota_exceeded");
+    assert_eq!(put(&scout, &path("r2", "b"), "b").await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn it_is_exported_and_goes_with_its_user_or_its_run() {
+    let backend = keeping(ArtifactLimits::default()).await;
+    let agent = backend.agent("ann", "scout");
+    put(&agent, &path("r1", "[\"ann's\"]"), "[\"ann's\"]").await;
+    let bob = backend.agent("bob", "scout");
+    let task = bob.task("t").await;
+    let run = json!({ "session_key": "user:bob:scout", "task_id": task, "status": "running" });
+    bob.put("/runs/r2", run).await.ok();
+    put(&bob, &path("r2", "bob's"), "bob's").await;
+
+    let all = backend.person("ann").get("/users/ann/agent-data").await;
+    let lines = all.text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let of_kind: Vec<_> = lines.filter(|line| line["kind"] == "artifacts").collect();
+    assert_eq!(of_kind.len(), 1, "{}", all.text);
+    let item = &of_kind[0]["item"];
+    assert_eq!((&item["content"], &item["run_key"]), (&json!("[\"ann's\"]"), &json!("r1")), "{item}");
+    let gone = backend.person("ann").delete("/users/ann/agent-data?messages=delete").await;
+    assert_eq!(gone.ok()["counts"]["artifacts"], 1, "{}", gone.text);
+    assert_eq!(rows(&backend).await, 1);
+    assert_eq!(bob.get(&path("r2", "bob's")).await.text, "bob's");
+
+    let mut database = backend.database().await;
+    let old = "UPDATE runs SET status = 'completed', created_at = '2020-01-01T00:00:00.000000Z', \
+               updated_at = '2020-01-01T00:00:00.000000Z'";
+    database.execute(old).await.unwrap();
+    let expired = expire(&backend.home.database(), &"runs=30".parse().unwrap(), false).await.unwrap();
+    assert_eq!(expired["runs"], 1);
+    assert_eq!(rows(&backend).await, 0);
 }
