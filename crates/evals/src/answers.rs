@@ -102,7 +102,8 @@ impl Answers {
     /// Whether there is an answer to any call of just this tool.
     pub fn has_any(&self, tool: &str) -> bool {
         let is_of = |key: &String| key.split_once('\n').is_some_and(|(name, _)| name == tool);
-        self.recorded.keys().any(is_of) || self.fixtures.iter().any(|fixture| fixture.tool.names(tool))
+        self.recorded.keys().any(is_of)
+            || self.fixtures.iter().any(|fixture| fixture.tool.names(tool))
     }
 
     /// What there is on the next call. No fixture approves a call.
@@ -214,7 +215,10 @@ mod tests {
         let any = json!({ "fixtures": [{ "tool": "*", "content": "x" }] });
         for (written, is_there) in [(recorded, true), (written, true), (any, false)] {
             let answers = Answers::of(&case(written));
-            assert_eq!((answers.has_any("read_result"), answers.has_any("read")), (is_there, false));
+            assert_eq!(
+                (answers.has_any("read_result"), answers.has_any("read")),
+                (is_there, false)
+            );
         }
     }
 

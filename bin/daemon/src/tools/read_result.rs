@@ -298,18 +298,18 @@ mod tests {
         let key = wombat_core::redact::RedactKey::new(b"a secret for tests");
         let redactor =
             wombat_core::redact::Redactor::new(rules.unwrap().unwrap().into(), key, "u1");
-        let original = r#"{"jane@example.org":{"card":4111111111111111,"password":"hunt\"er2x"},"b":"joe@example.org"}"#;
+        let original = r#"{"jane@example.org":{"card":4111111111111111,"password":"hunter2\\x"},"b":"joe@example.org"}"#;
         let text = redactor.redact_exactly(original).into_owned();
         assert!(
-            !text.contains("jane") && !text.contains("4111") && !text.contains("hunt"),
+            !text.contains("jane") && !text.contains("4111") && !text.contains("hunter"),
             "{text}"
         );
         let given = Given::Restored(redactor.into());
         let path = |path: &str| read(&text, &Reading::Path(path.into()), 400, &given).unwrap();
         assert_eq!(path("$['jane@example.org'].card"), r#"["4111111111111111"]"#);
         assert_eq!(path("$[?@ == 'joe@example.org']"), r#"["joe@example.org"]"#);
-        assert_eq!(path("$[?@.password == 'hunt\"er2x'].password"), r#"["hunt\"er2x"]"#);
-        let found = read(&text, &Reading::Words("hunt".into()), 400, &given).unwrap();
+        assert_eq!(path(r"$[?@.password == 'hunter2\\x'].password"), r#"["hunter2\\x"]"#);
+        let found = read(&text, &Reading::Words("hunter2".into()), 400, &given).unwrap();
         assert!(
             found.starts_with(r#"[{"at":"$[\"jane@example.org\"]","value":{"card":"#),
             "{found}"

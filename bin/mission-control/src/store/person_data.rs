@@ -17,6 +17,9 @@ const ROWS: i64 = 32;
 /// How many items wait for their reader.
 const AHEAD: usize = 16;
 
+/// Tables of runs' parts that say themselves whose they are.
+const OF_RUNS: [&str; 2] = ["feedback", "run_artifacts"];
+
 /// Columns whose text is JSON.
 const JSON: [&str; 20] = [
     "answer",
@@ -112,7 +115,7 @@ async fn next(
         true => String::new(),
         false => format!(" AND ({key}) > ({})", places.join(", ")),
     };
-    let run = match *whose == super::owned_tables::OF_RUN || *table == "feedback" {
+    let run = match *whose == super::owned_tables::OF_RUN || OF_RUNS.contains(table) {
         true => ", (SELECT run_key FROM runs r WHERE r.seq = run_seq) AS run_key",
         false => "",
     };
