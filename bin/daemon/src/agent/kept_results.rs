@@ -29,8 +29,8 @@ pub(super) struct Held {
     pub(super) text: Arc<str>,
     /// Whether it can be fetched again.
     pub(super) is_elsewhere: bool,
-    /// Whether it is another one than the model has seen the beginning of.
-    pub(super) has_changed: bool,
+    /// What is said of one that may be another one than the model has seen the beginning of.
+    pub(super) note: &'static str,
 }
 
 /// One that the journal names.
@@ -120,15 +120,21 @@ impl KeptResults {
         self.inner().known.iter().map(|known| known.kept.id.clone()).collect()
     }
 
-    /// Notes what the journal names, so that it can be read.
-    pub(super) fn note(&self, steps: &[ToolStep]) {
+    /// Notes what the journal names, so that it can be read. Of several calls that gave the same one is remembered that
+    /// can be made again.
+    pub(super) fn note(&self, steps: &[ToolStep], only_reads: impl Fn(&ToolCall) -> bool) {
         for step in steps {
             let Some(kept) = &step.artifact else { continue };
-            let mut inner = self.inner();
-            match inner.known.iter_mut().find(|known| known.kept.id == kept.id) {
-                Some(known) if known.kept.stored || !kept.stored => {}
-                Some(known) => known.kept.clone_from(kept),
-                None => inner.known.push(known(step, kept)),
+            let (mut inner, new) = (self.inner(), known(step, kept));
+            let Some(known) = inner.known.iter_mut().find(|known| known.kept.id == kept.id) else {
+                inner.known.push(new);
+                continue;
+            };
+            if !known.kept.stored && kept.stored {
+                known.kept.clone_from(kept);
+            }
+            if !only_reads(&known.call) && only_reads(&new.call) {
+                known.call = new.call;
             }
         }
     }
@@ -150,7 +156,23 @@ mod tests {
 
     fn held(id: &str, megabytes: usize, is_elsewhere: bool) -> Held {
         let text = "x".repeat(megabytes * 1024 * 1024).into();
-        Held { id: id.to_owned(), text, is_elsewhere, has_changed: false }
+        Held { id: id.to_owned(), text, is_elsewhere, note: "" }
+    }
+
+    #[test]
+    fn of_equal_results_the_call_is_known_that_can_be_made_again() {
+        let run = KeptResults::default();
+        let kept = KeptResult { id: "a".to_owned(), ..KeptResult::default() };
+        let step = |name: &str| ToolStep {
+            name: name.to_owned(),
+            artifact: Some(kept.clone()),
+            ..ToolStep::default()
+        };
+        for (name, known) in [("post", "post"), ("get", "get"), ("post", "get")] {
+            run.note(&[step(name)], |call| call.name == "get");
+            assert_eq!(run.known("a").unwrap().call.name, known);
+            assert_eq!(run.ids(), ["a"]);
+        }
     }
 
     // One test: all runs of the process share what they hold.

@@ -28,7 +28,7 @@ impl RunContext<'_> {
     /// The model's tools after the calls of a turn, where these have given it more. Those that it has had stay where
     /// they are, so that the beginning of its prompts stays the same.
     pub(super) fn load(&self, steps: &[ToolStep]) -> Option<ToolList> {
-        self.kept.note(steps);
+        self.kept.note(steps, |call| self.tools.only_reads(&self.profile, call));
         if steps.iter().all(|step| step.loaded.is_empty()) {
             return None;
         }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use mc_client::files::sha256_hex;
@@ -11,12 +12,13 @@ use mc_client::journal_seal::Place;
 use mc_client::steps::{KeptResult, Replaced};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use wombat_core::redact::Redactor;
 
-use super::attempts::Attempt;
 use super::context::RunContext;
 use super::kept_results::Held;
-use crate::tools::{Cut, Given, READ_RESULT, RequestedCall, ToolReply, cut};
+use crate::run::state_machine::PlannedCall;
+use crate::tools::{Cut, Given, READ_RESULT, RequestedCall, ToolReply, cut, cut_text};
 
 /// The feature of a backend that keeps them.
 const FEATURE: &str = "artifacts";
@@ -27,6 +29,15 @@ const ID_DIGITS: usize = 12;
 /// How many results are looked at at a time: one takes many times its size while it is parsed. Reading on has its own,
 /// as no step of a call waits for that.
 static WORKED_ON: Semaphore = Semaphore::const_new(2);
+
+/// How long one waits for that: a call that was made has no step before.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// What is looked at of one that has not come to it, bytes.
+const MAX_PLAIN: usize = 1024 * 1024;
+
+/// How many times as long as it is with placeholders a beginning may be with values.
+const MOST_LONGER: usize = 4;
 
 /// How many bytes of values are sealed with a step. A result that has more is not put into the backend, from which
 /// nobody could restore it.
@@ -99,8 +110,8 @@ impl Whole {
         let text = rules.apply(text.into());
         let (sha256, values) = (sha256_hex(text.as_bytes()), rules.values(&text));
         let (mut cut, given) = (cut(&text, most), rules.given());
-        cut.shown = given.part(&cut.shown).into_owned();
-        cut.shape = cut.shape.map(|shape| given.part(&shape).into_owned());
+        cut.shown = given_short(&given, cut.shown);
+        cut.shape = cut.shape.map(|shape| given_short(&given, shape));
         Self { text, sha256, cut, values }
     }
 
@@ -109,6 +120,23 @@ impl Whole {
         self.values.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
             <= MAX_VALUES
     }
+}
+
+/// A part of a result as the model is given it; with its placeholders where it would be many times as long.
+fn given_short(given: &Given, part: String) -> String {
+    let whole = given.part(&part).into_owned();
+    let is_short = whole.len() <= MOST_LONGER * part.len();
+    if is_short { whole } else { part }
+}
+
+/// The beginning of a result of which nothing is kept, by little work.
+fn plainly_cut(text: &str, rules: &Rules, most: usize) -> Cut {
+    let beginning = &text[..text.floor_char_boundary(MAX_PLAIN)];
+    let mut cut = cut_text(&rules.apply(beginning.into()), most);
+    let count = cut.shown.chars().count();
+    cut.part = format!("the first {count} of about {} characters", text.chars().count());
+    cut.shown = given_short(&rules.given(), cut.shown);
+    cut
 }
 
 /// The text of a result as the body of a call.
@@ -125,50 +153,56 @@ impl RunContext<'_> {
     pub(super) async fn keep_result(
         &self,
         reply: &ToolReply,
-        attempt: &Attempt<'_>,
+        planned: &PlannedCall,
     ) -> Option<(String, Option<KeptResult>)> {
         let most = self.run.app.settings.tool_result_max_chars;
         let text = reply.long_text(most)?;
-        Box::pin(self.keep_long(text, attempt, most)).await
+        Box::pin(self.keep_long(text, planned, most)).await
     }
 
     async fn keep_long(
         &self,
         text: &str,
-        attempt: &Attempt<'_>,
+        planned: &PlannedCall,
         most: usize,
     ) -> Option<(String, Option<KeptResult>)> {
-        let tool = RequestedCall::of(&attempt.planned.call).tool;
+        let tool = RequestedCall::of(&planned.call).tool;
         if tool == READ_RESULT || !self.tools.reads_results() {
             return None;
         }
-        let (text, rules) = (text.to_owned(), self.rules_of_results());
-        let worked_on = WORKED_ON.acquire().await;
+        let rules = self.rules_of_results();
+        let Ok(worked_on) = timeout(WAIT, WORKED_ON.acquire()).await else {
+            tracing::warn!("a long result is not kept: too many are looked at");
+            let content = plainly_cut(text, &rules, most).told(None);
+            return Some((self.run.fence().fence(tool, &content), None));
+        };
+        // Not before: those that wait would have it twice.
+        let text = text.to_owned();
         let whole = tokio::task::spawn_blocking(move || {
             // To its end, also where nobody waits for it any more.
             let _worked_on = worked_on;
             Whole::of(&text, &rules, most)
         });
         let whole = whole.await.ok()?;
-        let kept = self.keep_whole(&whole, attempt).await;
+        let kept = self.keep_whole(&whole, planned).await;
         let content = whole.cut.told(kept.as_ref().map(|kept| kept.id.as_str()));
         let content = self.run.fence().fence(tool, &content);
-        Some((self.noted(content, attempt), kept))
+        Some((content, kept))
     }
 
     /// Keeps a result, where it can be read on in: it is in the backend, in memory, or can be fetched again.
-    async fn keep_whole(&self, whole: &Whole, attempt: &Attempt<'_>) -> Option<KeptResult> {
+    async fn keep_whole(&self, whole: &Whole, planned: &PlannedCall) -> Option<KeptResult> {
         let id = whole.sha256[..ID_DIGITS].to_owned();
         let replaced = self.replaced(whole);
         let can_store = self.capabilities.has(FEATURE) && self.journal.is_enabled();
         let stored = can_store && replaced.is_ok() && self.store(whole).await;
-        let can_fetch = self.tools.only_reads(&self.profile, &attempt.planned.call);
+        let can_fetch = self.tools.only_reads(&self.profile, &planned.call);
         let held = !stored && {
             let (id, text) = (id.clone(), whole.text.clone());
-            self.kept.keep(Held { id, text, is_elsewhere: can_fetch, has_changed: false })
+            self.kept.keep(Held { id, text, is_elsewhere: can_fetch, note: "" })
         };
         let (sha256, size) = (whole.sha256.clone(), whole.text.len() as u64);
-        let replaced = replaced.unwrap_or_default();
+        let replaced = replaced.unwrap_or_else(|()| Some(Replaced::default()));
         (stored || held || can_fetch).then_some(KeptResult { id, sha256, size, stored, replaced })
     }
 
@@ -219,5 +253,49 @@ impl RunContext<'_> {
             (None, Some(redactor)) => Rules::Elsewhere(redactor.clone()),
             (None, None) => Rules::None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wombat_core::redact::{RedactKey, RedactRules};
+
+    use super::*;
+
+    fn redactor(to: &str) -> Arc<Redactor> {
+        let redact = json!({ "redact": { "to": [to], "kinds": ["email", "key"] } });
+        let rules = RedactRules::of_entry(&redact).unwrap().unwrap();
+        Arc::new(Redactor::new(rules.into(), RedactKey::new(b"a secret for tests"), "u1"))
+    }
+
+    #[test]
+    fn a_result_that_has_not_come_to_its_turn_is_cut_by_the_rules() {
+        let text = "jane@example.org \u{e9} ".repeat(100_000);
+        for (rules, is_given) in [
+            (Rules::None, true),
+            (Rules::Elsewhere(redactor("journal")), true),
+            (Rules::Replaced(redactor("provider")), false),
+        ] {
+            let cut = plainly_cut(&text, &rules, 500);
+            assert_eq!(cut.shown.contains("jane@example.org \u{e9}"), is_given, "{}", cut.shown);
+            assert_eq!(cut.shown.contains("[[email:"), !is_given, "{}", cut.shown);
+            let told = cut.told(None);
+            assert!(told.contains(" of about 1900000 characters; the rest is not kept]"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_a_model_gets_of_long_values_is_no_many_times_as_long() {
+        let list: Vec<_> =
+            (0..500).map(|n| json!({ "password": format!("{n:04}").repeat(1_000) })).collect();
+        let whole =
+            Whole::of(&json!(list).to_string(), &Rules::Elsewhere(redactor("journal")), 2_000);
+        assert!(whole.cut.shown.len() <= 2_000 && whole.cut.shown.contains("[[key:"));
+        let short = json!(vec!["jane@example.org"; 500]).to_string();
+        let whole = Whole::of(&short, &Rules::Elsewhere(redactor("journal")), 2_000);
+        assert!(
+            whole.cut.shown.contains("jane@example.org") && !whole.cut.shown.contains("[[email")
+        );
     }
 }

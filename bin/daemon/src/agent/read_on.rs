@@ -15,11 +15,18 @@ use super::long_results::Rules;
 use super::redaction;
 use crate::tools::{ReadRequest, Reading, ToolContext, ToolReply, read_result};
 
-/// What is said of a result that may be another one by now.
-const FETCHED_AGAIN: &str = "\n[the call was made again for this: the result has changed since]";
+/// What is said of a result that is another one by now.
+const CHANGED: &str = "\n[the call was made again for this: the result has changed since]";
+
+/// What is said where what was replaced may be all that differs.
+const MAY_HAVE_CHANGED: &str =
+    "\n[the call was made again for this: the result may have changed since]";
 
 /// How many results are read at a time: one takes many times its size while it is parsed.
 static READ: Semaphore = Semaphore::const_new(2);
+
+/// How many are fetched at a time.
+static FETCHED: Semaphore = Semaphore::const_new(8);
 
 /// The room for notes in what is read, characters.
 const READ_NOTES: usize = 200;
@@ -35,17 +42,14 @@ impl RunContext<'_> {
         let most = self.run.app.settings.tool_result_max_chars;
         let most = most.saturating_sub(READ_NOTES).max(most / 2);
         let (rules, how) = (self.rules_of_results(), read.how.clone());
-        let reading = READ.acquire().await;
-        let done = tokio::task::spawn_blocking(move || {
-            // To its end, also where nobody waits for it any more.
-            let _reading = reading;
+        let done = looked_at(move || {
             read_result(&held.text, &as_kept(how, &rules), most, &rules.given())
-                .map(|told| told + if held.has_changed { FETCHED_AGAIN } else { "" })
+                .map(|told| told + held.note)
         });
         match done.await {
-            Ok(Ok(told)) => ToolReply::Part(told),
-            Ok(Err(why)) => ToolReply::NotMade(why),
-            Err(_) => ToolReply::NotMade("the result could not be read".to_owned()),
+            Some(Ok(told)) => ToolReply::Part(told),
+            Some(Err(why)) => ToolReply::NotMade(why),
+            None => ToolReply::NotMade("the result could not be read".to_owned()),
         }
     }
 
@@ -65,8 +69,9 @@ impl RunContext<'_> {
         if let Some(held) = self.kept.held(id) {
             return Ok(held);
         }
+        let _fetched = FETCHED.acquire().await;
         let held = match self.stored(&known.kept).await {
-            Some(text) => Held { id: id.to_owned(), text, is_elsewhere: true, has_changed: false },
+            Some(text) => Held { id: id.to_owned(), text, is_elsewhere: true, note: "" },
             None => self.fetched_again(&known).await?,
         };
         self.kept.keep(held.clone());
@@ -83,10 +88,11 @@ impl RunContext<'_> {
         let text = text.map_err(
             |error| tracing::warn!(%error, "a long result could not be read from the backend"),
         );
+        let text = text.ok()?;
         let values = self.sealed_values(kept).map_err(|()| {
             tracing::warn!("the values of a long result's placeholders cannot be read")
         });
-        self.by_rules_of_now(kept, text.ok()?, values.ok()?).await
+        self.by_rules_of_now(kept, text, values.ok()?).await
     }
 
     /// A result as it was kept by the rules of then, by those of now.
@@ -113,7 +119,7 @@ impl RunContext<'_> {
             }
             (_, None) => rules.apply(text.into()),
         };
-        tokio::task::spawn_blocking(again).await.ok()
+        looked_at(again).await
     }
 
     /// A result of which nothing is left, from the call that gave it, where that only reads.
@@ -133,15 +139,23 @@ impl RunContext<'_> {
                 "all of result {id:?} is there no more, and fetching it again failed: {why}"
             ));
         };
-        let sha256 = kept.sha256.clone();
-        let whole = tokio::task::spawn_blocking(move || {
+        let (sha256, was_replaced) = (kept.sha256.clone(), kept.replaced.is_some());
+        let whole = looked_at(move || {
+            // Other rules, and values that were read since, give an equal answer another hash.
+            let is_equal = |text: &str| sha256_hex(text.as_bytes()) == sha256;
+            let is_as_it_was = !was_replaced && is_equal(&text);
             let text = rules.apply(text.into());
-            let has_changed = sha256_hex(text.as_bytes()) != sha256;
-            (text, has_changed)
+            let note = match was_replaced {
+                _ if is_as_it_was => "",
+                false => CHANGED,
+                true if is_equal(&text) => "",
+                true => MAY_HAVE_CHANGED,
+            };
+            (text, note)
         });
-        let gone = |_| format!("all of result {id:?} is there no more");
-        let (text, has_changed) = whole.await.map_err(gone)?;
-        Ok(Held { id: id.clone(), text, is_elsewhere: true, has_changed })
+        let gone = || format!("all of result {id:?} is there no more");
+        let (text, note) = whole.await.ok_or_else(gone)?;
+        Ok(Held { id: id.clone(), text, is_elsewhere: true, note })
     }
 
     /// Makes a call once more that only reads, as far as the rules let it pass without a person.
@@ -168,6 +182,17 @@ impl RunContext<'_> {
         };
         self.tools.call(&context, call, "").await
     }
+}
+
+/// Works on a result, as one of few at a time and apart from what waits for others; `None` where that fails.
+async fn looked_at<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let reading = READ.acquire().await;
+    let done = tokio::task::spawn_blocking(move || {
+        // To its end, also where nobody waits for it any more.
+        let _reading = reading;
+        work()
+    });
+    done.await.ok()
 }
 
 /// What is to be read of a text with placeholders: what is a value is one there, too.

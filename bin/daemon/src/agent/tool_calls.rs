@@ -1,5 +1,6 @@
 //! The tool calls of one turn of the model: concurrent, journaled, with approval where needed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use daemon_api::{Step, ToolRequest};
 use futures::StreamExt as _;
 use futures::stream;
+use mc_client::steps::KeptResult;
 use service::otel::Side;
 
 use super::approval::{Decision, Word};
@@ -66,12 +68,15 @@ struct Made {
     child: Option<Box<ChildReport>>,
     /// The roles that it has named.
     mentions: Option<Mentions>,
+    /// What the model gets of a long result, and what is kept of that.
+    kept: Option<(String, Option<KeptResult>)>,
 }
 
 impl Made {
     /// A call that took no time.
     fn at_once(reply: ToolReply) -> Self {
-        Self { reply, took: Duration::ZERO, waits: Vec::new(), child: None, mentions: None }
+        let (took, waits) = (Duration::ZERO, Vec::new());
+        Self { reply, took, waits, child: None, mentions: None, kept: None }
     }
 }
 
@@ -237,7 +242,7 @@ impl RunContext<'_> {
                 }
             }
         };
-        let Made { reply, took, waits, child, mentions } = made;
+        let Made { reply, took, waits, child, mentions, kept } = made;
         if !waits.is_empty() {
             return Ok(Called::Below(waits));
         }
@@ -247,8 +252,8 @@ impl RunContext<'_> {
             format!("{said} (user {user:?}, role {role:?})")
         });
         let (files, saved) = Box::pin(self.files_of(&reply)).await;
-        let (content, artifact) = match self.keep_result(&reply, attempt).await {
-            Some(kept) => kept,
+        let (content, artifact) = match kept {
+            Some((content, artifact)) => (self.noted(content, attempt), artifact),
             None => (self.content_of(&reply, attempt), None),
         };
         let mut loaded = self.tools.loaded_by(&planned.call);
@@ -368,8 +373,12 @@ impl RunContext<'_> {
             _ => {}
         }
         made.took = started.elapsed();
+        made.kept = self.keep_result(&made.reply, planned).await;
         span.set_content("gen_ai.tool.call.result", || {
-            let content = self.content(&made.reply, planned);
+            let content = match &made.kept {
+                Some((content, _)) => Cow::Borrowed(&**content),
+                None => Cow::Owned(self.content(&made.reply, planned)),
+            };
             redaction::logged(self.redactor.as_ref(), &content).into_owned()
         });
         if made.reply.is_ok() || !made.waits.is_empty() {

@@ -12,7 +12,6 @@ use wombat_core::endpoint::{NormalPath, declares_reserved};
 use super::context::ToolContext;
 use super::reply::{ToolFile, ToolReply, is_clear};
 use super::rules::undeclared;
-use super::set::ToolSet;
 use super::specs::MISSION_CONTROL;
 use super::{method_override, refusal};
 use crate::run::attachments::{name_for, plain_name};
@@ -20,12 +19,13 @@ use crate::run::attachments::{name_for, plain_name};
 /// How many bytes of an answer are read where the model gets what fits, and reads on in the rest.
 const MAX_READ_ON: usize = 8 * 1024 * 1024;
 
-/// How many are read where it gets no more than the beginning.
+/// How many are read where it gets no more than the beginning, and where a run's redactor would know all their values.
 const MAX_CUT: usize = 1024 * 1024;
 
 /// How many bytes of an answer are read.
-pub(super) fn most_of_answer(tools: &ToolSet) -> usize {
-    if tools.reads_results() { MAX_READ_ON } else { MAX_CUT }
+pub(super) fn most_of_answer(context: &ToolContext<'_>) -> usize {
+    let is_redacted = context.profile.redact.is_some();
+    if context.tools.reads_results() && !is_redacted { MAX_READ_ON } else { MAX_CUT }
 }
 
 /// Calls an endpoint.
@@ -85,7 +85,7 @@ fn prepare(
         path_and_query,
         body,
         idempotency_key,
-        max_bytes: most_of_answer(context.tools),
+        max_bytes: most_of_answer(context),
     })
 }
 

@@ -148,7 +148,7 @@ pub(super) async fn call(
     if let Err(reply) = context.permit(decision, tool) {
         return reply;
     }
-    let most = most_of_answer(context.tools);
+    let most = most_of_answer(context);
     let called = context.client.call_backend_tool(name, arguments, Some(key), most).await;
     match called {
         Ok(response) => reply(response),

@@ -21,6 +21,10 @@ const SHAPE_KEYS: usize = 30;
 /// The longest shape, bytes.
 const MAX_SHAPE: usize = 800;
 
+/// The longest path of a list that was cut, characters, and of another place.
+const MAX_CUT_PATH: usize = 100;
+const MAX_PATH: usize = 500;
+
 /// What a model gets of a long result.
 #[derive(Debug, PartialEq)]
 pub struct Cut {
@@ -71,7 +75,8 @@ pub fn cut(text: &str, most: usize) -> Cut {
     cut_text(text, most)
 }
 
-pub(super) fn cut_text(text: &str, most: usize) -> Cut {
+/// The first characters of a text.
+pub fn cut_text(text: &str, most: usize) -> Cut {
     let end = text.char_indices().nth(most).map_or(text.len(), |(end, _)| end);
     let shown = &text[..border_before(text, end)];
     let (count, total) = (shown.chars().count(), text.chars().count());
@@ -94,7 +99,7 @@ pub(super) fn cut_lists(value: &mut Value, most: usize) -> Vec<String> {
             freed += items.pop().map_or(0, |item| self::size(&item) + 1);
         }
         let left = items.len();
-        let place = told(value, &path);
+        let place = shortened(told(value, &path), MAX_CUT_PATH);
         let place = if place == "$" { String::new() } else { format!("{place}: ") };
         cuts.push(format!("{place}the first {left} of {total} elements"));
     }
@@ -150,6 +155,18 @@ impl Largest {
     }
 }
 
+/// A way as a JSONPath, of which only the beginning is told where it is long: no call could have it.
+pub(super) fn path_of(value: &Value, path: &[usize]) -> String {
+    shortened(told(value, path), MAX_PATH)
+}
+
+fn shortened(path: String, most: usize) -> String {
+    match path.char_indices().nth(most) {
+        None => path,
+        Some((end, _)) => path[..border_before(&path, end)].to_owned() + "…",
+    }
+}
+
 /// A way as a JSONPath.
 fn told(value: &Value, path: &[usize]) -> String {
     let (mut text, mut value) = ("$".to_owned(), value);
@@ -171,7 +188,7 @@ fn told(value: &Value, path: &[usize]) -> String {
 }
 
 /// A name in a JSONPath.
-pub(super) fn name_step(name: &str) -> String {
+fn name_step(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     match name.chars().all(is_plain) && !name.is_empty() {
         true => format!(".{name}"),
@@ -360,6 +377,17 @@ mod tests {
         assert_eq!(cut_lists(&mut wide, 1_000), [""; 0]);
         let mut small: Value = (0..1_000).map(|n| (format!("k{n}"), json!([1, 2]))).collect();
         assert_eq!(cut_lists(&mut small, 1_000).len(), MAX_CUTS);
+    }
+
+    #[test]
+    fn what_is_told_of_cuts_is_short_however_long_names_are() {
+        let lists: Value =
+            (0..40).map(|n| (format!("l{n}"), json!(vec!["x".repeat(90); 9]))).collect();
+        let text = json!({ "k".repeat(2_000): lists }).to_string();
+        let cut = cut(&text, 8_000);
+        assert!(cut.part.starts_with("$.kkk") && cut.part.matches("…: the first ").count() > 1);
+        let told = cut.told(Some("0123456789ab")).chars().count();
+        assert!(told < 8_000 + 13 * 150 + MAX_SHAPE, "{told}");
     }
 
     #[test]

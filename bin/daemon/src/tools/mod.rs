@@ -54,7 +54,7 @@ use wombat_core::workspace::Snapshot;
 
 pub use ask_user::ASK_USER;
 pub use context::ToolContext;
-pub use cutting::{Cut, cut};
+pub use cutting::{Cut, cut, cut_text};
 pub use deferred::add_loaded;
 pub use discovery::{Asker, Found, OpenApiPlace};
 pub use enabled::missing_features;

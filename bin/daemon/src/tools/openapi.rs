@@ -209,7 +209,7 @@ impl OpenApiTool {
             path_and_query,
             body,
             idempotency_key,
-            max_bytes: most_of_answer(context.tools),
+            max_bytes: most_of_answer(context),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `read_result`: reads on in a result that was too long for the model. The run keeps the whole of it
 //! (`agent/kept_results.rs`); here is what is read of it.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use llm::request::ToolSpec;
@@ -129,16 +130,20 @@ fn by_words(text: &str, query: &str, most: usize, given: &Given) -> String {
         Some(value) => Parts::of_json(value),
         None => Parts::of_text(text),
     };
-    let looked_at: Vec<_> = parts.all.iter().map(|part| given.looked_at(&part.text)).collect();
+    let looked_at: Vec<_> = parts.all.iter().map(|part| looked_at(part, given)).collect();
     let index = Index::build(looked_at.iter().map(|text| Entry::of_text(text)));
+    let mut found = index.search(query, MAX_TOLD, |_| true);
+    if found.is_empty() {
+        found = as_they_stand(&looked_at, query);
+    }
     let (mut told, mut left) = (Vec::new(), most);
-    for place in index.search(query, MAX_TOLD, |_| true) {
+    for place in found {
         let part = &parts.all[place];
         let size = part.text.chars().count();
         if size > left && !told.is_empty() {
             break;
         }
-        told.push(given_part(part, left, given));
+        told.push(given_part((part, parts.place(part)), left, given));
         left = left.saturating_sub(size);
     }
     let (count, of) = (parts.all.len(), if parts.is_all { "its" } else { "its first" });
@@ -152,8 +157,34 @@ fn by_words(text: &str, query: &str, most: usize, given: &Given) -> String {
     format!("[{}]\n[{note}]", told.join(","))
 }
 
-fn given_part(part: &Part, most: usize, given: &Given) -> String {
-    let at = match &part.at {
+/// A part with the names that lead to it, as words are looked for in it.
+fn looked_at<'p>(part: &'p Part<'_>, given: &Given) -> Cow<'p, str> {
+    match part.names.is_empty() {
+        true => given.looked_at(&part.text),
+        false => {
+            let named = format!("{} {}", part.names.join(" "), part.text);
+            given.looked_at(&named).into_owned().into()
+        }
+    }
+}
+
+/// The first parts that hold all words of a question as it has them: also short ones, long ones and those that the
+/// index leaves out.
+fn as_they_stand(texts: &[Cow<'_, str>], query: &str) -> Vec<usize> {
+    let query = query.to_lowercase();
+    let words: Vec<&str> = query.split_whitespace().collect();
+    let has_all = |(at, text): (usize, &Cow<'_, str>)| {
+        let text = text.to_lowercase();
+        words.iter().all(|word| text.contains(word)).then_some(at)
+    };
+    match words.is_empty() {
+        true => Vec::new(),
+        false => texts.iter().enumerate().filter_map(has_all).take(MAX_TOLD).collect(),
+    }
+}
+
+fn given_part((part, at): (&Part<'_>, Value), most: usize, given: &Given) -> String {
+    let at = match &at {
         Value::String(path) => given.quoted(path),
         other => other.to_string(),
     };
@@ -280,6 +311,34 @@ mod tests {
         let note =
             "none of its first 20000 parts has these words; what is behind them was not looked at";
         assert!(found.contains(note), "{found}");
+    }
+
+    #[test]
+    fn names_of_fields_and_words_that_no_index_has_are_found() {
+        let hash = "0123456789abcdef".repeat(5);
+        let items: Vec<Value> = (0..300)
+            .map(|n| json!({ "id": n, "sum": hash.replace('f', &n.to_string()), "of": "x" }))
+            .collect();
+        let value = json!({ "total": 340, "page": { "items": items }, "grade": "\u{3a9}",
+            "note": "\u{5b66}\u{6821}\u{306e}\u{56f3}\u{66f8}\u{9928}", "why": "so be it" });
+        let text = value.to_string();
+        let last = hash.replace('f', "299");
+        for (query, at) in [
+            ("total", "$.total"),
+            ("page", "$.page.items[0]"),
+            (&*last, "$.page.items[299]"),
+            ("\u{56f3}\u{66f8}\u{9928}", "$.note"),
+            ("grade \u{3a9}", "$.grade"),
+            ("\u{3a9}", "$.grade"),
+            ("so", "$.why"),
+        ] {
+            let told = by_words(&text, query, 2_000, &IS);
+            assert!(told.contains(&format!("{{\"at\":{}", json!(at))), "{query}: {told}");
+        }
+        for query in ["", "zebra", "total zebra-7"] {
+            let told = by_words(&text, query, 2_000, &IS);
+            assert_eq!(told.contains("none of its "), query != "total zebra-7", "{told}");
+        }
     }
 
     #[test]

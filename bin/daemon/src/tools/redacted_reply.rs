@@ -34,7 +34,9 @@ impl ToolReply {
         redactor: &Redactor,
         told: impl Fn(&Self) -> Option<String>,
     ) -> Option<String> {
-        let Some(redacted) = self.redacted(redactor, true) else { return told(self) };
+        // A long result of which nothing is told is not looked through.
+        let of_values = told(self)?;
+        let Some(redacted) = self.redacted(redactor, true) else { return Some(of_values) };
         let told = told(&redacted)?;
         let whole = redactor.restore_all(&told, false);
         let is_short = whole.chars().count() <= MAX_ERROR_CHARS;

@@ -2,7 +2,7 @@
 //! without it where a part of a text is read.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use regex::Regex;
@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use super::redactor::{Redactor, kind_in};
 use super::spans::Found;
+
+/// The longest value that is revealed, bytes: of a longer one the placeholder stays.
+const MAX_VALUE: usize = 4 * 1024;
 
 /// See the module. Some more with each text that is revealed.
 #[derive(Debug, Default)]
@@ -29,8 +32,8 @@ impl Batch {
         // Of two that begin alike the longer one is found.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         let values: Vec<String> = values.into_iter().map(regex::escape).collect();
-        let find = regex::RegexBuilder::new(&values.join("|")).size_limit(usize::MAX).build();
-        Some(Self { find: find.ok()?, kinds })
+        // An error where it would be too large.
+        Some(Self { find: Regex::new(&values.join("|")).ok()?, kinds })
     }
 
     fn has(&self, value: &str) -> bool {
@@ -44,16 +47,17 @@ impl Alone {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn add(&self, mut kinds: HashMap<String, String>) {
+    /// Whether all of them are known from then on.
+    fn add(&self, mut kinds: HashMap<String, String>) -> bool {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         kinds.retain(|value, _| !all.iter().any(|batch| batch.has(value)));
         if kinds.is_empty() {
-            return;
+            return true;
         }
-        if let Some(batch) = Batch::of(kinds) {
-            let more = all.iter().cloned().chain([Arc::new(batch)]).collect();
-            *all = Arc::new(more);
-        }
+        let Some(batch) = Batch::of(kinds) else { return false };
+        let more = all.iter().cloned().chain([Arc::new(batch)]).collect();
+        *all = Arc::new(more);
+        true
     }
 }
 
@@ -69,11 +73,13 @@ pub(super) fn find<'a>(all: &'a [Arc<Batch>], text: &str, found: &mut Vec<Found<
 
 impl Redactor {
     /// [`Redactor::restore_all`] of a part of a text: what the rules would not find in it any more is found from here
-    /// on wherever it stands.
+    /// on wherever it stands. Of what is too long for that the placeholders stay.
     pub fn reveal<'t>(&self, part: &'t str, is_json: bool) -> Cow<'t, str> {
         let mut alone = HashMap::new();
         for (placeholder, value) in self.values_in(part) {
-            let Some(kind) = kind_in(&placeholder) else { continue };
+            let Some(kind) = kind_in(&placeholder).filter(|_| value.len() <= MAX_VALUE) else {
+                continue;
+            };
             let given = if is_json { within_json(&value) } else { value };
             let found = self.rules().find(&given);
             let is_whole = found.iter().any(|found| found.range == (0..given.len()));
@@ -81,10 +87,30 @@ impl Redactor {
                 alone.insert(given, kind.to_owned());
             }
         }
-        if !alone.is_empty() {
-            self.alone().add(alone);
+        if !alone.is_empty() && !self.alone().add(alone) {
+            return Cow::Borrowed(part);
         }
-        self.restore_all(part, is_json)
+        self.restore_short(part, is_json, MAX_VALUE)
+    }
+
+    /// What of a text was revealed before, with its kind: what another instance has to know to find it.
+    pub fn revealed_in(&self, text: &str) -> BTreeMap<String, String> {
+        let (all, mut found) = (self.alone().all(), Vec::new());
+        find(&all, text, &mut found);
+        let values = found
+            .into_iter()
+            .map(|Found { range, kind }| (text[range].to_owned(), kind.to_owned()));
+        values.collect()
+    }
+
+    /// Takes up what another instance has revealed; whether that is found from here on.
+    pub fn take_up_revealed(&self, values: BTreeMap<String, String>) -> bool {
+        self.alone().add(values.into_iter().collect())
+    }
+
+    /// Whether anything was revealed.
+    pub fn has_revealed(&self) -> bool {
+        !self.alone().all().is_empty()
     }
 }
 
@@ -123,9 +149,30 @@ mod tests {
         assert_eq!(redactor.reveal("[[key:00000001]]", true), "a\\\"b12345");
         let masked = redactor.mask("a\\\"b12345, hunter2x").into_owned();
         assert!(masked.ends_with(&format!("]], {password}")), "{masked}");
+        // Another instance finds it, too, once it was told.
+        let other = self::redactor();
+        let revealed = redactor.revealed_in("hunter2x and a\\\"b12345, jane@example.org");
+        assert!(revealed.keys().eq(["a\\\"b12345", "hunter2x"]), "{revealed:?}");
+        assert!(!other.has_revealed() && other.take_up_revealed(revealed));
+        assert_eq!(other.mask("it is hunter2x"), format!("it is {password}"));
         // What the rules find by itself is not remembered.
         assert_eq!(redactor.reveal(&redacted, false), text);
         assert_eq!(redactor.alone().all().len(), 2);
+    }
+
+    #[test]
+    fn of_what_is_long_the_placeholders_stay() {
+        let redactor = redactor();
+        let long = ("[[key:00000001]]".to_owned(), "a1".repeat(3_000));
+        redactor.take_up([long, ("[[key:00000002]]".to_owned(), "b2b2".to_owned())].into());
+        let told = redactor.reveal("[[key:00000001]] [[key:00000002]]", false);
+        assert_eq!(told, "[[key:00000001]] b2b2");
+        // Each is short, and all of them are too many to look for.
+        let name = |n: u32| format!("[[key:{n:08x}]]");
+        let values = (0..4_000).map(|n| (name(n), format!("{n:04}").repeat(1_000)));
+        redactor.take_up(values.collect());
+        let part: String = (0..4_000).map(name).collect();
+        assert_eq!(redactor.reveal(&part, false), part);
     }
 
     #[test]

@@ -187,27 +187,34 @@ impl Redactor {
 
     /// The same with values as they stand within a text of JSON, where it `is_json`.
     pub fn restore_as<'t>(&self, text: &'t str, is_json: bool) -> Cow<'t, str> {
-        self.put_back(text, is_json, (self.gives_back(), false))
+        let all = self.gives_back();
+        self.put_back(text, is_json, &Back { all, ..Back::default() })
     }
 
     /// The same of an argument of a call, in which a model may have written a placeholder as links have it.
     pub(super) fn restore_argument<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.put_back(text, false, (self.gives_back(), true))
+        let all = self.gives_back();
+        self.put_back(text, false, &Back { all, links: true, ..Back::default() })
     }
 
     /// A text with all values that this run knows, whether or not they come back by the rules: what was redacted
     /// only to be cut.
     pub fn restore_all<'t>(&self, text: &'t str, is_json: bool) -> Cow<'t, str> {
-        self.put_back(text, is_json, (true, false))
+        self.put_back(text, is_json, &Back { all: true, ..Back::default() })
     }
 
-    fn put_back<'t>(
+    /// The same without values that have more bytes.
+    pub(super) fn restore_short<'t>(
         &self,
         text: &'t str,
         is_json: bool,
-        (all, links): (bool, bool),
+        longest: usize,
     ) -> Cow<'t, str> {
-        let is_encoded = links && memchr::memchr(b'%', text.as_bytes()).is_some();
+        self.put_back(text, is_json, &Back { all: true, longest, ..Back::default() })
+    }
+
+    fn put_back<'t>(&self, text: &'t str, is_json: bool, back: &Back) -> Cow<'t, str> {
+        let is_encoded = back.links && memchr::memchr(b'%', text.as_bytes()).is_some();
         if memchr::memmem::find(text.as_bytes(), b"[[").is_none() && !is_encoded {
             return Cow::Borrowed(text);
         }
@@ -216,7 +223,8 @@ impl Redactor {
         let mut copied = 0;
         for written in all_written(text, is_encoded) {
             let Some(value) = known.values.get(&*written.name) else { continue };
-            if !all && !known.learnt.contains(&*written.name) {
+            let comes_back = back.all || known.learnt.contains(&*written.name);
+            if !comes_back || value.len() > back.longest {
                 continue;
             }
             let out = out.get_or_insert_with(String::new);
@@ -295,6 +303,22 @@ pub(super) enum Literals {
     AllStay,
     /// Each is a value.
     Nested,
+}
+
+/// Which placeholders become values again.
+struct Back {
+    /// All that are known, and not only those that were learnt.
+    all: bool,
+    /// Also those that a model has written as links have them.
+    links: bool,
+    /// The longest value, bytes.
+    longest: usize,
+}
+
+impl Default for Back {
+    fn default() -> Self {
+        Self { all: false, links: false, longest: usize::MAX }
+    }
 }
 
 /// A part of a text.

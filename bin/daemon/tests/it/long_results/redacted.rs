@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use mc_client::files::sha256_hex;
 use serde_json::{Value, json};
+use service::otel::OtelSettings;
+use service::settings::{Layers, Reader};
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 use wombat_core::redact::{RedactKey, RedactRules, Redactor};
 
 use super::{SETTINGS, begun, get, got, keeps, last, prepare};
@@ -181,6 +185,50 @@ async fn another_instance_reads_the_values_that_the_first_one_read() {
     assert!(told.contains(r#"["hunter250x","\"a\" member 1250"]"#), "{told}");
     let journal = journal_texts(&resumed).await;
     assert!(!has_value(&journal), "{journal}");
+}
+
+/// A collector of the process's traces, with what was said.
+async fn collector() -> MockServer {
+    let collector = MockServer::start().await;
+    let taken = ResponseTemplate::new(200);
+    Mock::given(path("/v1/traces")).respond_with(taken).mount(&collector).await;
+    let endpoint = collector.uri();
+    let settings = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true"),
+    ];
+    let layers = Layers::from_pairs(settings);
+    service::otel::start(&OtelSettings::read(&mut Reader::new(&layers)), "test").unwrap();
+    collector
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_without_its_word_is_replaced_at_another_instance_too() {
+    let collector = collector().await;
+    let redact = redact(&["journal", "traces"], "redact");
+    let text = kept_text(&redact);
+    let (first, journal) = world(&[], Vec::new(), &redact).await;
+    let path = json!({ "jsonpath": "$[7:9].password" });
+    first.model(vec![get("GET"), calls(&[read(&text, path)]), says("done")]).await;
+    first.send_keyed().await;
+    assert!(last(&first.model_got().await[2]).contains("hunter8x"));
+    let steps: Vec<Value> = journal.held().steps.values().take(5).cloned().collect();
+    assert_eq!(steps[4]["payload"]["name"], "read_result");
+    assert!(steps[4]["payload"]["revealed"].is_string(), "{}", steps[4]);
+
+    let (resumed, _) = world(&[], steps, &redact).await;
+    resumed.model(vec![says("It is hunter7x.")]).await;
+    let (_, answer) = resumed.send_keyed().await;
+    assert_eq!(answer["response"], "It is hunter7x.", "{answer}");
+    assert!(last(&resumed.model_got().await[0]).contains("hunter7x"));
+    let journal = journal_texts(&resumed).await;
+    assert!(journal.contains("It is [[key:") && !has_value(&journal), "{journal}");
+    service::otel::stop().await;
+    let traces = collector.received_requests().await.unwrap();
+    let traces: String =
+        traces.iter().map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect();
+    assert!(traces.contains("It is [[key:") && traces.contains("execute_tool read_result"));
+    assert!(!has_value(&traces), "{traces}");
 }
 
 #[tokio::test]
