@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn what_is_told_of_cuts_is_short_however_long_names_are() {
         let lists: Value =
-            (0..40).map(|n| (format!("l{n}"), json!(vec!["x".repeat(90); 9]))).collect();
+            (0..10).map(|n| (format!("l{n}"), json!(vec!["x".repeat(90); 9]))).collect();
         let text = json!({ "k".repeat(2_000): lists }).to_string();
         let cut = cut(&text, 8_000);
         assert!(cut.part.starts_with("$.kkk") && cut.part.matches("…: the first ").count() > 1);

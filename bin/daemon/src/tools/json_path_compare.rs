@@ -109,7 +109,6 @@ mod tests {
         assert_eq!(found("@.id < 9007199254740993"), json!([1_u64 << 53]));
         assert_eq!(found("@.id >= 18446744073709551615"), json!([u64::MAX]));
         // Numbers of other kinds are what they mean, also within lists.
-        assert_eq!(found("@.id == 9007199254740992.0"), json!([1_u64 << 53]));
         let whole = json!([{ "a": [1], "b": [1.0] }, { "a": [-1], "b": [1] }]);
         let path = JsonPath::parse("$[?@.a == @.b].b").unwrap();
         assert_eq!(json!(path.find(&whole, &Given::AsItIs).unwrap()), json!([[1.0]]));

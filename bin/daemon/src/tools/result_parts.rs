@@ -212,7 +212,7 @@ mod tests {
             assert!(places.iter().any(|place| place == at), "{at}: {places:?}");
         }
         let names = |at: usize| parts.all[at].names.as_slice();
-        assert_eq!((names(0), names(1)), (&["a b"][..], &["data", "items"][..]));
+        assert_eq!((names(0), names(1)), (&["total"][..], &["data", "items"][..]));
         let log = parts.all.iter().filter(|part| !part.is_json).map(|part| &*part.text);
         assert_eq!(log.collect::<String>(), "word ".repeat(1_000));
         let many: Value = (0..MAX_PARTS + 1).collect();

@@ -187,7 +187,7 @@ async fn another_instance_reads_the_values_that_the_first_one_read() {
     assert!(!has_value(&journal), "{journal}");
 }
 
-/// A collector of the process's traces, with what was said.
+/// A collector of the process's traces, with what was said: those of this test, as each has a process of its own.
 async fn collector() -> MockServer {
     let collector = MockServer::start().await;
     let taken = ResponseTemplate::new(200);
