@@ -138,6 +138,14 @@ class Match:
     params: Mapping[str, str]
 
 
+def _nothing(_call: Call) -> Response:
+    return Response(404)
+
+
+#: Stands for an endpoint of the application's own.
+OWN = Match(Endpoint("", "", _nothing, 0), {})
+
+
 class Routes:
     """Endpoints of one part of the contract, and the features that are whole with them."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
 
-from .api import Request, Response, created
+from .api import Match, Request, Response, created
 from .errors import ContractError, conflict, forbidden, invalid, not_found, unauthorized
 from .fields import Fields, Query
 from .jsonio import Object, canonical, parse_object
@@ -32,10 +32,12 @@ _TRACE_ID = re.compile(r"[0-9a-zA-Z_-]{1,128}")
 class Call:
     """A call of an endpoint. Nobody's objects can be reached without asking it who calls."""
 
-    def __init__(self, mc: MissionControl, request: Request, params: dict[str, str]) -> None:
+    def __init__(self, mc: MissionControl, request: Request, match: Match) -> None:
         self.mc = mc
         self.request = request
-        self.params = params
+        self.match = match
+        #: What the path holds.
+        self.params = match.params
         self.query = Query(request.query)
         self._claims: Claims | None = None
         self._body: Object | None = None
@@ -171,6 +173,13 @@ class Call:
             self._check_internal()
             return Service()
         return self.agent()
+
+    def check_token(self) -> None:
+        """Refuses a call without a valid token, whatever it is for."""
+        if "x-internal-token" in self.request.headers:
+            self._check_internal()
+        else:
+            self._claims_of_token()
 
     def anyone(self) -> None:
         """Whoever may ask what there is at all: also an agent of nobody, whom no table of users has."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine
 
-from .api import Headers, Match, Request, Response, Router, error_response
+from .api import OWN, Headers, Request, Response, Router, error_response
 from .call import Call
 from .errors import ContractError
 from .features import ROUTES
-from .features.erasing import erased_since
+from .features.erasing import Erased, erased_since
 from .features.leases import check_fence
 from .features.tools import Tool, ToolFunction
 from .features.upkeep import Upkeep
@@ -43,6 +44,7 @@ class MissionControl:
         self.router = Router(ROUTES)
         self.tools: dict[str, Tool] = {}
         self.upkeep = Upkeep(self)
+        self._erased = Erased()
 
     @property
     def features(self) -> list[str]:
@@ -71,26 +73,31 @@ class MissionControl:
             yield tx
 
     def refuse_erased(self, user_id: str, issued_at_ms: int) -> None:
-        """401 for a token from before its user's data was erased."""
-        with self.storage.read() as conn:
-            erased_since(conn, user_id, issued_at_ms)
+        """401 for a token from before its user's data was erased. What other processes erase is known a second later."""
+        self._erased.refuse(self.storage, user_id, issued_at_ms)
 
     # Calls.
 
-    def begin(self, method: str, raw_path: str, headers: Headers) -> Match:
-        """The endpoint of a request, before its body is read; refuses whoever has no valid token."""
+    def begin(self, method: str, raw_path: str, headers: Headers, query: Mapping[str, str]) -> Call:
+        """A call, before its body is read; refuses whoever has no valid token."""
         match = self.router.match(method, raw_path)
-        Call(self, Request(method, headers, {}), {}).anyone()
-        return match
+        call = Call(self, Request(method, headers, query), match)
+        call.check_token()
+        return call
 
-    def handle(self, match: Match, request: Request) -> Response:
-        """Answers a request."""
-        call = Call(self, request, dict(match.params))
+    def handle(self, call: Call, body: bytes) -> Response:
+        """Answers a call."""
+        call.request = replace(call.request, body=body)
+        endpoint = call.match.endpoint
         try:
-            return match.endpoint.handler(call)
+            return endpoint.handler(call)
         except ContractError as error:
-            self.upkeep.note_denied(call, match.endpoint.path, error)
+            self.upkeep.note_denied(call, endpoint.path, error)
             return error_response(error)
         except Exception:
-            log.exception("%s %s failed", match.endpoint.method, match.endpoint.path)
+            log.exception("%s %s failed", endpoint.method, endpoint.path)
             return error_response(ContractError(500, "internal_error", "something went wrong; the log says more"))
+
+    def call_of(self, method: str, headers: Headers) -> Call:
+        """A call of an endpoint of the application's own, to ask who makes it."""
+        return Call(self, Request(method, headers, {}), OWN)

@@ -15,8 +15,7 @@ from fastapi.responses import JSONResponse
 from fastapi.responses import Response as HttpResponse
 from fastapi.responses import StreamingResponse
 
-from .api import Headers, Match, Request, Response, error_response, query_of
-from .call import Call
+from .api import Headers, Response, error_response, query_of
 from .core import MissionControl
 from .errors import ContractError
 from .scope import Agent, Tenant
@@ -59,12 +58,11 @@ def _endpoint(mc: MissionControl) -> Callable[[HttpRequest], Any]:
         try:
             headers = _headers(request)
             query = query_of(request.scope["query_string"].decode("latin-1"))
-            match: Match = await asyncio.to_thread(mc.begin, request.method, text, headers)
-            body = await _body(request, match.endpoint.max_body)
+            call = await asyncio.to_thread(mc.begin, request.method, text, headers, query)
+            body = await _body(request, call.match.endpoint.max_body)
         except ContractError as error:
             return _answer(error_response(error))
-        call = Request(request.method, headers, query, body)
-        return _answer(await asyncio.to_thread(mc.handle, match, call))
+        return _answer(await asyncio.to_thread(mc.handle, call, body))
 
     return serve
 
@@ -131,7 +129,7 @@ def tenant_dependency(mc: MissionControl) -> Callable[[HttpRequest], Any]:
     """
 
     async def tenant(request: HttpRequest) -> Tenant:
-        call = Call(mc, Request(request.method, _headers(request), {}), {})
+        call = mc.call_of(request.method, _headers(request))
         return await asyncio.to_thread(call.tenant)
 
     return tenant
@@ -141,7 +139,7 @@ def agent_dependency(mc: MissionControl) -> Callable[[HttpRequest], Any]:
     """The agent that calls an application's own endpoint; a call without a valid token is a 401."""
 
     async def agent(request: HttpRequest) -> Agent:
-        call = Call(mc, Request(request.method, _headers(request), {}), {})
+        call = mc.call_of(request.method, _headers(request))
         return await asyncio.to_thread(call.agent)
 
     return agent
@@ -151,7 +149,7 @@ def user_dependency(mc: MissionControl) -> Callable[[HttpRequest], Any]:
     """The application's user, as `find_user` found it, for whom an agent or a person calls."""
 
     async def user(request: HttpRequest) -> Any:
-        call = Call(mc, Request(request.method, _headers(request), {}), {})
+        call = mc.call_of(request.method, _headers(request))
         await asyncio.to_thread(call.tenant)
         return call.user
 

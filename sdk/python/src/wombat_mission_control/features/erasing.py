@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -17,7 +18,7 @@ from ..jsonio import Object, dumps, new_id, now
 from ..mentions import session_role
 from ..scope import Actor
 from ..storage import tables as t
-from ..storage.engine import Tx
+from ..storage.engine import Storage, Tx
 
 if TYPE_CHECKING:
     from ..core import MissionControl
@@ -41,13 +42,48 @@ def _run(user_id: str, run_key: str) -> str:
     return _hash(f"erased run\n{user_id}\n{run_key}")
 
 
+def _refusal(erased_ms: int) -> ContractError:
+    ago = max(0, time.time_ns() // 1_000_000 - erased_ms)
+    text = "the data of this user was erased after the agent token was issued: begin anew with a new token"
+    return ContractError(401, "user_erased", text, {"erased_ms_ago": ago})
+
+
+class Erased:
+    """Whose data was erased, and when: kept in memory, so that no call waits for it."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, int] = {}
+        self._newest = 0
+        self._seen = -1
+        self._read_at = 0.0
+        self._lock = threading.Lock()
+
+    def refuse(self, storage: Storage, user_id: str, issued_at_ms: int) -> None:
+        """401 for a token that was issued before the data of its user was erased."""
+        with self._lock:
+            if self._seen != storage.erasures or time.monotonic() - self._read_at >= 1:
+                self._read(storage)
+            erased = self._users.get(_who(user_id)) if self._users else None
+        if erased is not None and issued_at_ms <= erased:
+            raise _refusal(erased)
+
+    def _read(self, storage: Storage) -> None:
+        u = t.erased_users.c
+        self._seen, at = storage.erasures, time.monotonic()
+        # Clocks of instances may differ.
+        since = self._newest - 300_000
+        with storage.read() as conn:
+            for row in conn.execute(select(u.who, u.erased_ms).where(u.erased_ms >= since)):
+                self._users[row.who] = row.erased_ms
+                self._newest = max(self._newest, row.erased_ms)
+        self._read_at = at
+
+
 def erased_since(conn: Connection, user_id: str, issued_at_ms: int) -> None:
     """401 for a token that was issued before the data of its user was erased."""
     erased = conn.execute(select(t.erased_users.c.erased_ms).where(t.erased_users.c.who == _who(user_id))).scalar()
     if erased is not None and issued_at_ms <= erased:
-        ago = max(0, time.time_ns() // 1_000_000 - erased)
-        text = "the data of this user was erased after the agent token was issued: begin anew with a new token"
-        raise ContractError(401, "user_erased", text, {"erased_ms_ago": ago})
+        raise _refusal(erased)
 
 
 def is_erased_run(tx: Tx, user_id: str, run_key: str) -> bool:
@@ -158,6 +194,7 @@ def begin(mc: MissionControl, user_id: str, messages: str, actor: Actor) -> tupl
             last.conn.execute(insert(t.erased_users).values(who=_who(user_id), erased_ms=ms))
 
         tx.at_commit(refuse)
+    mc.storage.erasures += 1
     return found, messages
 
 

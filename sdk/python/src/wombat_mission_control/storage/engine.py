@@ -88,6 +88,8 @@ class Storage:
         self._changes = 0
         self._changed = threading.Condition()
         self._cleaned_at: datetime | None = None
+        #: How many erasures this process has begun.
+        self.erasures = 0
         self._newest, self._newest_seen, self._newest_at = 0, -1, 0.0
         self._newest_lock = threading.Lock()
         if not self.is_postgres:
