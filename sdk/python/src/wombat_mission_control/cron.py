@@ -79,7 +79,8 @@ class Cron:
         sets = [_field(text, *kind) for text, kind in zip(fields, _FIELDS)]
         minute, hour, day, _, weekday = fields
         follows = minute.startswith("*") or hour.startswith("*")
-        made = cls(*sets, not day.startswith("*"), not weekday.startswith("*"), follows)
+        minutes, hours, days, months, weekdays = sets
+        made = cls(minutes, hours, days, months, weekdays, not day.startswith("*"), not weekday.startswith("*"), follows)
         if next(made._days(date(2000, 1, 1)), None) is None:
             raise ValueError(f"{line!r} is never due")
         return made

@@ -82,7 +82,10 @@ def hash_of(prev: str, entry: Object) -> str:
 
 def record(tx: Tx, actor: Actor, act: Act) -> None:
     """Records an act in the transaction that does it: both are stored, or neither."""
-    tx.at_commit(lambda last: _append(last, actor, act))
+    def work(last: Tx) -> None:
+        _append(last, actor, act)
+
+    tx.at_commit(work)
 
 
 def _append(tx: Tx, actor: Actor, act: Act) -> Object:
@@ -135,7 +138,7 @@ def entries() -> Any:
         .outerjoin(s, s.c.subject == audit.c.subject)
         .outerjoin(t, t.c.subject == audit.c.actor_subject)
     )
-    columns = [audit, audit_reasons.c.reason, s.c.user_id, t.c.user_id.label("actor_user_id")]
+    columns: list[Any] = [*audit.c, audit_reasons.c.reason, s.c.user_id, t.c.user_id.label("actor_user_id")]
     return select(*columns).select_from(joined)
 
 

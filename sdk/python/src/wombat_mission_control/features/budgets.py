@@ -299,7 +299,7 @@ def record_usage(call: Call) -> Response:
                 tenant_id = held.tenant_id
         payer, made = Payer(scope.user_id, role, tenant_id), new_id()
         rows = list(tx.conn.execute(_matching(payer).with_for_update()))
-        values = {"id": made, "user_id": scope.user_id, "run_id": run_id, "reservation_id": reservation_id, "role": role}
+        values: Object = {"id": made, "user_id": scope.user_id, "run_id": run_id, "reservation_id": reservation_id, "role": role}
         values |= tokens | {"model": model, "tenant_id": tenant_id, "cost_nanos": cost, "estimated": estimated}
         tx.conn.execute(insert(usage).values(values | {"created_at": tx.at}))
         limits = [_own(call, tx.conn, scope.user_id, tx.at)]

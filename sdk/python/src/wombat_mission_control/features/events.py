@@ -191,7 +191,9 @@ def listen(call: Call) -> Response:
         agent = call.agent()
         scope, expires_at, place = agent.scope(), agent.expires_at, f"agent {agent.user_id}:{agent.role}"
     heard = _hear(call, scope)
-    stream = Stream(call.mc, scope and scope.user_id, scope and scope.role, _start(call), heard)
+    stream = Stream(
+        call.mc, scope.user_id if scope else None, scope.role if scope else None, _start(call), heard
+    )
     if expires_at is not None and scope is not None:
         stream.expires_at, stream.issued_at_ms = expires_at, scope.issued_at_ms
     _join(place)

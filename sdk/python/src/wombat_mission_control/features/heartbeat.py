@@ -36,7 +36,7 @@ def _pulse(tx: Tx, user_id: str, role: str, slot: datetime | None, counts: bool,
     known = tx.conn.execute(select(t.count).where(t.user_id == user_id, t.role == role)).first()
     changes: Object = {}
     if counts:
-        changes |= {"last_at": tx.at, "count": (known.count if known else 0) + 1}
+        changes |= {"last_at": tx.at, "count": (known[0] if known is not None else 0) + 1}
     if note is not None:
         changes |= {"note": note, "note_at": tx.at}
     if known is None:

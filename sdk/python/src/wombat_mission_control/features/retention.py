@@ -74,8 +74,8 @@ def _due(mc: MissionControl, kind: str, at: datetime) -> Any:
         return _due_tasks(cutoff, before)
     if kind == "audit":
         newest = select(func.max(t.audit.c.seq)).scalar_subquery()
-        young = select(func.min(t.audit.c.seq)).where(t.audit.c.at >= stamp(cutoff)).scalar_subquery()
-        return and_(c.seq < newest, c.at < stamp(cutoff), c.seq < func.coalesce(young, newest))
+        first_young = select(func.min(t.audit.c.seq)).where(t.audit.c.at >= stamp(cutoff)).scalar_subquery()
+        return and_(c.seq < newest, c.at < stamp(cutoff), c.seq < func.coalesce(first_young, newest))
     column = {"files": "put_at", "memories": "updated_at", "feedback": "updated_at"}.get(kind, "created_at")
     return c[column] < cutoff
 

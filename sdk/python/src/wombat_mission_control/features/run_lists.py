@@ -145,7 +145,7 @@ def summary(call: Call) -> Response:
     with call.mc.storage.read() as conn:
         for row in conn.execute(query.execution_options(yield_per=1_000)):
             groups[row.key].append(row)
-    items = []
+    items: list[Object] = []
     for name, rows in groups.items():
         durations = [row.duration_ms for row in rows if row.duration_ms is not None]
         item = without_none(
