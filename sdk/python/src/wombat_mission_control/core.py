@@ -18,6 +18,7 @@ from .features.erasing import Erased, erased_since
 from .features.leases import check_fence
 from .features.tools import Tool, ToolFunction
 from .features.upkeep import Upkeep
+from .people import People
 from .scope import Scope
 from .settings import FindUser, Settings
 from .storage import Storage
@@ -59,6 +60,10 @@ class MissionControl:
             return function
 
         return register
+
+    def person(self, user_id: str) -> People:
+        """A person at the application's own pages, whom the application has logged in itself."""
+        return People(self, user_id)
 
     # Transactions.
 
