@@ -39,7 +39,7 @@ class People:
         match = self._mc.router.match(method, PREFIX + path)
         call = _OwnCall(self._mc, Request(method, Headers(raw), dict(query or {})), match)
         response = self._mc.handle(call, b"" if body is None else dumps(body).encode())
-        answer = loads(response.body) if response.body else None
+        answer: Any = loads(response.body) if response.body else {}
         if response.status >= 400:
             raise ContractError(response.status, answer.get("code", ""), answer["error"], answer.get("details"))
         return answer
