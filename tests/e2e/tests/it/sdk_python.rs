@@ -11,6 +11,10 @@ use crate::peers;
 fn passes(tests: &[&str]) {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/python");
     let Some(python) = peers::sdk_python(&library.join("requirements-tests.txt")) else { return };
+    // They run these beside it.
+    for program in ["wombat-daemon", "wombat-dispatcher"] {
+        Program::path(program).unwrap();
+    }
     let ran = Command::new(python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .args(tests)
@@ -33,6 +37,8 @@ fn the_python_library_keeps_the_contract_in_each_framework_on_each_database() {
 fn the_python_library_loses_nothing_among_several_callers_and_its_package_is_whole() {
     passes(&[
         "tests/test_queue.py",
+        "tests/test_kills.py",
+        "tests/test_readme.py",
         "tests/test_rules.py",
         "tests/test_client.py",
         "tests/test_package.py",
