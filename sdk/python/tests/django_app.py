@@ -12,7 +12,7 @@ from django.urls import path
 
 settings.configure(
     DEBUG=False, SECRET_KEY="a key of tests", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, APPEND_SLASH=False,
-    DATA_UPLOAD_MAX_MEMORY_SIZE=None, USE_TZ=True,
+    USE_TZ=True,
 )
 django.setup()
 

@@ -72,6 +72,25 @@ def test_every_feature_of_the_contract_is_announced(tmp_path: Path) -> None:
     assert len(tags) > 25 and tags - {"required"} - offered == set()
 
 
+def test_the_audit_log_is_verified_by_the_programs_own_command(tmp_path: Path) -> None:
+    program, server = suite(), Server("django_app", f"sqlite:///{tmp_path}/a.db")
+    service = {"X-Internal-Token": INTERNAL}
+    try:
+        url = f"{server.url}/api/mission-control"
+        for sum_usd in (1.5, 1e-7, 3):
+            limit = {"user_id": "ann", "limit_usd": sum_usd, "period": "day", "warn_at": 0.5}
+            assert httpx.put(f"{url}/budget", json=limit, headers=service).status_code == 200
+        entries = httpx.get(f"{url}/audit", headers=service).json()["items"]
+    finally:
+        server.stop()
+    log = tmp_path / "log"
+    log.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    verify = [program, "audit", "verify", str(log)]
+    assert len(entries) == 4 and subprocess.run(verify, cwd=tmp_path, env=os.environ).returncode == 0
+    log.write_text(log.read_text().replace("1.5", "2.5"))
+    assert subprocess.run(verify, cwd=tmp_path, env=os.environ).returncode == 1
+
+
 def test_a_server_with_open_streams_stops(tmp_path: Path) -> None:
     server = Server("fastapi_app", f"sqlite:///{tmp_path}/a.db")
     headers = {"X-Agent-Token": token()}

@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy import func, select
 
 from wombat_mission_control import MissionControl, Settings, any_user
@@ -132,6 +133,13 @@ def test_a_budget_that_users_share_is_never_overspent(database: str) -> None:
 
     at_once(8, reserve)
     assert sorted(statuses) == [200] * 3 + [402] * 5
+
+
+def test_a_write_within_a_write_is_refused_at_once(database: str) -> None:
+    mc = control(database)
+    with mc.storage.write("ann"), pytest.raises(RuntimeError, match="call.connection"), mc.storage.write("ann"):
+        pass
+    assert mc.person("ann").create_task("t")["title"] == "t"
 
 
 def test_a_heartbeat_counts_each_time(database: str) -> None:

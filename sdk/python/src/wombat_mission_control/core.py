@@ -16,6 +16,7 @@ from .errors import ContractError
 from .features import ROUTES
 from .features.erasing import Erased, erased_since
 from .features.leases import check_fence
+from .features.retention import check_days
 from .features.tools import Tool, ToolFunction
 from .features.upkeep import Upkeep
 from .people import People
@@ -39,6 +40,7 @@ class MissionControl:
         if isinstance(storage, str):
             storage = Storage.open(storage)
         self.storage = storage if isinstance(storage, Storage) else Storage(storage)
+        check_days(settings.retention_days)
         self.settings = settings
         self.find_user = find_user
         self.verifier = TokenVerifier(settings)

@@ -56,7 +56,7 @@ class Settings:
     #: How often a detached run is given out without a further step before it has failed.
     orphan_max_attempts: int = 5
     #: The most bytes of a file.
-    file_max_bytes: int = 10 * 1024 * 1024
+    file_max_bytes: int = 20 * 1024 * 1024
     #: The most bytes of all files of a user.
     file_quota_bytes: int = 1024 * 1024 * 1024
     #: How many standing rules of a user are in force at most.

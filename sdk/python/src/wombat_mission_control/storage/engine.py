@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ..errors import ContractError
 from ..jsonio import dumps, now
@@ -31,6 +32,8 @@ class Tx:
         self.conn = conn
         self.is_postgres = is_postgres
         self.at: datetime = now()
+        #: Whether it has committed events.
+        self.told = False
         self._events: list[dict[str, Any]] = []
         self._last: list[Callable[[Tx], None]] = []
 
@@ -85,6 +88,7 @@ class Storage:
         self.is_postgres = engine.dialect.name == "postgresql"
         # SQLite has one writer; who waits in this process waits here, in turn.
         self._turn = threading.RLock()
+        self._own = threading.local()
         self._changes = 0
         self._changed = threading.Condition()
         self._cleaned_at: datetime | None = None
@@ -123,12 +127,24 @@ class Storage:
     @contextmanager
     def write(self, user_id: str | None = None) -> Iterator[Tx]:
         """Writes: alone with the user's objects where one is named."""
-        if self.is_postgres:
-            with self._transaction(user_id) as tx:
-                yield tx
-        else:
-            with self._turn, self._transaction(user_id) as tx:
-                yield tx
+        if getattr(self._own, "writes", False):
+            # It would wait for the one around it, which waits for it.
+            raise RuntimeError("a write within a write of the same thread: a tool writes by call.connection")
+        self._own.writes = True
+        told = False
+        try:
+            if self.is_postgres:
+                with self._transaction(user_id) as tx:
+                    yield tx
+            else:
+                with self._turn, self._transaction(user_id) as tx:
+                    yield tx
+            told = tx.told
+        finally:
+            self._own.writes = False
+        if told:
+            self.wake()
+            self._clean()
 
     @contextmanager
     def _transaction(self, user_id: str | None) -> Iterator[Tx]:
@@ -143,12 +159,10 @@ class Storage:
                 yield tx
                 told = tx.finish()
                 conn.commit()
+                tx.told = told
             except BaseException:
                 conn.rollback()
                 raise
-        if told:
-            self.wake()
-            self._clean()
 
     def wake(self) -> None:
         """Wakes whoever waits for events in this process."""
@@ -206,7 +220,7 @@ def _outages() -> Iterator[None]:
     """A database that is away or busy is a 503, which callers repeat."""
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, PoolTimeout) as error:
         raise _unavailable() from error
     except DBAPIError as error:
         code = getattr(error.orig, "sqlstate", None) or ""
