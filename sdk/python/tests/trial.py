@@ -25,6 +25,9 @@ SCRIPT = "rules:\n  - when: { user: 'job-(\\d+)-(\\d+)\\.' }\n    say: 'did {1}-
 KEY = "the-key-of-the-daemon-in-trials"
 PREFIX = "/api/mission-control"
 
+#: One for all calls: to make one is slow.
+_http = httpx.Client(timeout=20)
+
 
 class World:
     """A backend with the library, a daemon, two dispatchers."""
@@ -93,7 +96,7 @@ def ask(url: str, user: str, method: str, path: str, body: Any = None) -> Any:
     headers = {"X-Internal-Token": INTERNAL, "X-On-Behalf-Of": user}
     while True:
         try:
-            answer = httpx.request(method, f"{url}{PREFIX}{path}", json=body, headers=headers, timeout=20)
+            answer = _http.request(method, f"{url}{PREFIX}{path}", json=body, headers=headers)
         except httpx.HTTPError:
             time.sleep(0.2)
             continue
@@ -134,7 +137,7 @@ def write(world: World, notifications: int, sessions: int) -> list[tuple[str, st
 
 def check(world: World, plan: list[tuple[str, str, list[str]]]) -> int:
     """Each notification has one reply, in order; how many there are."""
-    dead = httpx.get(f"{world.url}{PREFIX}/dispatch/dead", headers={"X-Internal-Token": INTERNAL}).json()["items"]
+    dead = _http.get(f"{world.url}{PREFIX}/dispatch/dead", headers={"X-Internal-Token": INTERNAL}).json()["items"]
     assert not dead, dead[0]
     count = 0
     for user, task, expected in plan:
