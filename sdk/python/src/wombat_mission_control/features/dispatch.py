@@ -131,7 +131,10 @@ def _undelivered(call: Call) -> Response:
     limit = call.query.number("limit_notifications", 100, MOST)
     lease = call.query.number("lease_seconds", 0, MAX_LEASE) or None
     call.mc.upkeep.before_poll()
-    if users == 0 or limit == 0:
+    with call.mc.storage.read() as conn:
+        # Most of the time nothing waits, and no write has to.
+        is_empty = conn.execute(select(notifications.c.seq).where(waiting()).limit(1)).first() is None
+    if users == 0 or limit == 0 or is_empty:
         return json_response({"deliveries": []})
     with call.mc.storage.write() as tx:
         return json_response({"deliveries": take(tx, users, limit, lease)})

@@ -11,7 +11,7 @@ from ..api import Response, Routes, json_response
 from ..call import Call
 from ..errors import invalid
 from ..fields import Fields
-from ..jsonio import Object
+from ..jsonio import Object, now
 from ..storage.engine import Tx
 from ..storage.tables import leases, runs
 from . import children
@@ -129,8 +129,8 @@ def lease_orphans(call: Call) -> Response:
     for one in _returned(fields):
         with call.mc.storage.write(one["user_id"]) as tx:
             _give_back(tx, one)
-    with call.mc.storage.write() as tx:
-        rows = list(tx.conn.execute(_orphans(tx.at).limit(LOOKED_AT)))
+    with call.mc.storage.read() as conn:
+        rows = list(conn.execute(_orphans(now()).limit(LOOKED_AT)))
     # One without a step, whose instance died before it answered, comes after those that have one.
     rows.sort(key=lambda row: (row.step_count == 0, row.seq))
     answer: dict[str, list[Object]] = {"runs": [], "ended": []}
