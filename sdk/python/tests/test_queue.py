@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import create_engine, func, insert, select
 
 from wombat_mission_control import MissionControl, Settings, any_user
 from wombat_mission_control.api import Headers
@@ -16,7 +16,7 @@ from wombat_mission_control.features.notifications import Notice, insert_notice
 from wombat_mission_control.jsonio import Object, dumps, loads
 from wombat_mission_control.storage.tables import events, tasks
 
-from .conftest import INTERNAL, SECRET
+from .conftest import INTERNAL, SECRET, Postgres
 from .tokens import token
 
 
@@ -138,6 +138,21 @@ def test_no_reader_misses_an_event(database: str) -> None:
     with mc.storage.read() as conn:
         there = conn.execute(select(events.c.id).order_by(events.c.id)).scalars().all()
     assert seen == list(there) and len(seen) == 40
+
+
+def test_an_engine_of_another_isolation_level_is_no_hindrance(postgres: Postgres) -> None:
+    engine = create_engine(postgres.database(), isolation_level="REPEATABLE READ")
+    mc = MissionControl(engine, Settings(SECRET, internal_token=INTERNAL), any_user)
+    mc.storage.create_all()
+    made: list[tuple[int, Object]] = []
+
+    def create(_number: int) -> None:
+        body = {"title": "once", "idempotency_key": "k"}
+        made.append(call(mc, "POST", "/tasks", body, x_agent_token=token()))
+
+    at_once(8, create)
+    assert {status for status, _ in made} == {200} and len({body["id"] for _, body in made}) == 1
+    engine.dispose()
 
 
 def test_a_budget_that_users_share_is_never_overspent(database: str) -> None:

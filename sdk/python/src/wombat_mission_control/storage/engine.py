@@ -84,8 +84,9 @@ class Storage:
     def __init__(self, engine: Engine) -> None:
         if engine.dialect.name not in ("postgresql", "sqlite"):
             raise ValueError(f"the database must be PostgreSQL or SQLite, not {engine.dialect.name}")
-        self.engine = engine
         self.is_postgres = engine.dialect.name == "postgresql"
+        # Whatever else the application's engine is set to: a statement after a lock sees what the lock waited for.
+        self.engine = engine.execution_options(isolation_level="READ COMMITTED") if self.is_postgres else engine
         # SQLite has one writer; who waits in this process waits here, in turn.
         self._turn = threading.RLock()
         self._own = threading.local()
