@@ -14,5 +14,5 @@ def test_programs_are_killed_and_nothing_is_lost_or_done_twice(database: str) ->
     program = os.environ.get("WOMBAT_MISSION_CONTROL")
     if not program:
         pytest.skip("WOMBAT_MISSION_CONTROL names no program beside which daemon and dispatcher are")
-    told = run(Path(program).parent, database, 40, 8, between=(0.5, 1.5), patience=240)
-    assert told.startswith("40 replies"), told
+    told = run(Path(program).parent, database, 24, 6, between=(0.5, 1.5), patience=240)
+    assert told.startswith("24 replies"), told

@@ -38,6 +38,7 @@ fn the_python_library_loses_nothing_among_several_callers_and_its_package_is_who
     passes(&[
         "tests/test_queue.py",
         "tests/test_kills.py",
+        "tests/test_daemon.py",
         "tests/test_django.py",
         "tests/test_readme.py",
         "tests/test_rules.py",
