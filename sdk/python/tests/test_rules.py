@@ -48,6 +48,8 @@ def test_the_algorithm_is_pinned_and_clocks_may_differ() -> None:
         Settings("short")
     with pytest.raises(ValueError, match="none"):
         Settings(SECRET, algorithm="none")
+    with pytest.raises(ValueError, match="file_max_bytes"):
+        Settings(SECRET, file_max_bytes=2**30)
     assert SECRET not in repr(Settings(SECRET, internal_token=SECRET))
 
 

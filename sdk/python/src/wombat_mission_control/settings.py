@@ -10,6 +10,9 @@ from typing import Any
 #: The least bytes of a secret of HS256 (RFC 7518, section 3.2).
 MIN_SECRET_BYTES = 32
 
+#: The largest file that can be put, in bytes.
+MAX_UPLOAD = 64 * 1024 * 1024
+
 _HMAC = ("HS256", "HS384", "HS512")
 _SIGNED = ("RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "PS384", "PS512", "EdDSA")
 
@@ -73,6 +76,8 @@ class Settings:
             raise ValueError("AGENT_JWT_SECRET must have at least 32 bytes, the same as in the daemon")
         if self.algorithm in _SIGNED and "PUBLIC KEY" not in self.agent_key:
             raise ValueError(f"{self.algorithm} needs the public key in PEM as agent_key")
+        if not 1 <= self.file_max_bytes <= MAX_UPLOAD:
+            raise ValueError(f"file_max_bytes must be 1 to {MAX_UPLOAD}: a file is in memory while it is put")
         if self.internal_token is not None and not self.internal_token.strip():
             raise ValueError("the internal token must not be blank; leave it out where no service may call")
 

@@ -18,6 +18,7 @@ from ..errors import ContractError, invalid
 from ..jsonio import Object, new_id, now
 from ..mediatypes import media_type_of, parse_media_type
 from ..scope import Actor
+from ..settings import MAX_UPLOAD
 from ..storage.engine import Tx
 from ..storage.tables import files
 from .audit import Act, record
@@ -29,8 +30,6 @@ UNREFERENCED = timedelta(hours=24)
 #: As how many bytes a small file counts: what is known of it takes room, too.
 LEAST = 4 * 1024
 MOST_FILES = 256 * 1024
-#: The adapters read no more than this of a body; how much a file may have, the settings say.
-MAX_UPLOAD = 64 * 1024 * 1024
 
 _INERT = {
     "x-content-type-options": "nosniff", "content-security-policy": "sandbox", "cache-control": "private, no-store",
