@@ -361,7 +361,7 @@ mod tests {
         for long in ["$[?$ == $]", "$[?@.n >= 0 && $ != @.n && $ == $]", "$[*,*,*]"] {
             let before = Instant::now();
             assert!(JsonPath::parse(long).unwrap().find(&value, &Given::AsItIs).is_err(), "{long}");
-            assert!(before.elapsed() < TIMEOUT, "{long}");
+            assert!(before.elapsed() < Duration::from_secs(30), "{long}");
         }
         let small = json!({ "same": [1, { "a": "b" }], "all": [{ "x": [1, { "a": "b" }] }, { "x": [1, { "a": 2 }] }] });
         assert_eq!(found("$.all[?@.x == $.same].x[0]", &small), json!([1]));

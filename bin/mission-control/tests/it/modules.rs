@@ -44,6 +44,7 @@ mod page;
 mod paging;
 mod planted;
 mod poolers;
+mod ports;
 mod profiles;
 mod questions;
 mod queue;
