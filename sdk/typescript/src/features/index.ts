@@ -1,0 +1,49 @@
+/** All features. `capabilities` announces what stands here, and nothing else. */
+
+import type { Feature } from "../routing.js";
+import type { Job } from "../upkeep.js";
+import { audit } from "./audit.js";
+import { decisions } from "./decisions.js";
+import { deliveryOptions, digests } from "./delivery.js";
+import { oldDeltas, runStream } from "./deltas.js";
+import { dispatch } from "./dispatch.js";
+import { documentLists, documents } from "./documents.js";
+import { events, oldEvents } from "./events.js";
+import { files, goneFiles } from "./files.js";
+import { heartbeat } from "./heartbeat.js";
+import { oldKeys } from "./keys.js";
+import { leases } from "./leases.js";
+import { messageLists, messages } from "./messages.js";
+import { notifications } from "./notifications.js";
+import { orphans } from "./orphans.js";
+import { rules } from "./rules.js";
+import { runs } from "./runs.js";
+import { oneTask, tasks } from "./tasks.js";
+import { questionEnds, toolRequests } from "./tool-requests.js";
+
+/** What every backend has. */
+export const required: readonly Feature[] = [tasks, messages, documents];
+
+/** What a backend may have. */
+export const features: readonly Feature[] = [
+  oneTask,
+  messageLists,
+  documentLists,
+  files,
+  notifications,
+  dispatch,
+  deliveryOptions,
+  heartbeat,
+  leases,
+  runs,
+  runStream,
+  orphans,
+  toolRequests,
+  decisions,
+  rules,
+  events,
+  audit,
+];
+
+/** What is done at times. */
+export const jobs: readonly Job[] = [oldKeys, oldEvents, oldDeltas, questionEnds, digests, goneFiles];
