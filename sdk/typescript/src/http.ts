@@ -62,7 +62,9 @@ export function fromRequest(request: Request): Incoming {
 }
 
 async function readStream(request: Request, most: number): Promise<Uint8Array> {
-  if (Number(request.headers.get("content-length") ?? 0) > most) throw tooLarge(most);
+  const length = request.headers.get("content-length");
+  if (length !== null && Number(length) > most) throw tooLarge(most);
+  if (length !== null) return new Uint8Array(await request.arrayBuffer());
   if (request.body === null) return new Uint8Array();
   const pieces: Uint8Array[] = [];
   let size = 0;

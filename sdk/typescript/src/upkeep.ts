@@ -7,6 +7,8 @@ import type { Plane } from "./plane.js";
 export interface Job {
   /** How long after the last time, in milliseconds. */
   readonly everyMs: number;
+  /** Whether it is done once only, when the control plane starts. */
+  readonly once?: boolean;
   readonly work: (plane: Plane) => Promise<void>;
 }
 
@@ -33,7 +35,7 @@ export class Upkeep {
       this.#timers.delete(timer);
       const done = job.work(this.plane).catch(this.log).finally(() => {
         this.#running.delete(done);
-        if (!this.plane.closing.signal.aborted) this.#later(job);
+        if (!job.once && !this.plane.closing.signal.aborted) this.#later(job);
       });
       this.#running.add(done);
     }, job.everyMs);

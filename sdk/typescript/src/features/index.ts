@@ -3,6 +3,7 @@
 import type { Feature } from "../routing.js";
 import type { Job } from "../upkeep.js";
 import { audit } from "./audit.js";
+import { budgets } from "./budgets.js";
 import { decisions } from "./decisions.js";
 import { deliveryOptions, digests } from "./delivery.js";
 import { oldDeltas, runStream } from "./deltas.js";
@@ -14,11 +15,17 @@ import { heartbeat } from "./heartbeat.js";
 import { oldKeys } from "./keys.js";
 import { leases } from "./leases.js";
 import { messageLists, messages } from "./messages.js";
+import { memories, oldMemories } from "./memories.js";
+import { feedback } from "./feedback.js";
+import { runLists } from "./run-lists.js";
 import { notifications } from "./notifications.js";
 import { orphans } from "./orphans.js";
+import { profile } from "./profile.js";
 import { rules } from "./rules.js";
 import { runs } from "./runs.js";
 import { oneTask, tasks } from "./tasks.js";
+import { tools } from "./tools.js";
+import { dueSlots, movedSlots, schedules } from "./schedules.js";
 import { questionEnds, toolRequests } from "./tool-requests.js";
 
 /** What every backend has. */
@@ -42,8 +49,15 @@ export const features: readonly Feature[] = [
   decisions,
   rules,
   events,
+  budgets,
+  profile,
+  tools,
+  memories,
+  runLists,
+  feedback,
+  schedules,
   audit,
 ];
 
 /** What is done at times. */
-export const jobs: readonly Job[] = [oldKeys, oldEvents, oldDeltas, questionEnds, digests, goneFiles];
+export const jobs: readonly Job[] = [oldKeys, oldEvents, oldDeltas, questionEnds, digests, goneFiles, oldMemories, dueSlots, movedSlots];

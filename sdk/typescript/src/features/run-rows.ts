@@ -123,6 +123,9 @@ export function beginRun(mine: Mine, role: string, runKey: string): Promise<RunR
     deltas_expired: 0,
     paced_ms: 0,
     words: "",
+    up_count: 0,
+    down_count: 0,
+    labels: "[]",
     created_at: at,
     updated_at: at,
   });

@@ -76,6 +76,13 @@ export class Mine {
     return Number(done.numInsertedOrUpdatedRows ?? 0) > 0;
   }
 
+  /**
+   * What several users have in common, such as a tenant's budget. Nothing of another user may be told of it but sums.
+   */
+  shared<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return work(this.#tx);
+  }
+
   /** Waits for a lock that others than this user's calls take, too. */
   lock(name: string): Promise<void> {
     return this.#tx.lock(name);
@@ -90,6 +97,12 @@ export class Mine {
   record(act: Act): void {
     const { actor, traceId } = this.scope;
     this.#tx.acts.push({ ...act, actor, userId: this.userId, traceId });
+  }
+
+  /** The same for an act that concerns no user, such as one about a tenant. */
+  recordOfNobody(act: Act): void {
+    const { actor, traceId } = this.scope;
+    this.#tx.acts.push({ ...act, actor, traceId });
   }
 
   /** Records an act at once; its entry. */

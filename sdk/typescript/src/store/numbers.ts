@@ -6,7 +6,7 @@ import type { KyselyPlugin, PluginTransformQueryArgs, PluginTransformResultArgs,
 const COLUMNS = new Set(
   `seq priority collapsed attempts detached cancel_requested step_count step_bytes orphan_attempts orphan_steps last_delta
   delta_bytes deltas_expired paced_ms duration_ms run_seq step_index first_id last_id fence ttl_secs uses max_uses count
-  prompt_tokens completion_tokens estimated limit_nano spent_nano reserved_nano amount_nano cost_nano size is_attached rule_seq runs
+  prompt_tokens completion_tokens estimated limit_nano spent_nano reserved_nano amount_nano cost_nano size is_attached rule_seq up_count down_count failed up down p95_ms runs
   max_runs is_cron due at_ms turn many`.split(/\s+/),
 );
 

@@ -103,6 +103,9 @@ export interface Tables {
     asked: Maybe;
     reply: Maybe;
     words: string;
+    up_count: number;
+    down_count: number;
+    labels: string;
     ended_at: Maybe;
     duration_ms: number | null;
     created_at: string;
@@ -173,6 +176,92 @@ export interface Tables {
     put_at: string;
     bytes: Uint8Array;
   };
+  wombat_profiles: { user_id: string; role: string; body: string; tenant_id: Maybe; updated_at: string };
+  wombat_budgets: {
+    tenant_id: string;
+    user_id: string;
+    role: string;
+    limit_nano: number;
+    period: string;
+    warn_at: number | null;
+    updated_at: string;
+  };
+  wombat_reservations: {
+    id: string;
+    user_id: string;
+    role: Maybe;
+    tenant_id: Maybe;
+    run_id: string;
+    amount_nano: number;
+    expires_at: string;
+    settled_at: Maybe;
+    created_at: string;
+  };
+  wombat_usage: Row & {
+    run_id: string;
+    reservation_id: Maybe;
+    role: string;
+    model: string;
+    prompt_tokens: number;
+    completion_tokens: number;
+    cost_nano: number;
+    estimated: number;
+    tenant_id: Maybe;
+  };
+  wombat_budget_warnings: {
+    tenant_id: string;
+    user_id: string;
+    role: string;
+    period: string;
+    period_end: string;
+    limit_nano: number;
+  };
+  wombat_memories: Row & {
+    scope: string;
+    owner: string;
+    task_id: Maybe;
+    tenant_id: Maybe;
+    text: string;
+    folded: string;
+    source: Maybe;
+    expires_at: Maybe;
+    author_type: string;
+    author_id: string;
+    updated_at: string;
+  };
+  wombat_feedback: {
+    seq: Generated<number>;
+    user_id: string;
+    run_seq: number;
+    author_type: string;
+    author_id: string;
+    message_id: Maybe;
+    rating: Maybe;
+    labels: string;
+    comment: Maybe;
+    created_at: string;
+    updated_at: string;
+  };
+  wombat_schedules: Row & {
+    role: string;
+    content: string;
+    task_id: Maybe;
+    at_time: Maybe;
+    local_at: Maybe;
+    cron: Maybe;
+    timezone: Maybe;
+    until_at: Maybe;
+    max_runs: number | null;
+    catch_up: string;
+    status: string;
+    next_at: Maybe;
+    handled_to: string;
+    last_slot: Maybe;
+    runs: number;
+    created_by: string;
+    updated_at: string;
+  };
+  wombat_schedule_slots: { user_id: string; schedule_id: string; slot: string; notification_id: string; created_at: string };
   wombat_erased_runs: { user_id: string; run_key: string; until: string };
   wombat_audit: {
     seq: number;
