@@ -20,12 +20,14 @@ const native = JSON as unknown as {
   isRawJSON(value: unknown): value is RawJson;
 };
 
-/** Longer numbers than any double has digits; a bound, since each is compared as a text. */
+/** Numbers with so many digits are the same once they were read as a double. */
 const EXACT_DIGITS = 15;
 
 function keep(_key: string, value: unknown, { source }: { source?: string }): unknown {
   if (typeof value !== "number" || source === undefined) return value;
-  if (source.length <= EXACT_DIGITS && Number.isFinite(value) && !/[eE]/.test(source)) return value;
+  const digits = (source.split(/[eE]/, 1)[0] ?? "").replace(/[-.]/g, "").replace(/^0+|0+$/g, "");
+  const isLost = !Number.isFinite(value) || (value === 0 && digits !== "");
+  if (digits.length <= EXACT_DIGITS && !isLost) return value;
   return String(value) === source ? value : native.rawJSON(source);
 }
 

@@ -3,6 +3,7 @@
 import type { Kysely } from "kysely";
 
 import { Call } from "./call.js";
+import { checkErasedWrite } from "./erased.js";
 import { features, required } from "./features/index.js";
 import { fromRequest, type Incoming, json, type Outgoing, refusal, toResponse } from "./http.js";
 import { type Options, Plane } from "./plane.js";
@@ -37,7 +38,7 @@ export class MissionControl<User = unknown> {
   constructor(db: Kysely<any>, options: Options<User>) {
     this.#db = db;
     this.log = options.log ?? ((error) => console.error(error));
-    this.#plane = new Plane(options, new KyselyStorage(db, Plane.writeChecks));
+    this.#plane = new Plane(options, new KyselyStorage(db, [checkErasedWrite]));
     this.#router = new Router([...required, ...features, this.#capabilities()]);
     this.#upkeep = new Upkeep(this.#plane, this.log);
   }

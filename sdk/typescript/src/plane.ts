@@ -2,7 +2,7 @@
 
 import type { JsonObject } from "./json.js";
 import { notFound } from "./errors.js";
-import type { Mine } from "./store/mine.js";
+import { Erased } from "./erased.js";
 import type { Storage } from "./store/storage.js";
 import { type Claims, type TokenKey, TokenVerifier } from "./tokens.js";
 
@@ -53,6 +53,8 @@ export interface Options<User = unknown> {
 /** The shared parts. */
 export class Plane {
   readonly tokens: TokenVerifier;
+  /** Whose data were erased, and when. */
+  readonly erased: Erased;
   /** Aborts when the control plane closes: streams end then. */
   readonly closing = new AbortController();
 
@@ -61,6 +63,7 @@ export class Plane {
     readonly storage: Storage,
   ) {
     this.tokens = new TokenVerifier(options.tokens);
+    this.erased = new Erased(storage);
   }
 
   /** The application's user; 404 for one that it does not have. */
@@ -73,8 +76,7 @@ export class Plane {
   }
 
   /** Refuses a token that was made before its user's data were erased. */
-  async checkErased(_userId: string, _madeAt: number): Promise<void> {}
-
-  /** Checks of every write of a user. */
-  static readonly writeChecks: ((mine: Mine) => Promise<void>)[] = [];
+  checkErased(userId: string, madeAt: number): Promise<void> {
+    return this.erased.check(userId, madeAt);
+  }
 }

@@ -56,7 +56,9 @@ export class NodeSqliteDialect implements Dialect {
 
   createDriver(): Driver {
     const file = new DatabaseSync(this.path);
-    file.exec("pragma busy_timeout = 10000; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on");
+    // What is deleted is overwritten with zeros: erased data must not stay in the file.
+    const settings = ["busy_timeout = 10000", "journal_mode = wal", "synchronous = full", "foreign_keys = on", "secure_delete = on"];
+    for (const setting of settings) file.exec(`pragma ${setting}`);
     return new ImmediateDriver({ database: adapted(file) });
   }
 

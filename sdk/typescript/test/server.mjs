@@ -31,6 +31,7 @@ const mc = new MissionControl(db, {
   tokens: { secret: process.env.AGENT_JWT_SECRET },
   internalToken: process.env.INTERNAL_API_TOKEN,
   tools,
+  retention: { runs: 90, audit: 400 },
 });
 await mc.migrate();
 

@@ -9,6 +9,7 @@ import { deliveryOptions, digests } from "./delivery.js";
 import { oldDeltas, runStream } from "./deltas.js";
 import { dispatch } from "./dispatch.js";
 import { documentLists, documents } from "./documents.js";
+import { erasure, followErasures, oldErasures } from "./erasure.js";
 import { events, oldEvents } from "./events.js";
 import { files, goneFiles } from "./files.js";
 import { heartbeat } from "./heartbeat.js";
@@ -25,6 +26,7 @@ import { rules } from "./rules.js";
 import { runs } from "./runs.js";
 import { oneTask, tasks } from "./tasks.js";
 import { tools } from "./tools.js";
+import { expiry, retention } from "./retention.js";
 import { dueSlots, movedSlots, schedules } from "./schedules.js";
 import { questionEnds, toolRequests } from "./tool-requests.js";
 
@@ -56,8 +58,10 @@ export const features: readonly Feature[] = [
   runLists,
   feedback,
   schedules,
+  erasure,
+  retention,
   audit,
 ];
 
 /** What is done at times. */
-export const jobs: readonly Job[] = [oldKeys, oldEvents, oldDeltas, questionEnds, digests, goneFiles, oldMemories, dueSlots, movedSlots];
+export const jobs: readonly Job[] = [oldKeys, oldEvents, oldDeltas, questionEnds, digests, goneFiles, oldMemories, dueSlots, movedSlots, followErasures, oldErasures, expiry];

@@ -262,7 +262,8 @@ export interface Tables {
     updated_at: string;
   };
   wombat_schedule_slots: { user_id: string; schedule_id: string; slot: string; notification_id: string; created_at: string };
-  wombat_erased_runs: { user_id: string; run_key: string; until: string };
+  wombat_erased_runs: { who: string; erased_at: string };
+  wombat_erased_users: { who: string; erased_at: string };
   wombat_audit: {
     seq: number;
     at: string;
@@ -285,4 +286,4 @@ export interface Tables {
 }
 
 /** The tables whose rows are users' own. */
-export type OwnTable = Exclude<keyof Tables & string, "wombat_audit">;
+export type OwnTable = Exclude<keyof Tables & string, "wombat_audit" | "wombat_erased_runs" | "wombat_erased_users">;

@@ -181,7 +181,8 @@ export const start = tables(
     key: "schedule_id, slot",
     indexes: ["(user_id)", "(created_at)"],
   },
-  { name: "wombat_erased_runs", columns: "user_id text!, run_key text!, until text!", key: "user_id, run_key" },
+  { name: "wombat_erased_runs", columns: "who text!, erased_at text!", key: "who" },
+  { name: "wombat_erased_users", columns: "who text!, erased_at text!", key: "who" },
   {
     name: "wombat_audit",
     columns: `seq int!, at text!, actor_type text!, actor_subject text!, actor_role text, act text!, subject text,

@@ -1,6 +1,6 @@
 /** Transactional storage over Kysely. What a user's call may read and write is decided here, once. */
 
-import type { Kysely, Transaction } from "kysely";
+import { type Kysely, sql, type Transaction } from "kysely";
 
 import { ContractError } from "../errors.js";
 import type { Scope } from "../scope.js";
@@ -18,6 +18,8 @@ export interface Storage {
   write<T>(scope: Scope, work: (mine: Mine) => Promise<T>): Promise<T>;
   /** Works on everybody's objects: for services and for the backend itself, never for an agent or a person. */
   everybody<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Leaves nothing of what was deleted in the database's own files, as far as it can. */
+  clean(): Promise<void>;
   /** Hears of each commit that made an event. */
   onChange(listener: () => void): () => void;
 }
@@ -67,6 +69,11 @@ export class KyselyStorage implements Storage {
 
   async everybody<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return this.#transaction("read write", work);
+  }
+
+  async clean(): Promise<void> {
+    // On PostgreSQL dead rows stay until VACUUM. Of SQLite's log nothing stays; its file has zeros there (secure_delete).
+    if (!this.#postgres) await sql`pragma wal_checkpoint(truncate)`.execute(this.#db);
   }
 
   async #transaction<T>(mode: "read only" | "read write", work: (tx: Tx) => Promise<T>): Promise<T> {
