@@ -3,6 +3,8 @@
 import type { Kysely } from "kysely";
 
 import { Call } from "./call.js";
+import { recordDenied } from "./features/audit.js";
+import { ContractError } from "./errors.js";
 import { checkErasedWrite } from "./erased.js";
 import { features, required } from "./features/index.js";
 import { fromRequest, type Incoming, json, type Outgoing, refusal, toResponse } from "./http.js";
@@ -61,11 +63,17 @@ export class MissionControl<User = unknown> {
   /** Answers a request. It never throws: what goes wrong is an answer, too. */
   async answer(incoming: Incoming): Promise<Outgoing> {
     this.#upkeep.start();
+    let denied: { call: Call; path: string } | undefined;
     try {
       const [path = "", search = ""] = split(incoming.url);
       const { route, path: named } = this.#router.find(incoming.method, path);
-      return await route.answer(new Call(this.#plane, incoming, named, search));
+      const call = new Call(this.#plane, incoming, named, search);
+      denied = { call, path: route.path };
+      return await route.answer(call);
     } catch (error) {
+      if (denied !== undefined && error instanceof ContractError && error.status === 403) {
+        await recordDenied(denied.call, denied.path).catch(this.log);
+      }
       return refusal(error, this.log);
     }
   }

@@ -2,17 +2,19 @@
 
 import { sql } from "kysely";
 
+import type { Call } from "../call.js";
 import { ContractError, forbidden, invalid, notFound } from "../errors.js";
 import { type Fields, isUserId, type Paging, type Query } from "../fields.js";
 import { created, json } from "../http.js";
 import { stamp } from "../ids.js";
 import { canonical, fromColumn, isObject, isRaw, type JsonObject } from "../json.js";
 import type { Feature } from "../routing.js";
-import { type Act, knownSubject } from "../store/audit-log.js";
+import { type Act, append, knownSubject } from "../store/audit-log.js";
 import { createOnce } from "../store/keys.js";
 import type { Mine } from "../store/mine.js";
 import { compact, type Page, pageOf, rowsFor } from "../store/pages.js";
 import type { Tx } from "../store/tx.js";
+import type { Job } from "../upkeep.js";
 
 const HOUR_MS = 3_600_000;
 
@@ -107,12 +109,23 @@ async function record(mine: Mine, act: Act): Promise<object> {
   throw new ContractError(429, "audit_limit", `this role has had ${MAX_ACTS} acts recorded within an hour`, undefined, wait);
 }
 
-/** Records that an agent was denied a call, unless that was recorded often enough. */
-export async function recordDenied(mine: Mine, method: string, path: string): Promise<void> {
-  const details = { method, path };
-  const { count } = await mine.countActs("access.denied", stamp(Date.now() - HOUR_MS), details);
-  if (count < MAX_DENIED) await mine.recordNow({ act: "access.denied", details });
+/** Records that an agent was denied a call, as it acts as another role or a person, unless that was recorded often enough. */
+export async function recordDenied(call: Call, path: string): Promise<void> {
+  if (call.incoming.header("x-internal-token") !== undefined) return;
+  const scope = call.scope(await call.anyAgent());
+  const details = { method: call.incoming.method, path: path.startsWith("/api/") ? path : `/api/mission-control${path}` };
+  await call.plane.storage.write(scope, async (mine) => {
+    const { count } = await mine.countActs("access.denied", stamp(Date.now() - HOUR_MS), details);
+    if (count < MAX_DENIED) await mine.recordNow({ act: "access.denied", details });
+  });
 }
+
+/** Records that the control plane has started. */
+export const started: Job = {
+  everyMs: 0,
+  once: true,
+  work: ({ storage }) => storage.everybody(async (tx) => void (await append(tx, { act: "backend.started", details: {}, actor: { type: "system" } }))),
+};
 
 async function recordLimited(mine: Mine): Promise<void> {
   const { count } = await mine.countActs("audit.limited", stamp(Date.now() - HOUR_MS));

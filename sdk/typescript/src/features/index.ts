@@ -2,7 +2,7 @@
 
 import type { Feature } from "../routing.js";
 import type { Job } from "../upkeep.js";
-import { audit } from "./audit.js";
+import { audit, started } from "./audit.js";
 import { budgets } from "./budgets.js";
 import { decisions } from "./decisions.js";
 import { deliveryOptions, digests } from "./delivery.js";
@@ -64,4 +64,4 @@ export const features: readonly Feature[] = [
 ];
 
 /** What is done at times. */
-export const jobs: readonly Job[] = [oldKeys, oldEvents, oldDeltas, questionEnds, digests, goneFiles, oldMemories, dueSlots, movedSlots, followErasures, oldErasures, expiry];
+export const jobs: readonly Job[] = [oldKeys, oldEvents, oldDeltas, questionEnds, digests, goneFiles, oldMemories, dueSlots, movedSlots, followErasures, oldErasures, expiry, started];
