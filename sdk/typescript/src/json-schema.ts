@@ -16,9 +16,10 @@ const MAX_DEPTH = 64;
 export type Check = (value: Json) => string[];
 
 /** Ajv takes regular expressions from here. RE2 cannot be made to run for ever. */
-function pattern(text: string): { test: (value: string) => boolean } {
+function pattern(text: string): { test(value: string): boolean; toString(): string } {
   const compiled = RE2JS.compile(text);
-  return { test: (value) => compiled.matcher(value).find() };
+  // Ajv tells patterns apart by their texts.
+  return { test: (value) => compiled.matcher(value).find(), toString: () => text };
 }
 pattern.code = "pattern";
 

@@ -20,6 +20,8 @@ const native = JSON as unknown as {
   isRawJSON(value: unknown): value is RawJson;
 };
 
+if (typeof native.rawJSON !== "function") throw new Error("wombat-mission-control needs Node 22.13 or newer");
+
 /** Numbers with so many digits are the same once they were read as a double. */
 const EXACT_DIGITS = 15;
 

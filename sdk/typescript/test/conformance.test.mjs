@@ -28,7 +28,7 @@ async function conforms(t, framework, database, node) {
 
 const skip = missionControl === undefined ? skipped("WOMBAT_MISSION_CONTROL names no program with the conformance suite") : false;
 
-test("the contract is kept", { skip, concurrency: true, timeout: 280_000 }, async (t) => {
+test("the contract is kept", { skip, concurrency: true, timeout: 600_000 }, async (t) => {
   const database = await postgres(t);
   const why = database === undefined ? skipped("PostgreSQL is not installed") : false;
   await Promise.all([

@@ -15,7 +15,10 @@ async function open() {
   }
   const { Kysely, PostgresDialect } = await import("kysely");
   const { default: pg } = await import("pg");
-  return new Kysely({ dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: database, max: 16 }) }) });
+  const pool = new pg.Pool({ connectionString: database, max: 16 });
+  // A connection that breaks while nobody uses it must not end the program.
+  pool.on("error", () => undefined);
+  return new Kysely({ dialect: new PostgresDialect({ pool }) });
 }
 
 const db = await open();
