@@ -43,7 +43,7 @@ export class Erased {
 
   /** Reads what other instances have erased. */
   async read(): Promise<void> {
-    const rows = await this.storage.everybody(({ q }) => q.selectFrom("wombat_erased_users").selectAll().execute());
+    const rows = await this.storage.look(({ q }) => q.selectFrom("wombat_erased_users").selectAll().execute());
     for (const { who, erased_at } of rows) this.note(who, erased_at);
   }
 

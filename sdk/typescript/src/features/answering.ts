@@ -10,7 +10,8 @@ import { ownRole, type Scope } from "../scope.js";
 import type { Mine } from "../store/mine.js";
 import type { Author, NewMessage } from "./messages.js";
 import { writtenAnswer } from "./questions.js";
-import { alreadyDecided, askedOf, expireQuestions, findRequest, isDue, mismatch, type RequestRow, settle } from "./tool-requests.js";
+import { alreadyDecided, mismatch } from "./request-words.js";
+import { askedOf, expireQuestions, findRequest, isDue, type RequestRow, settle } from "./tool-requests.js";
 
 /** The question that a message was found to answer. */
 export interface Answering {

@@ -156,7 +156,7 @@ export const audit: Feature = {
           userId = who.userId;
         }
         const filter = { userId, actorUserId: userOf(query, "actor_user_id"), act: query.get("act"), from: query.time("from"), to: query.time("to") };
-        return json(await call.plane.storage.everybody((tx) => list(tx, filter, paging)));
+        return json(await call.plane.storage.look((tx) => list(tx, filter, paging)));
       },
     },
     {

@@ -159,6 +159,7 @@ export const budgets: Feature = {
           throw forbidden("only a service sets budgets of several users, for nobody in particular");
         }
         if (who.type === "person" && put.userId !== who.userId) throw notFound("user");
+        if (put.userId !== "") await call.plane.known(put.userId, undefined);
         const set = await call.plane.storage.everybody(async (tx) => {
           if (put.userId !== "") await tx.lock(`wombat:user:${put.userId}`);
           await tx.lock("wombat:budgets");

@@ -13,15 +13,13 @@ import { isBelow } from "./children.js";
 import { givenAnswer } from "./questions.js";
 import { findRunOf } from "./run-rows.js";
 import { insertRule, type NewRule, ruleWithin } from "./rules.js";
+import { alreadyDecided, mismatch, NO_ANSWER } from "./request-words.js";
 import {
-  alreadyDecided,
   askedOf,
   expireQuestions,
   findRequest,
   isDue,
   MAX_WORDS,
-  mismatch,
-  NO_ANSWER,
   REQUEST_STATUSES,
   type RequestRow,
   requestOf,

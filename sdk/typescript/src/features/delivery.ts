@@ -177,7 +177,7 @@ export async function noteDeadLetter(mine: Mine): Promise<void> {
 export const digests: Job = {
   everyMs: 5_000,
   work: async ({ storage }) => {
-    const due = await storage.everybody((tx) =>
+    const due = await storage.look((tx) =>
       tx.q.selectFrom("wombat_digests").select("user_id").where("due_at", "<=", now()).limit(100).execute(),
     );
     for (const { user_id } of due) {

@@ -149,7 +149,7 @@ export const oldDeltas: Job = {
   everyMs: 60_000,
   work: async ({ storage }) => {
     const before = stamp(Date.now() - TTL_MS);
-    const old = await storage.everybody((tx) =>
+    const old = await storage.look((tx) =>
       tx.q
         .selectFrom("wombat_runs")
         .select(["seq", "user_id"])

@@ -212,14 +212,14 @@ async function* exported(call: Call, userId: string): AsyncGenerator<string> {
   for (const { table, kind } of OWNED) {
     // A part at a time: files and journals are large.
     for (let offset = 0; ; offset += 100) {
-      const { rows } = await call.plane.storage.everybody((tx) =>
+      const { rows } = await call.plane.storage.look((tx) =>
         sql<JsonObject>`select * from ${sql.table(table)} where user_id = ${userId} order by 1, 2, 3 limit 100 offset ${offset}`.execute(tx.q),
       );
       for (const row of rows) yield `${toJson({ kind, item: itemOf(row) })}\n`;
       if (rows.length < 100) break;
     }
   }
-  const entries = await call.plane.storage.everybody(async (tx) => {
+  const entries = await call.plane.storage.look(async (tx) => {
     const subject = await knownSubject(tx, userId);
     return subject === undefined ? [] : (await sql<JsonObject>`select * ${auditOf(subject)} order by seq`.execute(tx.q)).rows;
   });
@@ -249,7 +249,7 @@ async function remove(call: Call): Promise<Outgoing> {
   }
   const { storage, erased } = call.plane;
   const keep = messages === "keep";
-  if (isDryRun(call)) return json(await storage.everybody((tx) => counted(tx, userId, keep)));
+  if (isDryRun(call)) return json(await storage.look((tx) => counted(tx, userId, keep)));
   const { found, who, erased_at } = await storage.everybody((tx) => erase(tx, userId, keep, actor, call.traceId));
   erased.note(who, erased_at);
   await storage.clean();

@@ -104,7 +104,7 @@ async function eventsAfter(tx: Tx, { userId, role }: Listener, after: number) {
 
 /** The event after which the stream begins. */
 async function startOf(call: Call): Promise<number> {
-  const last = await call.plane.storage.everybody(lastEvent);
+  const last = await call.plane.storage.look(lastEvent);
   const seen = call.header("last-event-id")?.trim() ?? "";
   if (seen === "") return last;
   if (!/^\d{1,15}$/.test(seen)) throw invalid("Last-Event-ID", "is not an id of an event");
@@ -165,7 +165,7 @@ async function* stream(call: Call, listener: Listener, start: number, heard: Hea
     yield ": connected\n\n";
     while (!signals.some(({ aborted }) => aborted) && Date.now() < listener.until) {
       if (listener.userId !== undefined && listener.madeAt !== undefined) await plane.checkErased(listener.userId, listener.madeAt);
-      const events = await plane.storage.everybody((tx) => eventsAfter(tx, listener, after));
+      const events = await plane.storage.look((tx) => eventsAfter(tx, listener, after));
       let text = events.map(({ id, kind, data }) => `id: ${id}\nevent: ${kind}\ndata: ${data}\n\n`).join("");
       after = Number(events.at(-1)?.id ?? after);
       if (heard !== undefined) text += await delta(plane, heard);

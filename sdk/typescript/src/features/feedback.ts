@@ -124,7 +124,7 @@ async function give(call: Call) {
   if (role !== undefined && !isRole(role)) throw invalid("role", "must be letters, digits, _ and -");
   const of = { userId: userOf(who, body.maybeText("user_id")), runKey, role, messageId };
   const { storage } = call.plane;
-  const run = await storage.everybody((tx) => runOf(tx, of));
+  const run = await storage.look((tx) => runOf(tx, of));
   const scope = who.type === "person" ? call.scope(who) : call.serviceScope(run.user_id);
   const key = body.key();
   return created(
@@ -150,7 +150,7 @@ export const feedback: Feature = {
         const who = await call.serviceOrPerson();
         const paging = call.query.paging();
         const of = { userId: userOf(who, call.query.get("user_id")), runKey: call.query.text("run_key"), role: call.query.get("role"), messageId: undefined };
-        return json(await call.plane.storage.everybody(async (tx) => said(tx, await runOf(tx, of), paging)));
+        return json(await call.plane.storage.look(async (tx) => said(tx, await runOf(tx, of), paging)));
       },
     },
   ],

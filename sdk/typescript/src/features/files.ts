@@ -69,7 +69,7 @@ async function forgetGone(mine: Mine): Promise<void> {
 export const goneFiles: Job = {
   everyMs: 600_000,
   work: async ({ storage }) => {
-    const users = await storage.everybody((tx) =>
+    const users = await storage.look((tx) =>
       tx.q.selectFrom("wombat_files").select("user_id").distinct().where("is_attached", "=", 0).where("put_at", "<=", goneBefore()).execute(),
     );
     for (const { user_id } of users) await storage.write(systemScope(user_id), forgetGone);

@@ -139,9 +139,10 @@ export const heartbeat: Feature = {
         const one = who.type === "agent" ? who.userId : named;
         if (one !== undefined) {
           if (!isUserId(one)) throw invalid("user_id", "is not a user id");
+          if (who.type === "service") await call.plane.known(one, undefined);
           return json(await storage.write(systemScope(one), (mine) => dayFor(mine, timezone, day)));
         }
-        const users = await storage.everybody((tx) => tx.q.selectFrom("wombat_tasks").select("user_id").distinct().orderBy("user_id").execute());
+        const users = await storage.look((tx) => tx.q.selectFrom("wombat_tasks").select("user_id").distinct().orderBy("user_id").execute());
         const items = [];
         for (const { user_id } of users) items.push(await storage.write(systemScope(user_id), (mine) => dayFor(mine, timezone, day)));
         return json({ date: dateText(day), timezone, items });

@@ -27,7 +27,8 @@ import { runs } from "./runs.js";
 import { oneTask, tasks } from "./tasks.js";
 import { tools } from "./tools.js";
 import { expiry, retention } from "./retention.js";
-import { dueSlots, movedSlots, schedules } from "./schedules.js";
+import { dueSlots, movedSlots } from "./schedule-slots.js";
+import { schedules } from "./schedules.js";
 import { questionEnds, toolRequests } from "./tool-requests.js";
 
 /** What every backend has. */

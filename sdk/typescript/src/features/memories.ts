@@ -223,7 +223,7 @@ function tell(mine: Mine, what: string, { id, scope, task_id, user_id }: Row): v
 /** The user of a memory within reach, under whom it is changed. Others' do not exist. */
 async function holderOf(call: Call, who: Caller): Promise<string> {
   const reach = await reachOf(call, who);
-  const row = await call.plane.storage.everybody((tx) => within(tx, reach).select("user_id").where("id", "=", call.id()).executeTakeFirst());
+  const row = await call.plane.storage.look((tx) => within(tx, reach).select("user_id").where("id", "=", call.id()).executeTakeFirst());
   if (row === undefined) throw notFound("memory");
   if (row.user_id === "" && who.type !== "service") throw forbidden("a tenant's memories are changed by services only");
   return row.user_id;
@@ -285,7 +285,7 @@ export const memories: Feature = {
         if ([...q].length > MAX_QUERY) throw invalid("q", `must have at most ${MAX_QUERY} characters`);
         if (q.trim() !== "" && call.query.has("cursor")) throw invalid("cursor", "does not go with q, whose answer is one page");
         const reach = await reachOf(call, who);
-        return json(await call.plane.storage.everybody((tx) => list(tx, call, reach, paging)));
+        return json(await call.plane.storage.look((tx) => list(tx, call, reach, paging)));
       },
     },
     {
@@ -295,6 +295,7 @@ export const memories: Feature = {
         const who = await call.anyone();
         const body = await call.body();
         const wanted = newMemory(who, body);
+        if (who.type === "service" && wanted.userId !== "") await call.plane.known(wanted.userId, undefined);
         const key = body.key();
         const scope = scopeOf(call, who, wanted.userId);
         return created(

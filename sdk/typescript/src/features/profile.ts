@@ -8,7 +8,7 @@ import { now } from "../ids.js";
 import { fromColumn, isObject, type JsonObject, toJson } from "../json.js";
 import type { Feature } from "../routing.js";
 import type { Mine } from "../store/mine.js";
-import { hashOf } from "./tool-requests.js";
+import { hashOf } from "./request-words.js";
 
 const MAX_PROMPT = 8_000;
 const MAX_TEXT = 128;
@@ -46,7 +46,9 @@ async function alone(call: Call): Promise<void> {
 async function reader(call: Call): Promise<Named> {
   if (call.incoming.header("x-internal-token") !== undefined) {
     await alone(call);
-    return namedBy(call);
+    const named = namedBy(call);
+    await call.plane.known(named.userId, undefined);
+    return named;
   }
   const { userId, role } = await call.agent();
   const named = call.query.get("user_id");
@@ -114,6 +116,7 @@ export const profile: Feature = {
       answer: async (call) => {
         await alone(call);
         const { userId, role } = namedBy(call);
+        await call.plane.known(userId, undefined);
         const body = await call.body();
         check(body);
         await call.plane.storage.write(call.serviceScope(userId), (mine) => put(mine, role ?? "", body));

@@ -202,7 +202,7 @@ export const retention: Feature = {
         const who = await call.serviceOrPerson();
         if (who.type === "person") throw forbidden("only a service may do this, on behalf of nobody");
         const retention = new Retention(call.plane);
-        return json({ days: retention.days, counts: await call.plane.storage.everybody((tx) => counts(tx, retention)) });
+        return json({ days: retention.days, counts: await call.plane.storage.look((tx) => counts(tx, retention)) });
       },
     },
   ],

@@ -18,7 +18,8 @@ import { compact, type Page, pageOf, rowsFor } from "../store/pages.js";
 import type { Tables } from "../store/schema.js";
 import { checkUntil } from "./questions.js";
 import { checkRunKey, checkWaits } from "./run-rows.js";
-import { decidedBy, hashOf, mismatch, type RequestRow } from "./tool-requests.js";
+import { decidedBy, hashOf, mismatch } from "./request-words.js";
+import type { RequestRow } from "./tool-requests.js";
 
 const MAX_USES = 1_000_000_000;
 const MAX_TOOL = 1_000;

@@ -156,7 +156,7 @@ export const runLists: Feature = {
       answer: async (call) => {
         const who = await call.anyone();
         const paging = call.query.paging();
-        return json(await call.plane.storage.everybody((tx) => list(tx, call, who, paging)));
+        return json(await call.plane.storage.look((tx) => list(tx, call, who, paging)));
       },
     },
     {
@@ -164,7 +164,7 @@ export const runLists: Feature = {
       path: "/runs/summary",
       answer: async (call) => {
         const who = await call.anyone();
-        return json(await call.plane.storage.everybody((tx) => totals(tx, call, who)));
+        return json(await call.plane.storage.look((tx) => totals(tx, call, who)));
       },
     },
   ],

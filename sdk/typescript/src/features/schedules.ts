@@ -1,24 +1,20 @@
 /** Schedules: notifications at a time, or again and again. */
 
-import type { Selectable } from "kysely";
-
 import { type Agent, type Call, mustActAs, type Person, type Service } from "../call.js";
 import { conflict, invalid, notFound } from "../errors.js";
-import { type Fields, isRole, isUserId, sessionOf } from "../fields.js";
+import { type Fields, isRole, isUserId } from "../fields.js";
 import { created, json, nothing } from "../http.js";
-import { newId, now, stamp } from "../ids.js";
-import { canonical, fromColumn, type JsonObject, toJson } from "../json.js";
+import { newId, stamp } from "../ids.js";
+import { type JsonObject, toJson } from "../json.js";
 import type { Feature } from "../routing.js";
-import { type Actor, type Scope, systemScope } from "../scope.js";
+import type { Actor, Scope } from "../scope.js";
 import { checkLease } from "../store/fences.js";
 import { createOnce } from "../store/keys.js";
 import type { Mine } from "../store/mine.js";
-import { compact, pageOf, rowsFor } from "../store/pages.js";
-import type { Tables } from "../store/schema.js";
+import { pageOf, rowsFor } from "../store/pages.js";
 import type { Tx } from "../store/tx.js";
-import type { Job } from "../upkeep.js";
-import { notify } from "./notifications.js";
-import { CATCH_UPS, type CatchUp, type Made, Times } from "./schedule-times.js";
+import { columnsOf, momentText, type ScheduleRow, scheduleOf, timesOf } from "./schedule-rows.js";
+import { CATCH_UPS, Times } from "./schedule-times.js";
 import { mustHaveTask } from "./tasks.js";
 
 const STATUSES = ["active", "paused", "ended"] as const;
@@ -27,52 +23,8 @@ const MAX_CONTENT = 4_000;
 const MAX_RUNS = 1_000_000_000;
 const MAX_LISTED = 100;
 
-type Row = Selectable<Tables["wombat_schedules"]>;
+type Row = ScheduleRow;
 type Caller = Agent | Person | Service;
-
-/** A moment as it is answered: without fractions of a second that are none. */
-const momentText = (text: string | null): string | null => text?.replace(/\.000Z$/, "Z") ?? null;
-
-const scheduleOf = (row: Row) => ({
-  ...compact({
-    id: row.id,
-    user_id: row.user_id,
-    at: momentText(row.at_time),
-    local_at: row.local_at,
-    cron: row.cron,
-    timezone: row.timezone,
-    role: row.role,
-    content: row.content,
-    task_id: row.task_id,
-    until: momentText(row.until_at),
-    max_runs: row.max_runs,
-    catch_up: row.catch_up,
-    status: row.status,
-    next_at: momentText(row.next_at),
-    last_slot: momentText(row.last_slot),
-    created_by: fromColumn(row.created_by),
-    created_at: row.created_at,
-    updated_at: row.updated_at,
-  }),
-  runs: row.runs,
-});
-
-const timesOf = (row: Row): Times =>
-  Times.read({
-    at: row.local_at ?? row.at_time ?? undefined,
-    cron: row.cron ?? undefined,
-    timezone: row.timezone ?? undefined,
-    until: row.until_at === null ? undefined : Date.parse(row.until_at),
-  });
-
-/** The columns that times make. */
-const columnsOf = (times: Times) => ({
-  at_time: times.at === undefined ? null : stamp(times.at),
-  local_at: times.localAt ?? null,
-  cron: times.cron?.text ?? null,
-  timezone: times.zone ?? null,
-  until_at: times.until === undefined ? null : stamp(times.until),
-});
 
 function creatorOf(actor: Actor): JsonObject {
   if (actor.type === "person") return { type: "person", id: actor.userId };
@@ -205,81 +157,6 @@ async function remove(mine: Mine, id: string): Promise<void> {
   record(mine, "schedule.deleted", row, { withdrawn });
 }
 
-/** Makes the notification of a slot; whether it was not made before. */
-async function make(mine: Mine, row: Row, { slot, missed }: Made): Promise<boolean> {
-  const known = mine.from("wombat_schedule_slots").select("slot").where("schedule_id", "=", row.id).where("slot", "=", stamp(slot));
-  if ((await known.executeTakeFirst()) !== undefined) return false;
-  const text = momentText(stamp(slot)) ?? "";
-  const metadata = { schedule_id: row.id, slot: text, missed };
-  const task = row.task_id === null ? undefined : mine.from("wombat_tasks").select("id").where("id", "=", row.task_id);
-  // Where its task is gone the agent is told all the same.
-  const taskId = (await task?.executeTakeFirst())?.id;
-  const made = await notify(mine, { sessionKey: sessionOf(mine.userId, row.role), content: row.content, taskId, metadata });
-  await mine.add("wombat_schedule_slots", { schedule_id: row.id, slot: stamp(slot), notification_id: made.id ?? "", created_at: now() });
-  const key = { endpoint: "notifications", role: "", idempotency_key: `schedule:${row.id}:${text}` };
-  await mine.addNew("wombat_keys", { ...key, body: canonical(metadata), response: toJson(made), created_at: now() });
-  return true;
-}
-
-/** Makes what is due of a schedule, in one transaction with what it counts and the slot that comes next. */
-async function handle(mine: Mine, id: string): Promise<void> {
-  const at = Date.now();
-  const row = await mine.from("wombat_schedules").selectAll().where("id", "=", id).where("status", "=", "active").executeTakeFirst();
-  if (row === undefined || row.next_at === null || row.next_at > stamp(at)) return;
-  const times = timesOf(row);
-  const first = times.nextUnhandled(Date.parse(row.handled_to)) ?? at;
-  const left = row.max_runs === null ? undefined : Math.max(0, row.max_runs - row.runs);
-  const due = times.due(first, at, row.catch_up as CatchUp, left);
-  let runs = row.runs;
-  for (const one of due.made) runs += Number(await make(mine, row, one));
-  const last = due.made.at(-1)?.slot;
-  const over = due.next === undefined ? { status: "ended", updated_at: stamp(at) } : {};
-  const change = {
-    runs,
-    last_slot: last === undefined ? row.last_slot : stamp(last),
-    handled_to: stamp(at),
-    next_at: due.next === undefined ? null : stamp(due.next),
-    ...over,
-  };
-  await mine.update("wombat_schedules").set(change).where("seq", "=", row.seq).execute();
-}
-
-/** Makes all slots that are due: each once, whichever instance comes first. */
-export const dueSlots: Job = {
-  everyMs: 1_000,
-  work: async ({ storage, options }) => {
-    const due = await storage.everybody(({ q }) =>
-      q.selectFrom("wombat_schedules").select(["id", "user_id"]).where("status", "=", "active").where("next_at", "<=", now()).limit(200).execute(),
-    );
-    for (const { id, user_id } of due) {
-      // One that cannot be handled keeps no other one waiting.
-      await storage.write(systemScope(user_id), (mine) => handle(mine, id)).catch(options.log ?? console.error);
-    }
-  },
-};
-
-/** Computes the next slots anew: the rules of time zones may be others than when they were computed. */
-export const movedSlots: Job = {
-  everyMs: 0,
-  once: true,
-  work: async ({ storage, options }) => {
-    const active = await storage.everybody(({ q }) => q.selectFrom("wombat_schedules").selectAll().where("status", "=", "active").execute());
-    const nextOf = (row: Row) => timesOf(row).nextUnhandled(Date.parse(row.handled_to));
-    const again = async (mine: Mine, id: string) => {
-      const row = await find(mine, id);
-      if (row.status !== "active") return;
-      const next = nextOf(row);
-      const change = next === undefined ? { status: "ended", next_at: null } : { next_at: stamp(next), at_time: columnsOf(timesOf(row)).at_time };
-      await mine.update("wombat_schedules").set(change).where("seq", "=", row.seq).execute();
-    };
-    for (const row of active) {
-      const next = nextOf(row);
-      if (next !== undefined && stamp(next) === row.next_at) continue;
-      await storage.write(systemScope(row.user_id), (mine) => again(mine, row.id)).catch(options.log ?? console.error);
-    }
-  },
-};
-
 function checkRole(who: Caller, role: string | undefined): void {
   if (role === undefined) return;
   if (!isRole(role)) throw invalid("role", "must be letters, digits, _ and -");
@@ -299,7 +176,7 @@ function userOf(who: Caller, named: string | undefined): string | undefined {
 /** The scope of a call about one schedule. */
 async function scopeOf(call: Call, who: Caller): Promise<Scope> {
   if (who.type !== "service") return call.writeScope(who);
-  const rows = call.plane.storage.everybody(({ q }) => q.selectFrom("wombat_schedules").select("user_id").where("id", "=", call.id()).executeTakeFirst());
+  const rows = call.plane.storage.look(({ q }) => q.selectFrom("wombat_schedules").select("user_id").where("id", "=", call.id()).executeTakeFirst());
   const row = await rows;
   if (row === undefined) throw notFound("schedule");
   return call.serviceScope(row.user_id);
@@ -346,7 +223,7 @@ export const schedules: Feature = {
       path: "/schedules",
       answer: async (call) => {
         const who = await call.anyone();
-        return json(await call.plane.storage.everybody((tx) => list(tx, call, who)));
+        return json(await call.plane.storage.look((tx) => list(tx, call, who)));
       },
     },
     {
@@ -359,6 +236,7 @@ export const schedules: Feature = {
         checkRole(who, body.text("role"));
         const userId = userOf(who, body.maybeText("user_id"));
         if (userId === undefined) throw invalid("user_id", "is required from a service");
+        if (who.type === "service") await call.plane.known(userId, undefined);
         const scope = who.type === "service" ? call.serviceScope(userId) : call.writeScope(who);
         const key = body.key();
         return created(

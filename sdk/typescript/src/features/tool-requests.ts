@@ -1,16 +1,14 @@
 /** Tool requests: calls that need a person's approval, and questions. */
 
-import { createHash } from "node:crypto";
-
 import type { Selectable } from "kysely";
 
 import { type Call, mustOwnSession } from "../call.js";
-import { conflict, ContractError, invalid, notFound } from "../errors.js";
+import { invalid, notFound } from "../errors.js";
 import { Fields, isRole, type Paging, sessionOf, sessionRole } from "../fields.js";
 import { created, json } from "../http.js";
 import { newId, now } from "../ids.js";
 import { canonical, fromColumn, isObject, type Json, type JsonObject, toJson } from "../json.js";
-import { type Actor, systemScope } from "../scope.js";
+import { systemScope } from "../scope.js";
 import type { Plane } from "../plane.js";
 import type { Feature } from "../routing.js";
 import { checkLease } from "../store/fences.js";
@@ -22,6 +20,7 @@ import type { Job } from "../upkeep.js";
 import { insertMessage } from "./messages.js";
 import { notify } from "./notifications.js";
 import { answerSchema, checkQuestion, expiresAt, type Question, questionOf } from "./questions.js";
+import { alreadyDecided, decidedBy, hashOf, mismatch, NO_ANSWER } from "./request-words.js";
 import { checkRunKey, checkWaits, findRunOf } from "./run-rows.js";
 import { mustHaveTask } from "./tasks.js";
 
@@ -63,22 +62,6 @@ export const requestOf = (row: RequestRow) => ({
   arguments: fromColumn<JsonObject>(row.arguments) ?? {},
   ...(row.answer === null ? {} : { answer: fromColumn(row.answer) ?? null }),
 });
-
-/** The SHA-256 of the canonical form of a schema or arguments. */
-export const hashOf = (value: Json): string => createHash("sha256").update(canonical(value)).digest("hex");
-
-/** Who decides, as it is kept with a request. */
-export function decidedBy(actor: Actor): JsonObject {
-  switch (actor.type) {
-    case "person":
-      return { type: "person", id: actor.userId };
-    case "agent":
-      return { type: "agent", id: actor.role };
-    case "service":
-    case "system":
-      return { type: actor.type };
-  }
-}
 
 /** The question that a request is. */
 export const askedOf = (row: RequestRow): Question | undefined =>
@@ -207,7 +190,7 @@ export const isDue = (row: RequestRow): boolean => row.status === "pending" && r
 
 /** Ends questions whose time is over. */
 export async function expireQuestions({ storage }: Plane): Promise<void> {
-  const due = await storage.everybody((tx) =>
+  const due = await storage.look((tx) =>
     tx.q
       .selectFrom("wombat_tool_requests")
       .select(["id", "user_id"])
@@ -227,9 +210,6 @@ export async function expireQuestions({ storage }: Plane): Promise<void> {
 
 /** Ends them without being asked. */
 export const questionEnds: Job = { everyMs: 1_000, work: expireQuestions };
-
-export const alreadyDecided = (status: string): ContractError =>
-  conflict("already_decided", `the request is ${status} already`, { status });
 
 interface NewRequest {
   readonly taskId: string;
@@ -353,13 +333,6 @@ async function decide(mine: Mine, id: string, body: Fields, key: string | undefi
   if (row.kind === "question" && status !== "denied") throw mismatch("answer_mismatch", [NO_ANSWER]);
   return settle(mine, row, { status, note: body.maybeText("note", { most: MAX_WORDS, blank: true }), key });
 }
-
-/** What a decision about a question lacks. */
-export const NO_ANSWER = "this is a question: give it an answer, or deny it, so that nobody answers";
-
-/** 400: an answer or arguments do not fit what was asked. */
-export const mismatch = (code: "answer_mismatch" | "arguments_mismatch", errors: string[]): ContractError =>
-  new ContractError(400, code, errors.join("; "), { errors });
 
 /** The endpoints of tool requests. */
 export const toolRequests: Feature = {

@@ -18,6 +18,8 @@ export interface Storage {
   write<T>(scope: Scope, work: (mine: Mine) => Promise<T>): Promise<T>;
   /** Works on everybody's objects: for services and for the backend itself, never for an agent or a person. */
   everybody<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** The same, and changes nothing. */
+  look<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Leaves nothing of what was deleted in the database's own files, as far as it can. */
   clean(): Promise<void>;
   /** Hears of each commit that made an event. */
@@ -69,6 +71,10 @@ export class KyselyStorage implements Storage {
 
   async everybody<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return this.#transaction("read write", work);
+  }
+
+  async look<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.#transaction("read only", work);
   }
 
   async clean(): Promise<void> {
