@@ -9,6 +9,7 @@ import { created, json } from "../http.js";
 import { newId, now } from "../ids.js";
 import { fromColumn, type Json, type JsonObject, toJson } from "../json.js";
 import { mentionedRoles } from "../mentions.js";
+import { ownRole } from "../scope.js";
 import type { Feature } from "../routing.js";
 import { createOnce } from "../store/keys.js";
 import type { Mine } from "../store/mine.js";
@@ -198,7 +199,7 @@ async function list(mine: Mine, taskId: string, paging: Paging): Promise<Page<ob
 /** The message that was written under a key. One that another role wrote under it is none of an agent's. */
 async function byKey(mine: Mine, key: string): Promise<Page<object>> {
   let rows = mine.from("wombat_messages").selectAll().where("idempotency_key", "=", key).orderBy("seq").limit(1);
-  const { role } = mine.scope;
+  const role = ownRole(mine.scope);
   if (role !== undefined) rows = rows.where(({ or, eb }) => or([eb("agent_role", "is", null), eb("agent_role", "=", role)]));
   return { items: (await rows.execute()).map(messageOf) };
 }
