@@ -173,6 +173,7 @@ async fn run_to_end(
     };
     let worked = async { Box::pin(driver.run(chosen?)).await };
     let result = tokio::select! {
+        biased;
         result = timeout_at(deadline + TIMEOUT_GRACE, worked) => match result {
             Ok(result) => result,
             Err(_) => Err(RunError::new(RunErrorKind::Timeout)),

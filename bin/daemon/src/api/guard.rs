@@ -1,8 +1,11 @@
 //! Middleware before every handler: the trace id, the daemon key, protection against web pages.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use secrecy::ExposeSecret;
@@ -19,14 +22,21 @@ const PUBLIC: [&str; 4] = ["/livez", "/readyz", "/health", "/openapi.json"];
 
 const TRACE: HeaderName = HeaderName::from_static("x-trace-id");
 
-/// Assigns a trace to every request, and returns its id with the response.
+/// Assigns a trace to every request, and returns its id with the response; a handler that panics is
+/// answered for.
 pub(super) async fn trace(mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let trace = TraceId::from_headers(text("x-trace-id"), text("traceparent"));
     let header = HeaderValue::from_str(trace.as_str());
     request.extensions_mut().insert(trace);
-    let mut response = next.run(request).await;
+    // Not a layer: one that may answer in place of the handler puts each body into two boxes more, and
+    // every event of a stream goes through them.
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answer.unwrap_or_else(|_panic| {
+        tracing::error!("request handler panicked");
+        ApiError::internal().into_response()
+    });
     if let Ok(header) = header {
         response.headers_mut().insert(TRACE, header);
     }
@@ -173,4 +183,26 @@ fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
         "foreign_origin",
         "without AGENT_DAEMON_API_KEY no web page of another origin may call the daemon",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_for() {
+        let broken = axum::routing::get(|| async { panic!("a test's own") as () });
+        let router = Router::new().route("/", broken).layer(axum::middleware::from_fn(trace));
+        let request = Request::get("/").header("x-trace-id", "t-1").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()["x-trace-id"], "t-1");
+        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["code"], "internal_error");
+    }
 }

@@ -43,7 +43,6 @@ use axum::{Extension, Router, middleware};
 use http::StatusCode;
 use service::forwarded::Prefix;
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -101,7 +100,6 @@ pub fn router(app: App) -> Router {
         .layer(
             ServiceBuilder::new()
                 .layer(middleware::from_fn(guard::trace))
-                .layer(CatchPanicLayer::custom(panicked))
                 .layer(middleware::from_fn_with_state(app.clone(), guard::key))
                 // The extractor enforces WOMBAT_MAX_BODY_BYTES.
                 .layer(DefaultBodyLimit::disable()),
@@ -148,9 +146,4 @@ fn protocol_error(app: &App, path: &str, mut error: ApiError) -> Response {
         error.status = StatusCode::UNAUTHORIZED;
     }
     if is_a2a { a2a::error_response(path, &error) } else { format(&error) }
-}
-
-fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
-    tracing::error!("request handler panicked");
-    ApiError::internal().into_response()
 }

@@ -156,6 +156,7 @@ impl RunHandle {
     /// Completes when the run has to stop, with the reason.
     pub async fn stopped(&self) -> RunErrorKind {
         tokio::select! {
+            biased;
             () = self.cancelled() => RunErrorKind::Cancelled,
             () = self.interrupted.cancelled() => {
                 if *self.stage.borrow() != Stage::Open {
