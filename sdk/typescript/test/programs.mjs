@@ -70,7 +70,11 @@ export async function postgres(t) {
   const settings = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200"];
   const [program, args] = as("postgres", ["-D", data, "-p", String(port), "-k", data, ...settings]);
   const server = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"], cwd: "/" });
-  t.after(() => ended(server, "SIGINT"));
+  t.after(async () => {
+    // It waits for its clients.
+    await Promise.all([...applications].map((child) => ended(child, "SIGKILL")));
+    await ended(server, "SIGINT");
+  });
   await said(server.stderr, "ready to accept connections");
   return (name) => {
     const address = `postgres://postgres@127.0.0.1:${port}/${name}`;
@@ -101,10 +105,14 @@ export function ended(child, signal = "SIGTERM") {
   return gone;
 }
 
+/** Applications that were started. */
+const applications = new Set();
+
 /** Starts an application with the library; its address. */
 export async function application(t, framework, database, node = process.execPath) {
   const args = ["--no-warnings", join(root, "test/server.mjs"), framework, database];
   const child = spawn(node, args, { env: { ...process.env, ...keys }, stdio: ["ignore", "pipe", "inherit"] });
+  applications.add(child);
   t.after(() => ended(child));
   const url = await said(child.stdout, "http://");
   return { url, child };
