@@ -204,6 +204,16 @@ part_express() {
     npm ci --silent --no-audit --no-fund --prefix "$cache/express"
   fi
 }
+# The dependencies of the TypeScript library, from its lock file, and Node's oldest and newest version that it is for.
+part_sdk_typescript() {
+  node_js
+  if ! cmp -s sdk/typescript/package-lock.json "$cache/sdk-typescript/package-lock.json" || ! [ -e "$cache/sdk-typescript/node_modules/.package-lock.json" ]; then
+    rm -rf "$cache/sdk-typescript"
+    mkdir -p "$cache/sdk-typescript"
+    cp sdk/typescript/{package.json,package-lock.json,.npmrc} "$cache/sdk-typescript"
+    npm ci --silent --no-audit --no-fund --ignore-scripts --prefix "$cache/sdk-typescript"
+  fi
+}
 # The web frameworks of docs/OPENAPI.md. No package's script is run, and npm takes peers that it is not sure of.
 part_frameworks() {
   python
@@ -278,7 +288,7 @@ part_cargo() {
 }
 
 PARTS=(programs browser postgresql redis proxies databases pgbouncer models llama_cpp agentdojo schemathesis generators protocols tzdata
-  node tokens express frameworks beside sdk_python recordings documents packaging cargo)
+  node tokens express sdk_typescript frameworks beside sdk_python recordings documents packaging cargo)
 
 # setting NAME PATH: a variable of the tests, where the path is there and the variable is not set.
 setting() {
@@ -302,6 +312,7 @@ settings() {
   setting WOMBAT_TEST_PGBOUNCER "$cache/pgbouncer-1.24.1/bin/pgbouncer"
   setting WOMBAT_TEST_RECORDINGS "$cache/recordings/answers.jsonl"
   setting WOMBAT_TEST_EXPRESS "$cache/express"
+  setting WOMBAT_TEST_SDK_TYPESCRIPT "$cache/sdk-typescript"
   setting WOMBAT_TEST_FRAMEWORKS_PYTHON "$cache/frameworks-py/bin/python"
   setting WOMBAT_TEST_FRAMEWORKS_NODE "$cache/frameworks-node"
   setting WOMBAT_TEST_BESIDE_PYTHON "$cache/beside-py/bin/python"
