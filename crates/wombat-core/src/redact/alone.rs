@@ -14,6 +14,9 @@ use super::spans::Found;
 /// The longest value that is revealed, bytes: of a longer one the placeholder stays.
 const MAX_VALUE: usize = 4 * 1024;
 
+/// How many bytes of values of one text are looked for: all its placeholders stay where there are more.
+const MAX_VALUES: usize = 256 * 1024;
+
 /// See the module. Some more with each text that is revealed.
 #[derive(Debug, Default)]
 pub(super) struct Alone(RwLock<Arc<Vec<Arc<Batch>>>>);
@@ -75,7 +78,7 @@ impl Redactor {
     /// [`Redactor::restore_all`] of a part of a text: what the rules would not find in it any more is found from here
     /// on wherever it stands. Of what is too long for that the placeholders stay.
     pub fn reveal<'t>(&self, part: &'t str, is_json: bool) -> Cow<'t, str> {
-        let mut alone = HashMap::new();
+        let (mut alone, mut bytes) = (HashMap::new(), 0);
         for (placeholder, value) in self.values_in(part) {
             let Some(kind) = kind_in(&placeholder).filter(|_| value.len() <= MAX_VALUE) else {
                 continue;
@@ -84,6 +87,10 @@ impl Redactor {
             let found = self.rules().find(&given);
             let is_whole = found.iter().any(|found| found.range == (0..given.len()));
             if !is_whole && !given.is_empty() {
+                bytes += given.len();
+                if bytes > MAX_VALUES {
+                    return Cow::Borrowed(part);
+                }
                 alone.insert(given, kind.to_owned());
             }
         }
@@ -172,7 +179,7 @@ mod tests {
         let values = (0..4_000).map(|n| (name(n), format!("{n:04}").repeat(1_000)));
         redactor.take_up(values.collect());
         let part: String = (0..4_000).map(name).collect();
-        assert_eq!(redactor.reveal(&part, false), part);
+        assert!(redactor.reveal(&part, false) == part);
     }
 
     #[test]
