@@ -261,14 +261,18 @@ impl LiveStream {
                     ));
                 }
                 Some(data) if is_error => return Err(self.target.error(data)),
-                Some(data) => match self.reader.usual_event(data) {
-                    Some(delta) => delta?,
-                    None => {
-                        let event: Value = serde_json::from_str(data)
-                            .map_err(|_| Failure::garbled("an event of the stream is not JSON"))?;
-                        self.reader.event(&event)?
+                Some(data) => {
+                    received.look(data);
+                    match self.reader.usual_event(data) {
+                        Some(delta) => delta?,
+                        None => {
+                            let event: Value = serde_json::from_str(data).map_err(|_| {
+                                Failure::garbled("an event of the stream is not JSON")
+                            })?;
+                            self.reader.event(&event)?
+                        }
                     }
-                },
+                }
             };
             match delta {
                 Delta::Nothing => received.hidden(),
