@@ -118,6 +118,25 @@ part_schemathesis() {
     "$cache/schemathesis/bin/pip" install --quiet "$schemathesis"
   fi
 }
+# Viewers of traces (docs/OPERATIONS.md), each with its own versions of what both use. Of MLflow's packages only what its server
+# needs: those for training models are half a gigabyte.
+part_viewers() {
+  python
+  local phoenix=arize-phoenix==20.26.1 mlflow
+  if ! pinned "$cache/viewers/phoenix/bin/python" "$phoenix"; then
+    python3 -m venv "$cache/viewers/phoenix"
+    "$cache/viewers/phoenix/bin/pip" install --quiet --no-compile "$phoenix"
+  fi
+  mlflow=(
+    mlflow-skinny==3.17.2 mlflow-tracing==3.17.2 aiohttp==3.14.5 alembic==1.20.1 cryptography==50.0.2 Flask==3.1.3 Flask-CORS==6.0.5
+    graphene==3.4.3 huey==3.5.4 numpy==2.4.6 pandas==3.1.1 SQLAlchemy==2.1.9
+  )
+  if ! pinned "$cache/viewers/mlflow/bin/python" mlflow==3.17.2 "${mlflow[@]}"; then
+    python3 -m venv "$cache/viewers/mlflow"
+    "$cache/viewers/mlflow/bin/pip" install --quiet --no-compile "${mlflow[@]}"
+    "$cache/viewers/mlflow/bin/pip" install --quiet --no-compile --no-deps mlflow==3.17.2
+  fi
+}
 # What checks the daemon's OpenAPI document, and generators of clients from it.
 part_generators() {
   python
@@ -268,7 +287,7 @@ part_cargo() {
   rustup target list --installed | grep -qx "$target" || rustup target add "$target"
 }
 
-PARTS=(programs browser postgresql redis proxies databases pgbouncer models llama_cpp agentdojo schemathesis generators protocols tzdata
+PARTS=(programs browser postgresql redis proxies databases pgbouncer models llama_cpp agentdojo schemathesis viewers generators protocols tzdata
   node tokens express frameworks beside recordings documents packaging cargo)
 
 # setting NAME PATH: a variable of the tests, where the path is there and the variable is not set.
@@ -280,6 +299,7 @@ settings() {
   setting WOMBAT_TEST_LLAMA_CPP_PYTHON "$cache/llama-cpp-python/bin/python"
   setting WOMBAT_TEST_AGENTDOJO "$cache/agentdojo/bin/python"
   setting WOMBAT_TEST_SCHEMATHESIS "$cache/schemathesis/bin/schemathesis"
+  setting WOMBAT_TEST_VIEWERS "$cache/viewers"
   setting WOMBAT_TEST_GENERATORS_PYTHON "$cache/generators-py/bin/python"
   setting WOMBAT_TEST_GENERATORS_NODE "$cache/generators-node"
   setting WOMBAT_TEST_PROTOCOLS "$cache/protocols/bin/python"

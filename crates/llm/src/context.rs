@@ -107,7 +107,7 @@ impl Received {
     }
 
     /// Looks for the id in an event of a stream, or in a whole answer.
-    pub(crate) fn look(&self, event: &str) {
+    pub(crate) fn look(&self, event: &[u8]) {
         let left = self.0.looks.load(Ordering::Relaxed);
         if left == 0 {
             return;
@@ -173,7 +173,7 @@ impl Received {
 }
 
 /// An answer's id, in the places where the protocols have it.
-fn id_in(event: &str) -> Option<String> {
+fn id_in(event: &[u8]) -> Option<String> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Event {
@@ -188,7 +188,7 @@ fn id_in(event: &str) -> Option<String> {
     struct Inner {
         id: Option<String>,
     }
-    let event: Event = serde_json::from_str(event).ok()?;
+    let event: Event = serde_json::from_slice(event).ok()?;
     let inner = event.message.or(event.response).and_then(|inner| inner.id);
     event.id.or(event.response_id).or(inner).filter(|id| !id.is_empty())
 }
@@ -231,10 +231,10 @@ mod tests {
             r#"{"type":"response.created","response":{"id":"x1"}}"#,
             r#"{"candidates":[],"responseId":"x1"}"#,
         ] {
-            assert_eq!(id_in(event).as_deref(), Some("x1"), "{event}");
+            assert_eq!(id_in(event.as_bytes()).as_deref(), Some("x1"), "{event}");
         }
         for event in ["", "[]", "{}", r#"{"id":""}"#, r#"{"message":"no"}"#, r#"{"id":7}"#] {
-            assert_eq!(id_in(event), None, "{event}");
+            assert_eq!(id_in(event.as_bytes()), None, "{event}");
         }
     }
 
@@ -244,14 +244,14 @@ mod tests {
         let (with, without) = (Received::with_id(), Received::default());
         for received in [&with, &without] {
             received.attempt_begins(&model);
-            received.look("{}");
-            received.look(r#"{"id":"a"}"#);
-            received.look(r#"{"id":"b"}"#);
+            received.look(b"{}");
+            received.look(br#"{"id":"a"}"#);
+            received.look(br#"{"id":"b"}"#);
         }
         assert_eq!((with.id().as_deref(), without.id()), (Some("a"), None));
         with.attempt_begins(&model);
         assert_eq!(with.id(), None);
-        with.look(r#"{"id":"c"}"#);
+        with.look(br#"{"id":"c"}"#);
         assert_eq!(with.id().as_deref(), Some("c"));
     }
 }

@@ -56,17 +56,28 @@ mod tests {
     fn the_words_of_each_protocol_are_found_and_nothing_else() {
         for (content, words) in [
             (json!({ "reasoning_content": "a" }), "a"),
-            (json!({ "reasoning": "a", "reasoning_details":
+            (
+                json!({ "reasoning": "a", "reasoning_details":
                 [{ "type": "reasoning.text", "text": "a", "signature": "s" },
-                 { "type": "reasoning.encrypted", "data": "e" }] }), "a"),
-            (json!([{ "own": { "type": "thinking", "thinking": "a", "signature": "s" } },
-                { "text": { "bytes": 3 } }, "call"]), "a"),
+                 { "type": "reasoning.encrypted", "data": "e" }] }),
+                "a",
+            ),
+            (
+                json!([{ "own": { "type": "thinking", "thinking": "a", "signature": "s" } },
+                { "text": { "bytes": 3 } }, "call"]),
+                "a",
+            ),
             (json!([{ "own": { "thought": true, "text": "a", "thoughtSignature": "s" } }]), "a"),
-            (json!([{ "own": { "type": "reasoning", "encrypted_content": "e",
+            (
+                json!([{ "own": { "type": "reasoning", "encrypted_content": "e",
                 "summary": [{ "type": "summary_text", "text": "a" }, { "type": "summary_text", "text": "b" }] } }]),
-                "a\nb"),
-            (json!({ "content": [{ "type": "thinking", "thinking": [{ "type": "text", "text": "a" }] },
-                { "type": "text", "text": "said" }] }), "a"),
+                "a\nb",
+            ),
+            (
+                json!({ "content": [{ "type": "thinking", "thinking": [{ "type": "text", "text": "a" }] },
+                { "type": "text", "text": "said" }] }),
+                "a",
+            ),
             (json!([{ "own": { "type": "redacted_thinking", "data": "e" } }]), ""),
         ] {
             assert_eq!(thought_text(&content), words, "{content}");

@@ -33,7 +33,8 @@ fn message(message: &Message) -> Value {
         Message::User { content, media } => user(content, media.iter().map(attachment)),
         Message::Assistant(turn) => json!({ "role": "assistant", "parts": parts(turn) }),
         Message::Tool { call_id, content, media, .. } => {
-            let response = json!({ "type": "tool_call_response", "id": call_id, "response": content });
+            let response =
+                json!({ "type": "tool_call_response", "id": call_id, "response": content });
             let parts = std::iter::once(response).chain(media.iter().map(attachment));
             json!({ "role": "tool", "parts": parts.collect::<Vec<_>>() })
         }
@@ -134,7 +135,8 @@ mod tests {
             arguments: json!({ "q": "x" }),
             provider_state: Some(json!({ "signature": "s" })),
         };
-        let content = json!([{ "own": { "type": "thinking", "thinking": "Hm.", "signature": "s" } }]);
+        let content =
+            json!([{ "own": { "type": "thinking", "thinking": "Hm.", "signature": "s" } }]);
         let thoughts = Some(Thoughts { provider: Provider::Anthropic, content });
         AssistantMessage { text: "I look.".to_owned(), tool_calls: vec![call], thoughts }
     }

@@ -81,8 +81,7 @@ impl ModelCaller<'_> {
         let started = Instant::now();
         let mut said = String::new();
         let mut span = self.span.child(Side::Client, || format!("chat {}", self.model.name));
-        let is_streamed = self.sink.is_enabled();
-        traced::describe_call(&mut span, self.model, &request, is_streamed, self.redactor);
+        traced::describe_call(&mut span, self.model, &request, self.redactor);
         let tally = Tally::default();
         let received = traced::received(&span);
         let call = CallContext {
@@ -95,7 +94,7 @@ impl ModelCaller<'_> {
         self.meter.call_started(in_flight.clone());
         reserved.call_started(in_flight.clone(), self.call_context.deadline);
         let asking = async {
-            if is_streamed {
+            if self.sink.is_enabled() {
                 self.stream(request, call, told, &mut said).await
             } else {
                 self.app.llm.complete(&request, &call).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use llm::event::{Completion, Usage};
 use llm::request::LlmRequest;
-use llm::{ModelRef, Received};
+use llm::{ModelRef, Provider, Received};
 use serde_json::json;
 use service::otel::{Side, Span};
 use service::trace::TraceId;
@@ -119,7 +119,6 @@ pub(super) fn describe_call(
     span: &mut Span,
     model: &ModelRef,
     request: &LlmRequest,
-    is_streamed: bool,
     redactor: Option<&Arc<Redactor>>,
 ) {
     if !span.is_recorded() {
@@ -128,7 +127,8 @@ pub(super) fn describe_call(
     span.set("gen_ai.operation.name", "chat");
     span.set("gen_ai.provider.name", gen_ai::provider(model.provider));
     span.set("gen_ai.request.model", model.name.clone());
-    if is_streamed {
+    // However much of it is passed on.
+    if model.provider != Provider::Offline {
         span.set("gen_ai.request.stream", true);
     }
     if request.response_schema.is_some() {

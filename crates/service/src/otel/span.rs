@@ -175,7 +175,8 @@ impl Drop for Span {
             self.set(CONVERSATION, Value::String(id.into()));
         }
         let (Some(record), Some(exporter)) = (self.record.take(), EXPORTER.get()) else { return };
-        let Record { parent, parent_is_remote, side, name, begun, attributes, status, .. } = *record;
+        let Record { parent, parent_is_remote, side, name, begun, attributes, status, .. } =
+            *record;
         exporter.processor.on_end(SpanData {
             span_context: SpanContext::new(
                 OtelTraceId::from(self.trace),

@@ -12,7 +12,7 @@ use test_support::{free_port, lacks, wait_within};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-use crate::traced_runs::{self, ANSWERED, ASKED, CALLS, DETACHED, FAILS, NOBODY, WAITS};
+use crate::traced_runs::{self, ANSWERED, ASKED, CALLS, DETACHED, EARLY, FAILS, WAITS};
 
 /// How long a viewer may take to start, and to show what it got.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -68,15 +68,27 @@ impl Viewers {
             ("PHOENIX_TELEMETRY_ENABLED", "false"),
             ("PHOENIX_ALLOW_EXTERNAL_RESOURCES", "false"),
         ];
-        let first = start(phoenix, &phoenix_dir, &["-m", "phoenix.server.main", "serve"], &settings);
+        let first =
+            start(phoenix, &phoenix_dir, &["-m", "phoenix.server.main", "serve"], &settings);
         let settings = [
             ("MLFLOW_DISABLE_TELEMETRY", "true"),
             ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
             // Its own list of prices, as without the internet.
             ("MLFLOW_MODEL_CATALOG_URI", ""),
         ];
-        let arguments = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", &*ports[2],
-            "--workers", "1", "--backend-store-uri", "sqlite:///mlflow.db"];
+        let arguments = [
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &*ports[2],
+            "--workers",
+            "1",
+            "--backend-store-uri",
+            "sqlite:///mlflow.db",
+        ];
         let second = start(mlflow, &mlflow_dir, &arguments, &settings);
         let viewers = Self {
             phoenix: format!("http://127.0.0.1:{}", ports[0]),
@@ -123,7 +135,10 @@ impl Viewers {
 
     /// The spans of a trace as Phoenix has them, oldest first.
     async fn phoenix_spans(&self, trace: &str) -> Vec<Value> {
-        let url = format!("{}/v1/projects/default/spans?sort=start_time&order=asc&trace_id={trace}", self.phoenix);
+        let url = format!(
+            "{}/v1/projects/default/spans?sort=start_time&order=asc&trace_id={trace}",
+            self.phoenix
+        );
         let found: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
         found["data"].as_array().unwrap_or_else(|| panic!("{found}")).clone()
     }
@@ -163,7 +178,10 @@ async fn phoenix(viewers: &Viewers, task: &str) {
     for chat in [first, second] {
         let told = &chat["attributes"];
         assert_eq!(chat["span_kind"], "LLM");
-        assert_eq!((&told["llm.model_name"], &told["llm.provider"]), (&json!("gpt-4o-mini"), &json!("openai")));
+        assert_eq!(
+            (&told["llm.model_name"], &told["llm.provider"]),
+            (&json!("gpt-4o-mini"), &json!("openai"))
+        );
         assert_eq!(told["llm.token_count.prompt"], 1000);
         assert_eq!(told["llm.token_count.completion"], 200);
         assert_eq!(told["llm.token_count.prompt_details.cache_read"], 400);
@@ -177,8 +195,11 @@ async fn phoenix(viewers: &Viewers, task: &str) {
     assert_eq!(first["attributes"]["llm.finish_reason"], "tool_call");
     assert_eq!(second["attributes"]["llm.output_messages.0.message.content"], ANSWERED);
     let tool = named(&spans, "execute_tool create_task")[0];
-    assert_eq!((&tool["span_kind"], &tool["attributes"]["tool.name"]), (&json!("TOOL"), &json!("create_task")));
-    assert!(tool["attributes"]["tool.parameters"].to_string().contains("Buy bread"));
+    assert_eq!(
+        (&tool["span_kind"], &tool["attributes"]["tool.name"]),
+        (&json!("TOOL"), &json!("create_task"))
+    );
+    assert_eq!(tool["attributes"]["tool.parameters.title"], "Buy bread", "{tool}");
     assert!(tool["attributes"]["output.value"].to_string().contains("Buy bread"));
 
     // What it adds up: each token once, although the run has them, too.
@@ -192,16 +213,15 @@ async fn phoenix(viewers: &Viewers, task: &str) {
     assert_eq!(costs["session"]["sessionId"], task, "{costs}");
     assert_eq!(costs["rootSpan"]["input"]["value"], ASKED, "{costs}");
 
-    for (trace, role, is_error) in
-        [(FAILS, "scout", true), (WAITS, "scout", false), (NOBODY, "nobody", true), (DETACHED, "scout", false)]
-    {
+    for (trace, is_error) in [(FAILS, true), (WAITS, false), (EARLY, true), (DETACHED, false)] {
         let spans = viewers.phoenix_spans(trace).await;
-        let agent = named(&spans, &format!("invoke_agent {role}"))[0];
+        let agent = named(&spans, "invoke_agent scout")[0];
         let errors = spans.iter().filter(|span| span["status_code"] == "ERROR").count();
         assert_eq!(errors > 0, is_error, "{trace}: {spans:?}");
-        assert_eq!((&agent["span_kind"], &agent["attributes"]["user.id"]), (&json!("AGENT"), &json!("ann")));
-        let session = if trace == NOBODY { "user:ann:nobody" } else { task };
-        assert_eq!(agent["attributes"]["session.id"], session, "{trace}");
+        let told = &agent["attributes"];
+        assert_eq!((&agent["span_kind"], &told["user.id"]), (&json!("AGENT"), &json!("ann")));
+        let session = if trace == EARLY { "user:ann:scout" } else { task };
+        assert_eq!(told["session.id"], session, "{trace}");
     }
 }
 
@@ -220,9 +240,17 @@ async fn mlflow(viewers: &Viewers, python: &Path, task: &str) {
     let traces: Value = serde_json::from_slice(&output.stdout).unwrap();
     let trace = |id: &str| &traces[format!("tr-{id}")];
     let own = trace(CALLS);
-    assert_eq!((&own["state"], &own["user"], &own["session"]), (&json!("OK"), &json!("ann"), &json!(task)), "{own}");
+    assert_eq!(
+        (&own["state"], &own["user"], &own["session"]),
+        (&json!("OK"), &json!("ann"), &json!(task)),
+        "{own}"
+    );
     let tokens = &own["tokens"];
-    assert_eq!((&tokens["input_tokens"], &tokens["output_tokens"]), (&json!(2000), &json!(400)), "{own}");
+    assert_eq!(
+        (&tokens["input_tokens"], &tokens["output_tokens"]),
+        (&json!(2000), &json!(400)),
+        "{own}"
+    );
     assert_eq!(tokens["cache_read_input_tokens"], 800, "{own}");
     assert!(own["cost"]["total_cost"].as_f64() > Some(0.0), "{own}");
     assert!(own["request"].to_string().contains(ASKED), "{own}");
@@ -242,13 +270,21 @@ async fn mlflow(viewers: &Viewers, python: &Path, task: &str) {
     assert_eq!(first["outputs"][0]["parts"][0]["name"], "create_task", "{first}");
     assert_eq!(second["outputs"][0]["parts"][0]["content"], ANSWERED, "{second}");
     let tool = named(spans, "execute_tool create_task")[0];
-    assert_eq!((&tool["type"], &tool["inputs"]), (&json!("TOOL"), &json!({ "title": "Buy bread" })), "{tool}");
+    assert_eq!(
+        (&tool["type"], &tool["inputs"]),
+        (&json!("TOOL"), &json!({ "title": "Buy bread" })),
+        "{tool}"
+    );
     assert!(tool["outputs"].to_string().contains("Buy bread"), "{tool}");
 
-    for (id, state) in [(FAILS, "ERROR"), (WAITS, "OK"), (NOBODY, "ERROR"), (DETACHED, "OK")] {
-        let session = if id == NOBODY { "user:ann:nobody" } else { task };
+    for (id, state) in [(FAILS, "ERROR"), (WAITS, "OK"), (EARLY, "ERROR"), (DETACHED, "OK")] {
+        let session = if id == EARLY { "user:ann:scout" } else { task };
         let shown = trace(id);
-        assert_eq!((&shown["state"], &shown["user"], &shown["session"]), (&json!(state), &json!("ann"), &json!(session)), "{shown}");
+        assert_eq!(
+            (&shown["state"], &shown["user"], &shown["session"]),
+            (&json!(state), &json!("ann"), &json!(session)),
+            "{shown}"
+        );
     }
 }
 
