@@ -29,7 +29,7 @@ pub(super) fn begin(
     redactor: Option<&Arc<Redactor>>,
 ) -> Span {
     let role = request.session.role();
-    let mut span = Span::of_request(trace, Side::Internal, || format!("invoke_agent {role}"));
+    let mut span = Span::of_run(trace, || format!("invoke_agent {role}"));
     name(&mut span, request, run_id, redactor);
     span
 }

@@ -9,10 +9,9 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Array, InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks, SpanProcessor as _};
-use uuid::Uuid;
 
 use super::exporter::EXPORTER;
-use crate::trace::TraceId;
+use crate::trace::{TraceId, new_span_id};
 
 /// Which thread of messages a span belongs to.
 const CONVERSATION: &str = "gen_ai.conversation.id";
@@ -63,12 +62,25 @@ impl Span {
     /// A child of the caller's span, or the root of the trace. The name is only built when the span is
     /// recorded.
     pub fn of_request(trace: &TraceId, side: Side, name: impl FnOnce() -> String) -> Self {
-        Self::begin(trace.bytes(), trace.parent(), true, side, name)
+        Self::begin((trace.bytes(), new_span_id()), trace.parent(), true, side, name)
+    }
+
+    /// The span of the run that answers a request, of which there is one.
+    pub fn of_run(trace: &TraceId, name: impl FnOnce() -> String) -> Self {
+        Self::begin((trace.bytes(), trace.run()), trace.parent(), true, Side::Internal, name)
+    }
+
+    /// What is done for a request before its run: below the caller's span or, where there is none, the run's.
+    pub fn before_run(trace: &TraceId, name: impl FnOnce() -> String) -> Self {
+        let parent = trace.parent();
+        let above = parent.or(Some(trace.run())).filter(|id| *id != 0);
+        let ids = (trace.bytes(), new_span_id());
+        Self::begin(ids, above, parent.is_some(), Side::Internal, name)
     }
 
     /// A child of this span, in the same conversation.
     pub fn child(&self, side: Side, name: impl FnOnce() -> String) -> Self {
-        let mut child = Self::begin(self.trace, Some(self.id), false, side, name);
+        let mut child = Self::begin((self.trace, new_span_id()), Some(self.id), false, side, name);
         if let (Some(record), Some(own)) = (&mut child.record, &self.record) {
             record.before = own.conversation().cloned();
         }
@@ -76,7 +88,7 @@ impl Span {
     }
 
     fn begin(
-        trace: u128,
+        (trace, id): (u128, u64),
         parent: Option<u64>,
         parent_is_remote: bool,
         side: Side,
@@ -95,7 +107,7 @@ impl Span {
                 before: None,
             })
         });
-        Self { trace, id: Uuid::new_v4().as_u64_pair().0.max(1), record }
+        Self { trace, id, record }
     }
 
     /// The `traceparent` of calls within this span (W3C Trace Context).

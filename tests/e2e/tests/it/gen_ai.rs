@@ -80,6 +80,9 @@ async fn runs_are_traced_as_the_conventions_say() {
 
     let spans_of = spans(&all, CALLS);
     let whole = run(&spans_of, task);
+    // It is the root: what came before the run is below it, too.
+    assert!(whole.parent_span_id.is_empty());
+    assert_eq!(spans_of["read profile"][0].parent_span_id, whole.span_id);
     assert!(!has_failed(whole));
     let reply = json!([{ "role": "assistant", "parts": said(ANSWERED), "finish_reason": "stop" }]);
     assert_eq!(parsed(whole, "gen_ai.output.messages"), reply);

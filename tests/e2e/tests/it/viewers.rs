@@ -133,14 +133,16 @@ impl Viewers {
         url
     }
 
-    /// The spans of a trace as Phoenix has them, oldest first.
+    /// The spans of a trace as Phoenix has them, oldest first, once the run's own is there, which ends last.
     async fn phoenix_spans(&self, trace: &str) -> Vec<Value> {
-        let url = format!(
-            "{}/v1/projects/default/spans?sort=start_time&order=asc&trace_id={trace}",
-            self.phoenix
-        );
-        let found: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-        found["data"].as_array().unwrap_or_else(|| panic!("{found}")).clone()
+        let query = format!("sort=start_time&order=asc&trace_id={trace}");
+        let url = format!("{}/v1/projects/default/spans?{query}", self.phoenix);
+        wait_within(PATIENCE, "Phoenix to show the trace", async || {
+            let found: Value = reqwest::get(&url).await.unwrap().json().await.unwrap();
+            let spans = found["data"].as_array().unwrap_or_else(|| panic!("{found}"));
+            (!named(spans, "invoke_agent scout").is_empty()).then(|| spans.clone())
+        })
+        .await
     }
 
     /// What Phoenix adds up of a trace.
@@ -162,11 +164,7 @@ fn named<'s>(spans: &'s [Value], name: &str) -> Vec<&'s Value> {
 }
 
 async fn phoenix(viewers: &Viewers, task: &str) {
-    let spans = wait_within(PATIENCE, "Phoenix to show the trace", async || {
-        let spans = viewers.phoenix_spans(CALLS).await;
-        (!named(&spans, "invoke_agent scout").is_empty()).then_some(spans)
-    })
-    .await;
+    let spans = viewers.phoenix_spans(CALLS).await;
     let agent = named(&spans, "invoke_agent scout")[0];
     assert_eq!((&agent["span_kind"], &agent["status_code"]), (&json!("AGENT"), &json!("UNSET")));
     let told = &agent["attributes"];
