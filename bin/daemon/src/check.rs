@@ -3,6 +3,7 @@
 
 mod acting;
 mod clocks;
+mod control_plane;
 pub mod documents;
 mod enabled;
 mod matrix;
@@ -18,17 +19,15 @@ use std::time::Duration;
 
 use daemon_api::RoleTools;
 use llm::LlmClient;
-use mc_client::types::{CONTRACT_VERSION, Capabilities, Contract};
-use service::backend_address::BackendAddress;
+use mc_client::types::Capabilities;
 use service::settings::{Layers, Reader, SettingsError};
-use service::trace::TraceId;
 use shown::counted;
 use wombat_core::advice::{KnownTools, advise};
 use wombat_core::workspace::{Snapshot, Workspace, WorkspaceOptions, WorkspaceStatus};
 
 pub use self::acting::{TriedAs, unknown_role};
 use self::running::OnDisk;
-use crate::backend::{Backend, told_of_original};
+use crate::backend::Backend;
 use crate::init::{SHARED_MEMORY, shown_names};
 use crate::settings::{Settings, lookup};
 use crate::tools::{self, Inspection, Tools};
@@ -36,13 +35,6 @@ use crate::workspaces;
 
 /// The timeout of asking the backend.
 const BACKEND_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Optional features that a backend should have, and what is lost without them.
-const RECOMMENDED_FEATURES: [(&str, &str); 3] = [
-    ("messages_list", "agents do not see the thread unless the caller sends it"),
-    ("message_lookup", "a repeated run asks the model again"),
-    ("tasks_get", "an unknown task is found out only when the reply is stored"),
-];
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +45,8 @@ pub enum Level {
     Warning,
     /// Runs work, but without what skills declare.
     Loss,
+    /// No run of the user that was tried can work; whether others' can is not known.
+    Refused,
     /// No run can work.
     Failure,
     /// Something to know, such as what was not checked.
@@ -73,7 +67,7 @@ impl fmt::Display for Finding {
         let mark = match self.level {
             Level::Good => "ok  ",
             Level::Warning | Level::Loss => "warn",
-            Level::Failure => "FAIL",
+            Level::Failure | Level::Refused => "FAIL",
             Level::Note => "note",
         };
         write!(f, "{mark}  ")?;
@@ -140,9 +134,16 @@ pub async fn check(layers: &Layers, tried: Option<&TriedAs>) -> Vec<Finding> {
     report.0
 }
 
-/// Whether no run can work.
-pub fn has_failed(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.level == Level::Failure)
+/// What cannot work, as the last line says it; `None` where runs can.
+pub fn failed(findings: &[Finding]) -> Option<&'static str> {
+    let has = |level| findings.iter().any(|finding| finding.level == level);
+    match (has(Level::Failure), has(Level::Refused)) {
+        (true, _) => Some("No run can work. Correct what is marked FAIL first."),
+        (false, true) => Some(
+            "No run of this user can work in the application. Correct what is marked FAIL, or try an id that it knows.",
+        ),
+        (false, false) => None,
+    }
 }
 
 fn workspace_of(settings: &Settings) -> WorkspaceOptions {
@@ -181,6 +182,10 @@ impl Report {
 
     fn note(&mut self, text: impl Into<String>) {
         self.0.push(Finding { level: Level::Note, text: text.into() });
+    }
+
+    fn refused(&mut self, text: impl Into<String>) {
+        self.0.push(Finding { level: Level::Refused, text: text.into() });
     }
 
     fn fail(&mut self, text: impl Into<String>) {
@@ -296,6 +301,7 @@ impl Report {
         }
         self.enabled(&snapshot, &capabilities);
         self.matrix(&listed);
+        self.declared(&snapshot);
         self.advice(&options, &snapshot, &known);
         let path = snapshot.path();
         let workspace = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -304,101 +310,6 @@ impl Report {
             digest: snapshot.digest().to_owned(),
             roles,
         })
-    }
-
-    async fn application(&mut self, settings: &Settings, backend: &Backend) {
-        let (url, variable) =
-            (shown::url(&settings.backend.application), BackendAddress::APPLICATION_VARIABLE);
-        match backend.reach_application().await {
-            Ok(()) => self.good(format!("application: {url} answers")),
-            Err(why) => {
-                self.fail(format!("application: {url}: {why}; start it, or correct {variable}"))
-            }
-        }
-    }
-
-    async fn backend(&mut self, settings: &Settings) -> Option<(Arc<Backend>, Arc<Capabilities>)> {
-        let address = &settings.backend;
-        let (url, variable) = (shown::url(&address.control_plane), address.control_plane_variable);
-        let part = if address.is_split() { "control plane" } else { "backend" };
-        let http = match service::http::client_builder().build() {
-            Ok(http) => http,
-            Err(error) => {
-                let why = service::http::explain(&error);
-                self.fail(format!("{part}: the HTTP client could not be created: {why}"));
-                return None;
-            }
-        };
-        let client = address.client(http, settings.backend_retry);
-        let backend = Arc::new(Backend::new(client, settings.minter.clone()));
-        let trace = TraceId::random();
-        let asked =
-            tokio::time::timeout(BACKEND_TIMEOUT, backend.fetch_capabilities(&trace.traceparent()))
-                .await;
-        let capabilities = match asked {
-            Ok(Ok(capabilities)) => capabilities,
-            Ok(Err(error)) if error.is_auth() => {
-                self.fail(format!("{part}: {url}: {}", error.rejection()));
-                return None;
-            }
-            Ok(Err(error)) if error.is_in_between() => {
-                self.fail(format!("{part}: {url}: {error}"));
-                return None;
-            }
-            Ok(Err(error)) if error.is_tls() => {
-                self.fail(format!("{part} ({variable}): {error}"));
-                return None;
-            }
-            Ok(Err(error)) => {
-                self.fail(format!("{part}: {url}: {error}; start it, or correct {variable}"));
-                return None;
-            }
-            Err(_) => {
-                self.fail(format!("{part}: {url} does not answer (timeout); is it overloaded?"));
-                return None;
-            }
-        };
-        let theirs = &capabilities.contract_version;
-        match capabilities.contract() {
-            Contract::Same => {
-                self.good(format!("{part}: {url} answers and speaks contract {theirs}"));
-            }
-            Contract::Original => {
-                self.good(format!("{part}: {url} answers and speaks contract {CONTRACT_VERSION}"));
-                self.warn(format!("{part}: {}", told_of_original(theirs)));
-            }
-            Contract::Unknown => {
-                self.fail(format!(
-                    "{part}: {url} does not report its capabilities (GET /api/mission-control/capabilities); \
-                     see docs/CONTROL_PLANE_CONTRACT.md, or correct {variable}"
-                ));
-                return None;
-            }
-            Contract::Other => {
-                self.fail(format!(
-                    "{part}: {url} speaks contract {theirs:?}, and this daemon {CONTRACT_VERSION:?}; \
-                     update the older one"
-                ));
-                return None;
-            }
-        }
-        if address.is_split() {
-            self.application(settings, &backend).await;
-        }
-        for feature in &settings.customers.required {
-            if !capabilities.has(feature) {
-                self.fail(format!(
-                    "{part}: it does not announce {feature}, which WOMBAT_REQUIRED_FEATURES names: no run \
-                     starts; add it there, or take it out of the setting"
-                ));
-            }
-        }
-        for (feature, without) in RECOMMENDED_FEATURES {
-            if !capabilities.has(feature) {
-                self.warn(format!("{part}: it lacks {feature}: {without}; add it when you can"));
-            }
-        }
-        Some((backend, capabilities))
     }
 }
 

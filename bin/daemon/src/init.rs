@@ -124,7 +124,7 @@ pub async fn init_beside(
         .map_err(|cause| InitError::Write { path: env.join(".env"), cause })?;
     // Without a document nobody knows what may be declared later.
     let deletes = made.as_ref().is_none_or(|made| made.deletes);
-    let has_own_rules = is_there(&dir.join(CONFIG));
+    let deletes_wait = deletes_wait(&dir.join(CONFIG));
     let mut files: Vec<_> = FILES.map(|(name, text)| (name, text.to_owned())).into();
     for (_, text) in files.iter_mut().filter(|(name, _)| *name == CONFIG && deletes) {
         *text = text.replace(TOOLS, CAREFUL_TOOLS);
@@ -148,7 +148,7 @@ pub async fn init_beside(
     }
     report.push(match (path, &made, kept) {
         (Some(_), Some(made), Some(kept)) => of_kept(made, &skill_path, &kept),
-        (Some(path), Some(made), None) => of_new(made, &skill_path, path, has_own_rules),
+        (Some(path), Some(made), None) => of_new(made, &skill_path, path, deletes_wait),
         _ => without_document(&http, &application).await,
     });
     report.extend(next(&shared));
@@ -194,12 +194,27 @@ fn known(dir: &Path) -> String {
     [SKILL, LEFT_OUT].map(|name| fs::read_to_string(dir.join(name)).unwrap_or_default()).join("\n")
 }
 
-fn of_new(made: &Skill, skill: &Path, document: &str, has_own_rules: bool) -> String {
+/// Whether calls with `DELETE` wait for a person, as a file of roles that stands there says of each of them, or the
+/// one that is written says.
+fn deletes_wait(config: &Path) -> bool {
+    if !is_there(config) {
+        return true;
+    }
+    let text = fs::read_to_string(config).unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let rules = |agent: &serde_json::Value| agent["tools"]["approval"].as_array().cloned();
+    let says = |agent: &serde_json::Value| {
+        rules(agent).unwrap_or_default().iter().any(|rule| rule == "DELETE /**" || rule == "* /**")
+    };
+    config["agents"].as_array().is_some_and(|agents| !agents.is_empty() && agents.iter().all(says))
+}
+
+fn of_new(made: &Skill, skill: &Path, document: &str, deletes_wait: bool) -> String {
     let (skill, declared, others) = (skill.display(), made.declared, made.others);
-    let consent = match (made.deletes, has_own_rules) {
+    let consent = match (made.deletes, deletes_wait) {
         (false, _) => "",
-        (true, false) => ". Calls with DELETE wait for a person's approval (agent-config.json)",
-        (true, true) => {
+        (true, true) => ". Calls with DELETE wait for a person's approval (agent-config.json)",
+        (true, false) => {
             ". Your agent-config.json was kept: should calls with DELETE wait for a person's approval, it has to say so (tools.approval)"
         }
     };

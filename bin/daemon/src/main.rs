@@ -12,7 +12,7 @@ use service::health::Probe;
 use service::progress::Progress;
 use service::settings::Layers;
 use tokio::net::TcpListener;
-use wombat_daemon::check::{Level, TriedAs, has_failed};
+use wombat_daemon::check::{Level, TriedAs, failed};
 use wombat_daemon::eval::EvalCommand;
 use wombat_daemon::settings::Settings;
 
@@ -317,8 +317,8 @@ fn check(layers: &Layers, strict: bool, tried: Option<&TriedAs>) -> ExitCode {
     for finding in &findings {
         exit::say(finding);
     }
-    if has_failed(&findings) {
-        exit::say("No run can work. Correct what is marked FAIL first.");
+    if let Some(told) = failed(&findings) {
+        exit::say(told);
         return ExitCode::from(exit::FAILURE);
     }
     let is_warning = |level| matches!(level, Level::Warning | Level::Loss);

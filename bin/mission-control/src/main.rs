@@ -154,7 +154,7 @@ fn main() -> ExitCode {
     }
     match read(&layers) {
         Ok(settings) if command.is_some() => exit::show(&settings.effective, &[zones::note()]),
-        Ok(settings) => serve(settings),
+        Ok(settings) => serve(settings, layers.is_set("WOMBAT_CONTROL_PLANE_URL")),
         Err(problems) => exit::fail(exit::CONFIG, NAME, &problems),
     }
 }
@@ -252,7 +252,21 @@ fn data_folder(dir: &Path) -> std::io::Result<()> {
     std::fs::write(dir.join(".gitignore"), "*\n")
 }
 
-fn serve(settings: Settings) -> ExitCode {
+/// Whose setting a new port has to be told, too: beside an application `BACKEND_URL` is the application's.
+fn told_of_port(is_beside: bool) -> &'static str {
+    match is_beside {
+        true => {
+            "WOMBAT_CONTROL_PLANE_URL of the other programs to it (BACKEND_URL stays: it is your application's)"
+        }
+        false => {
+            "BACKEND_URL of the other programs to it (WOMBAT_CONTROL_PLANE_URL where BACKEND_URL is your application's)"
+        }
+    }
+}
+
+/// Serves until it is told to stop. `is_beside`: whether the settings give it an address of its own beside an
+/// application.
+fn serve(settings: Settings, is_beside: bool) -> ExitCode {
     let _last_lines = service::telemetry::init_service(settings.log_format, &settings.log_filter);
     service::limits::raise_open_files();
     settings.effective.log_warnings();
@@ -291,7 +305,8 @@ fn serve(settings: Settings) -> ExitCode {
                 let (host, port) = (settings.host, settings.port);
                 let problem = format!(
                     "cannot listen on {host}:{port}: {error}; stop what listens there, or set MC_PORT to a free \
-                     port, and BACKEND_URL of the other programs to it"
+                     port, and {}",
+                    told_of_port(is_beside)
                 );
                 return exit::fail(exit::FAILURE, NAME, &problem);
             }

@@ -27,7 +27,7 @@ use crate::checks::{
     heartbeat_standup, idempotency, invariants, journal, limits, memories, objects, orphans,
     owned_data, paging, profiles, queue, roles, run_lists, run_stream, schedules, tenancy,
 };
-use crate::report::Report;
+use crate::report::{Finished, Outcome, Report};
 use crate::suite::Suite;
 use crate::token::Keys;
 use crate::verdict::NotPassed;
@@ -144,6 +144,7 @@ pub async fn check(target: Target, begins: impl Fn(&str)) -> Result<Report, Conf
         contract_version: world.features.contract_version.clone(),
         features: world.features.features.clone(),
         summary: Report::count(&checks),
+        hints: hints(&world, &checks).await,
         checks,
         left_behind: clean_up(&world).await,
     })
@@ -158,6 +159,23 @@ async fn announced(world: &World) -> Result<Capabilities, ConformanceError> {
             Err(ConformanceError::Unreachable { url, cause })
         }
     }
+}
+
+/// What is the matter where checks failed, other than the backend.
+async fn hints(world: &World, checks: &[Finished]) -> Vec<String> {
+    let is_of_queue = |check: &&Finished| {
+        check.outcome == Outcome::Fail
+            && ["queue", "delivery-options"].contains(&check.chapter.as_str())
+    };
+    // A dispatcher fails several, so that a single failure is not worth the wait.
+    if checks.iter().filter(is_of_queue).count() < 2 || !queue::is_taken_by_others(world).await {
+        return Vec::new();
+    }
+    vec![
+        "a dispatcher works on this backend: it takes notifications before a check sees them, which fails \
+         checks of the queue, of decisions and of schedules. Stop it and run the suite again"
+            .to_owned(),
+    ]
 }
 
 /// Cancels the tasks that were created, where the backend can; says what is left.

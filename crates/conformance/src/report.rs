@@ -107,6 +107,9 @@ pub struct Report {
     pub checks: Vec<Finished>,
     /// What was left in the backend, a sentence each.
     pub left_behind: Vec<String>,
+    /// What may explain failures without a fault of the backend, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
 }
 
 /// The narrowest table, in characters.
@@ -235,7 +238,7 @@ impl Report {
 
     fn last_lines(&self) -> Vec<String> {
         let Summary { passed, failed_required, failed_optional, skipped, warnings } = self.summary;
-        let mut lines = self.left_behind.clone();
+        let mut lines: Vec<String> = self.left_behind.iter().chain(&self.hints).cloned().collect();
         lines.push(format!(
             "{passed} passed, {failed_required} failed in the required part, {failed_optional} failed in optional features, {skipped} skipped, {warnings} warning{}",
             if warnings == 1 { "" } else { "s" }
@@ -321,6 +324,7 @@ mod tests {
             summary,
             checks,
             left_behind: vec!["one task".to_owned()],
+            hints: Vec::new(),
         };
         let table = report.table(None);
         let order = table.lines().skip(1).filter_map(|line| line.split_whitespace().nth(1));

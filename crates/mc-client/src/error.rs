@@ -236,26 +236,30 @@ impl McError {
     /// A sentence on a token that the backend has rejected: whose, what the backend says, and what to
     /// look at.
     pub fn rejection(&self) -> String {
+        self.rejection_at("BACKEND_URL")
+    }
+
+    /// The same, where another variable has the backend's address.
+    pub fn rejection_at(&self, variable: &str) -> String {
         let Self::Status { status, message, clock_ahead, wants_bearer, caller, .. } = self else {
             return self.to_string();
         };
         let whose = caller.as_deref().map(|caller| format!(" of {caller}")).unwrap_or_default();
         let check = match wants_bearer {
-            true => {
-                "its middleware asks for the header Authorization: set AGENT_JWT_BEARER=true \
+            true => "its middleware asks for the header Authorization: set AGENT_JWT_BEARER=true \
                  (docs/TOKENS.md); else check AGENT_JWT_SECRET on both sides, and that the backend \
                  knows this user"
-            }
+                .to_owned(),
             // It has said what to check itself.
             false if message.contains("AGENT_JWT_") => {
-                "is it your backend that answers there (BACKEND_URL)?"
+                format!("is it your backend that answers there ({variable})?")
             }
-            false => {
+            false => format!(
                 "check AGENT_JWT_SECRET on both sides, that the backend knows this user, and that it is \
-                 your backend which answers there (BACKEND_URL)"
-            }
+                 your backend which answers there ({variable})"
+            ),
         };
-        let advice = clock_ahead.map_or_else(|| check.to_owned(), apart);
+        let advice = clock_ahead.map_or(check, apart);
         let advice = if advice.is_empty() { advice } else { format!("; {advice}") };
         format!("the backend rejects the agent token{whose}: {status}, {message}{advice}")
     }

@@ -92,13 +92,13 @@ impl Report {
         let (status, said) = (with.status, words(&with));
         let is_page = shown::is_page(media_type(&with), &with.body);
         match status {
-            401 | 403 => self.fail(format!(
+            401 | 403 => self.refused(format!(
                 "{who}: {status}: {said}; accept X-Agent-Token there, with the same AGENT_JWT_SECRET, and restart the application; HTTPBearer() of FastAPI refuses first, HTTPBearer(auto_error=False) does not; set AGENT_JWT_BEARER=true where it reads Authorization only (docs/BESIDE.md); or this user does not exist: --user takes the id that the application knows, and user_id is a string, which may have to become a number"
             )),
             404 => self.warn(format!(
                 "{who}: 404: {said}; there is no such endpoint, or this user does not exist; whether it accepts the token stays unknown"
             )),
-            500.. => self.fail(format!(
+            500.. => self.refused(format!(
                 "{who}: {status}: {said}; look at the application's log: often AGENT_JWT_SECRET of .env is not in its environment (load_dotenv(), uvicorn --env-file .env, node --env-file=.env), or it has no such user"
             )),
             200..=299 if !is_page => match get(&agent.without_token(), &path).await {

@@ -98,6 +98,7 @@ pub(super) fn skill(found: &Found, application: &Url) -> Result<Skill, String> {
     let shared = shared_segments(&operations);
     for operation in &operations {
         let fits = means_itself(operation)
+            && !is_page(operation)
             && !is_for_others(operation.path(), shared)
             && declared.len() < MAX_DECLARED;
         match fits {
@@ -126,6 +127,12 @@ fn means_itself(operation: &Operation) -> bool {
         [declared] => declared.covers(&meant) && meant.covers(declared),
         _ => false,
     }
+}
+
+/// Whether all that it answers are pages, which are for browsers.
+fn is_page(operation: &Operation) -> bool {
+    let is_html = |kind: &str| ["text/html", "application/xhtml+xml"].contains(&kind);
+    operation.accept().is_some_and(|kinds| kinds.split(", ").all(is_html))
 }
 
 /// How many segments all paths begin with, such as those of the server: they tell no operation from
@@ -230,6 +237,29 @@ mod tests {
         {
             assert!(below.contains(line), "{line}: {below}");
         }
+    }
+
+    #[test]
+    fn what_answers_pages_alone_is_left_out() {
+        let answers = |kinds: &[&str]| {
+            let content: serde_json::Map<_, _> =
+                kinds.iter().map(|kind| ((*kind).to_owned(), serde_json::json!({}))).collect();
+            serde_json::json!({ "get": { "responses": { "200": { "description": "", "content": content } } } })
+        };
+        let made = skill_of(&serde_json::json!({
+            "/": answers(&["text/html; charset=utf-8"]),
+            "/old": answers(&["application/xhtml+xml", "text/html"]),
+            "/either": answers(&["text/html", "application/json"]),
+            "/export": answers(&["text/csv"]),
+            "/data": answers(&["application/json"]),
+            "/unsaid": { "get": {} },
+        }));
+        assert_eq!((made.declared, made.others), (4, 2), "{}", made.text);
+        let left_out = made.left_out.unwrap();
+        assert!(
+            left_out.contains("- `GET /`\n") && left_out.contains("- `GET /old`\n"),
+            "{left_out}"
+        );
     }
 
     #[test]

@@ -301,7 +301,8 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
         json!({ "contract_version": "v2", "features": {} }),
     )
     .await;
-    let (good, refusing, newer) = (good.uri(), refusing.uri(), newer.uri());
+    let other = MockServer::start().await;
+    let (good, refusing, newer, other) = (good.uri(), refusing.uri(), newer.uri(), other.uri());
     let secret = ("AGENT_JWT_SECRET", SECRET);
     let offline = ("LLM_PROVIDER", "offline");
     for (settings, told) in [
@@ -330,7 +331,16 @@ async fn what_stops_runs_is_marked_and_gives_exit_code_one() {
                 ("BACKEND_URL", &good),
                 ("WOMBAT_CONTROL_PLANE_URL", "http://127.0.0.1:9"),
             ],
-            "start it, or correct WOMBAT_CONTROL_PLANE_URL",
+            "start it, or correct WOMBAT_CONTROL_PLANE_URL (and MC_PORT of wombat-mission-control",
+        ),
+        // Another one's control plane, and an application's own address in its place.
+        (
+            vec![secret, offline, ("BACKEND_URL", &good), ("WOMBAT_CONTROL_PLANE_URL", &refusing)],
+            "answers there (WOMBAT_CONTROL_PLANE_URL)",
+        ),
+        (
+            vec![secret, offline, ("BACKEND_URL", &other)],
+            "wombat-mission-control beside it, set WOMBAT_CONTROL_PLANE_URL to",
         ),
         (
             vec![

@@ -140,7 +140,7 @@ pub(super) fn approvals(
 fn one(out: &mut String, page: Place<'_>, request: &Waiting) -> fmt::Result {
     let (html, unshown) = render(request);
     let (user, task) = (page.user, task_link(page.user, &request.task_id));
-    write!(out, "{html} <p><a href=\"{}\">Its task</a></p>", Esc(&task))?;
+    write!(out, "{html} <p><a href=\"{}\">Task</a></p>", Esc(&task))?;
     if let Some(unshown) = unshown {
         let hash: [u8; 32] = Sha256::digest(request.arguments.as_bytes()).into();
         write!(

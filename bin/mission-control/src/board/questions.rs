@@ -27,7 +27,7 @@ pub(super) fn one(
     )?;
     if page.task.is_none() {
         let task = task_link(page.user, &request.task_id);
-        write!(out, "<p><a href=\"{}\">Its task</a></p>", Esc(&task))?;
+        write!(out, "<p><a href=\"{}\">Task</a></p>", Esc(&task))?;
     }
     page.form(out, &request.id)?;
     match &question.options {

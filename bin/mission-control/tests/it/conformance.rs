@@ -1,5 +1,7 @@
 //! This backend keeps the contract, and a backend that does not is told so.
 
+use std::time::Duration;
+
 use mc_client::token::{Algorithm, Key};
 use conformance::report::{Outcome, Report};
 use conformance::{Target, check};
@@ -29,11 +31,37 @@ async fn this_backend_keeps_the_contract() {
     let report = check(target(&backend.url, SECRET, Some(INTERNAL)), |_| {}).await.unwrap();
     assert_eq!(failures(&report), Vec::<String>::new());
     assert!(report.summary.passed > 80, "{:?}", report.summary);
+    assert!(report.hints.is_empty());
     let texts = [report.table(None), report.json().unwrap(), report.junit().unwrap()];
     for text in texts {
         assert!(!text.contains(SECRET) && !text.contains(INTERNAL));
         assert!(text.contains("alg-none"));
     }
+    backend.stop().await;
+}
+
+#[tokio::test]
+async fn a_dispatcher_that_takes_what_the_suite_queues_is_told_of() {
+    let backend = Backend::start().await;
+    let queue = format!(
+        "{}/api/mission-control/dispatch/undelivered?limit_users=1000&lease_seconds=60",
+        backend.url
+    );
+    let dispatcher = tokio::spawn(async move {
+        let http = reqwest::Client::new();
+        loop {
+            let _taken = http.post(&queue).header("x-internal-token", INTERNAL).send().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let of_queue = Target {
+        chapters: vec!["queue".to_owned()],
+        ..target(&backend.url, SECRET, Some(INTERNAL))
+    };
+    let report = check(of_queue, |_| {}).await.unwrap();
+    dispatcher.abort();
+    assert!(report.hints.iter().any(|hint| hint.contains("Stop it")), "{:?}", report.summary);
+    assert!(report.table(Some(80)).contains("a dispatcher works on this backend"));
     backend.stop().await;
 }
 

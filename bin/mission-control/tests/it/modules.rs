@@ -43,6 +43,7 @@ mod page;
 mod paging;
 mod planted;
 mod poolers;
+mod ports;
 mod profiles;
 mod questions;
 mod queue;

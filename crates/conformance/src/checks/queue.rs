@@ -57,6 +57,27 @@ async fn post_action(w: &World, queued: &Queued, n: usize, verb: &str, body: Val
     Ok(answer.what)
 }
 
+/// Whether a notification leaves the queue although the suite does not take it.
+pub(crate) async fn is_taken_by_others(w: &World) -> bool {
+    if !["notifications", "notifications_dispatch"].iter().all(|feature| w.features.has(feature)) {
+        return false;
+    }
+    let Ok(made) = enqueue(w, &["whether a dispatcher takes it"]).await else { return false };
+    // A dispatcher hears of it at once, or asks every two seconds.
+    let until = Instant::now() + Duration::from_secs(4);
+    loop {
+        match queue(w, &made.user, None).await {
+            Ok(left) if left.is_empty() => return true,
+            Ok(_) if Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Ok(_) | Err(_) => break,
+        }
+    }
+    let _tidied = post_action(w, &made, 0, "deliver", json!({})).await;
+    false
+}
+
 pub(crate) async fn run(suite: &mut Suite<'_>) {
     notifications(suite).await;
     super::handing_on::mentions(suite).await;

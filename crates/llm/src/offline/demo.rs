@@ -128,6 +128,12 @@ fn answer(play: &mut Play<'_>, wish: &Wish, thread: &Thread<'_>) -> Result<Strin
         Wish::ListTasks { status, only } => tasks::list(play, *status, *only),
         Wish::CreateTasks(titles) => tasks::create(play, titles),
         Wish::MoveTask { status, words } => tasks::set_status(play, status, words, thread),
+        Wish::CannotForget => {
+            play.is_open = true;
+            Ok("I cannot: I keep nothing myself, and of what the backend keeps of you I can delete tasks only. \
+                An operator erases the rest with one call (docs/HOWTO.md, “Delete a user's data”)."
+                .to_owned())
+        }
         Wish::CannotDelete => {
             play.is_open = true;
             Ok("I can delete tasks, and nothing else: there is no tool here for it.".to_owned())

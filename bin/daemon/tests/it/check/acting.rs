@@ -36,6 +36,9 @@ async fn the_application_is_tried_as_one_of_its_users() {
     fs::write(skill.join("SKILL.md"), text).unwrap();
     let (theirs, ours) = (application.uri(), plane.uri());
     let settings = [("BACKEND_URL", theirs.as_str()), ("WOMBAT_CONTROL_PLANE_URL", ours.as_str())];
+    let declared = "note  policy: 2 endpoints declared by skills; whether a role may call one: \
+                    wombat-daemon can --role agent --user ID 'GET /orders/1'";
+    assert_eq!(lines(&dir, &[], &settings, "declared by skills").await, [declared]);
     let unsaid = lines(&dir, &[], &settings, "was not checked").await;
     assert!(unsaid.len() == 1 && unsaid[0].starts_with("note  "), "{unsaid:?}");
     let user = ["--user", "7", "--role", "agent"];
@@ -67,6 +70,11 @@ async fn the_application_is_tried_as_one_of_its_users() {
         orders().respond_with(answer(without)).with_priority(9).mount(&application).await;
         let found = lines(&dir, &user, &settings, "GET /orders as").await;
         assert!(found.len() == 1 && found[0].starts_with(told), "{found:?}");
+        // Who is refused may be unknown: that says nothing of others.
+        let no_run = lines(&dir, &user, &settings, "No run").await;
+        let of_user = "No run of this user can work in the application. Correct what is marked FAIL, or try an id";
+        assert_eq!(no_run.is_empty(), !told.starts_with("FAIL"), "{no_run:?}");
+        assert!(no_run.iter().all(|line| line.starts_with(of_user)), "{no_run:?}");
     }
     let asked = application.received_requests().await.unwrap();
     let token = asked
@@ -164,7 +172,19 @@ async fn beside_an_application_what_a_person_edited_is_kept_and_a_wrong_document
     let told = "SKILL.md: kept; not in it: POST /orders. ";
     assert!(said(&output).iter().any(|line| line.contains(told)), "{output:?}");
     assert!(!fs::read_to_string(&skill).unwrap().contains("POST"));
-    assert!(daemon(dir.path(), &[&beside[..], &["--force"]].concat(), &[]).await.status.success());
+    // What `agent-config.json` says of deletions, whoever wrote it.
+    serve(json!({ "/orders": { "post": {}, "delete": {} } })).await;
+    let config = dir.path().join("workspace/agent-config.json");
+    let force = [&beside[..], &["--force"]].concat();
+    for (rules, told) in [
+        (rules.as_str(), ". Calls with DELETE wait for a person's approval (agent-config.json)"),
+        (r#"{"agents": [{"role": "agent"}]}"#, ", it has to say so (tools.approval)"),
+        ("no JSON", ", it has to say so (tools.approval)"),
+    ] {
+        fs::write(&config, rules).unwrap();
+        let output = daemon(dir.path(), &force, &[]).await;
+        assert!(said(&output).iter().any(|line| line.ends_with(told)), "{told}: {output:?}");
+    }
     assert!(fs::read_to_string(&skill).unwrap().contains("POST /orders"));
     assert_eq!(fs::read_to_string(&agents).unwrap(), "mine");
 }

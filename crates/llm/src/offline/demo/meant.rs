@@ -31,7 +31,12 @@ pub(super) fn meant(
         return Ok(look_up(play, &search)?.schools);
     }
     // “Find two schools and compare them”, “and book a visit”.
-    let listed = if play.named.is_empty() { thread.schools(1) } else { play.named.clone() };
+    let listed = match usual {
+        _ if !play.named.is_empty() => play.named.clone(),
+        // What is written down must not be a guess from long ago.
+        1 => thread.schools_at_hand(),
+        _ => thread.schools(1),
+    };
     let several = words.iter().any(|word| word.is(&["them", "both"]));
     if !listed.is_empty() && !several && (usual > 1 || listed.len() == 1 || !play.named.is_empty())
     {

@@ -126,7 +126,7 @@ const TIMES: &[&str] = &[
 ];
 
 /// When something shall be, as it was written.
-fn time(message: &str, words: &[Word]) -> Option<String> {
+pub(super) fn time(message: &str, words: &[Word]) -> Option<String> {
     let is_hour = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_digit())
             && ["am", "pm", "h"].iter().any(|end| text.ends_with(end))

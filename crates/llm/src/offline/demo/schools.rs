@@ -17,6 +17,12 @@ const PROFILES: usize = 3;
 /// The most schools that are compared, and the most visits of one message.
 pub(super) const COMPARED: usize = 5;
 
+/// Asked where a visit names no school.
+pub(super) const WHICH_VISIT: &str = "Which school do you want to visit?";
+
+/// Asked where nothing says what to keep.
+pub(super) const WHICH_TO_KEEP: &str = "Which school shall I put on the shortlist?";
+
 /// A search: the schools, a document about them.
 pub(super) fn search(play: &mut Play<'_>, wanted: &Search) -> Result<String, Stop> {
     let Found { search, schools, total } = look_up(play, wanted)?;
@@ -270,7 +276,9 @@ pub(super) fn visit(
     let schools = meant(play, words, thread, 1)?;
     if schools.is_empty() {
         play.is_open = true;
-        return Ok("Which school do you want to visit? For example: “book a visit to Seacliff on Friday”. Nothing is booked yet.".to_owned());
+        return Ok(format!(
+            "{WHICH_VISIT} For example: “book a visit to Seacliff on Friday”. Nothing is booked yet."
+        ));
     }
     let mut said = Vec::new();
     for school in schools.iter().take(COMPARED) {
@@ -300,8 +308,7 @@ pub(super) fn shortlist(
     let schools = meant(play, words, thread, 1)?;
     if schools.is_empty() {
         play.is_open = true;
-        return Ok("Which school shall I put on the shortlist? For example: “shortlist Seacliff”."
-            .to_owned());
+        return Ok(format!("{WHICH_TO_KEEP} For example: “shortlist Seacliff”."));
     }
     let calls = schools
         .iter()

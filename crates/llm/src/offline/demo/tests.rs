@@ -218,3 +218,45 @@ fn a_follow_up_changes_the_search_before() {
     );
     assert_eq!(thread.schools(1), ["A"]);
 }
+
+fn said(text: &str) -> Message {
+    Message::Assistant(AssistantMessage {
+        text: text.to_owned(),
+        tool_calls: Vec::new(),
+        thoughts: None,
+    })
+}
+
+#[test]
+fn a_question_of_the_agent_can_be_answered() {
+    let earlier = [said("Which school do you want to visit? For example: …")];
+    let thread = Thread::new(&earlier);
+    for (message, expected) in [
+        ("Seacliff, on Friday", "visit seacliff friday (Friday)"),
+        ("Seacliff on Friday", "visit seacliff friday (Friday)"),
+        ("the second one", "visit second"),
+        ("show my tasks", "tasks"),
+        ("what can you do?", "help"),
+        ("no, thanks", "thanks"),
+    ] {
+        assert_eq!(all_told(message, &thread), expected, "{message}");
+    }
+    let earlier = [said("Which school shall I put on the shortlist? For example: …")];
+    assert_eq!(all_told("Banksia", &Thread::new(&earlier)), "shortlist banksia");
+}
+
+#[test]
+fn nothing_is_written_down_of_a_school_named_long_ago() {
+    let earlier = [said("**Banksia School** is near the beach."), said("You have no tasks.")];
+    assert!(Thread::new(&earlier).schools_at_hand().is_empty());
+    assert_eq!(Thread::new(&earlier[..1]).schools_at_hand(), ["Banksia School"]);
+}
+
+#[test]
+fn what_cannot_be_forgotten_is_said() {
+    check(&[
+        ("forget everything about me", "cannotforget"),
+        ("please forget my data", "cannotforget"),
+        ("forget it", "nothing"),
+    ]);
+}

@@ -36,6 +36,16 @@ impl<'a> Thread<'a> {
         self.newest(least, |reply| between(reply, "**", "**"))
     }
 
+    /// The schools that the newest of all replies names.
+    pub(super) fn schools_at_hand(&self) -> Vec<String> {
+        self.replies.first().map(|reply| between(reply, "**", "**")).unwrap_or_default()
+    }
+
+    /// Whether the newest reply asks this.
+    pub(super) fn was_asked(&self, question: &str) -> bool {
+        self.replies.first().is_some_and(|reply| reply.contains(question))
+    }
+
     /// The titles that the newest reply with any quotes, in its order.
     pub(super) fn titles(&self) -> Vec<String> {
         self.newest(1, |reply| {

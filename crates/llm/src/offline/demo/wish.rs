@@ -1,8 +1,9 @@
 //! What a message asks for, part by part.
 
 use super::lexicon::PROGRAMS;
-use super::orders::{of_tasks, of_visits};
+use super::orders::{of_tasks, of_visits, time};
 use super::reading::is_noun;
+use super::schools::{WHICH_TO_KEEP, WHICH_VISIT};
 use super::search::Search;
 use super::thread::Thread;
 use super::words::{Word, words};
@@ -40,6 +41,8 @@ pub(super) enum Wish {
     },
     /// Nothing, expressly.
     Nothing,
+    /// Forgetting what is known of the person.
+    CannotForget,
     /// Deleting something other than a task.
     CannotDelete,
     /// What was not understood, as it was written.
@@ -90,6 +93,12 @@ pub(super) fn wishes(message: &str, thread: &Thread<'_>) -> Vec<Wish> {
         found.extend(follow_up(&aside, if is_new { &nothing } else { thread }));
     }
     found.truncate(MAX_PARTS);
+    let is_no_order = |wish: &Wish| matches!(wish, Wish::Search(_) | Wish::Profile(_));
+    if found.iter().all(is_no_order)
+        && let Some(answer) = answered(message, thread)
+    {
+        return vec![answer];
+    }
     let is_polite = |wish: &Wish| matches!(wish, Wish::Hello | Wish::Thanks | Wish::Nothing);
     if found.iter().any(|wish| !is_polite(wish)) {
         found.retain(|wish| !is_polite(wish));
@@ -101,6 +110,21 @@ pub(super) fn wishes(message: &str, thread: &Thread<'_>) -> Vec<Wish> {
     found.extend(unknown);
     found.truncate(MAX_PARTS);
     found
+}
+
+/// The answer to a question of the agent's that names a school: “Seacliff, on Friday”.
+fn answered(message: &str, thread: &Thread<'_>) -> Option<Wish> {
+    let words = words(message);
+    let names = |word: &Word| word.is_unknown() || word.ordinal.is_some();
+    let asks = words.iter().any(|word| word.text == "?" || word.is(&["what", "which", "how"]));
+    if asks || !words.iter().any(names) {
+        return None;
+    }
+    if thread.was_asked(WHICH_VISIT) {
+        let when = time(message, &words);
+        return Some(Wish::Visit { words, when });
+    }
+    thread.was_asked(WHICH_TO_KEEP).then_some(Wish::Shortlist(words))
 }
 
 /// “And near the river?” changes the search before. Where there is none, it is one by itself.
@@ -303,6 +327,11 @@ fn read(message: &str, words: &[Word]) -> Vec<Wish> {
     }
     if is_refusal(words) && !part.orders(&["find", "show", "what", "which"]) && !part.has_quote() {
         return vec![Wish::Nothing];
+    }
+    if part.words.iter().any(|word| word.text == "forget") {
+        let is_all = ["me", "everything", "all", "my", "data"];
+        let is_all = part.words.iter().any(|word| is_all.contains(&word.text.as_str()));
+        return vec![if is_all { Wish::CannotForget } else { Wish::Nothing }];
     }
     if let Some(wish) = of_tasks(message, &part).or_else(|| of_visits(message, &part)) {
         return vec![wish];

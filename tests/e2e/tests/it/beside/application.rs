@@ -117,13 +117,12 @@ pub(super) fn shown_patch(application: &Application) -> String {
     patch.lines().filter(|line| !is_for_git(line)).map(|line| format!("{line}\n")).collect()
 }
 
-/// The lines that a person adds: those of the patch that are not empty, and those of `.env`.
+/// The lines that a person adds: those of the patch that are not empty.
 pub(super) fn added_lines(application: &Application) -> Vec<String> {
     let patch = std::fs::read_to_string(folder(application).join("agent.patch")).unwrap();
     let added = patch.lines().filter(|line| !line.starts_with("+++"));
-    let added =
-        added.filter_map(|line| line.strip_prefix('+')).filter(|line| !line.trim().is_empty());
-    added.chain(application.env.iter().copied()).map(str::to_owned).collect()
+    let added = added.filter_map(|line| line.strip_prefix('+'));
+    added.filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
 }
 
 /// An application in a folder of its own, with its database; and what runs beside it.
@@ -299,7 +298,8 @@ impl Running {
         programs.map(|program| format!("{}:\n{}", program.name(), program.log())).collect()
     }
 
-    pub(super) async fn stop(mut self) {
+    /// Stops what runs beside the application.
+    pub(super) async fn stop(&mut self) {
         for mut program in self.wombat.drain(..) {
             assert!(program.stop().await.unwrap().success(), "{}", program.log());
         }

@@ -91,6 +91,13 @@ impl Person {
         self.posts(self.application.paths.assistant, body).await
     }
 
+    /// Reads the own rows; the status.
+    pub(super) async fn lists(&self) -> u16 {
+        let address = format!("{}{}", self.url, self.application.paths.rows);
+        let call = self.with_login(reqwest::Client::new().get(address));
+        call.send().await.unwrap().status().as_u16()
+    }
+
     /// The rows that an agent with this token gets.
     pub(super) async fn lists_as_agent(&self, token: &str) -> (u16, Value) {
         let address = format!("{}{}", self.url, self.application.paths.rows);

@@ -88,7 +88,7 @@ fn the_lines_that_an_application_needs_are_those_of_the_example() {
         let has = |known: &&str| within.map_or(**known == *line, |code| known.trim() == code);
         assert!(added.iter().any(has), "examples/beside/fastapi/agent.patch has no {line}");
     }
-    assert_eq!(lines.matches("# in current_user: ").count(), 2, "{lines}");
+    assert_eq!(lines.matches("# in current_user: ").count(), 3, "{lines}");
     let commands = first_screen();
     assert!(commands.contains("\nmake demo\n") && commands.contains("\nmake test\n"), "{commands}");
 }
