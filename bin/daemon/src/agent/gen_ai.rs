@@ -80,10 +80,9 @@ fn attachment(media: &Media) -> Value {
 /// A file that goes with a message: a part of a type of its own, as none of the conventions' does without bytes,
 /// address or a provider's id.
 pub(super) fn file(name: &str, media_type: &str, size: u64, sha256: &str) -> Value {
-    let modality = match media_type.split('/').next() {
-        Some(kind @ ("image" | "video" | "audio")) => kind,
-        _ => "document",
-    };
+    let kinds = ["image", "video", "audio"];
+    let modality =
+        kinds.into_iter().find(|kind| media_type.starts_with(kind)).unwrap_or("document");
     json!({ "type": "attachment", "modality": modality, "mime_type": media_type, "name": name, "size": size,
         "sha256": sha256 })
 }
