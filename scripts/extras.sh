@@ -255,6 +255,15 @@ part_beside() {
     npm install --silent --no-audit --no-fund --prefix "$cache/beside-node" "${beside[@]}"
   fi
 }
+# The library of sdk/python: its frameworks, its databases' drivers, its checkers.
+part_sdk_python() {
+  python
+  if ! cmp -s sdk/python/requirements-tests.txt "$cache/sdk-py/requirements-tests.txt"; then
+    python3 -m venv --clear "$cache/sdk-py"
+    "$cache/sdk-py/bin/pip" install --quiet -r sdk/python/requirements-tests.txt
+    cp sdk/python/requirements-tests.txt "$cache/sdk-py"
+  fi
+}
 # Recorded responses of real providers (docs/PROVIDERS.md).
 part_recordings() {
   part_models
@@ -288,7 +297,7 @@ part_cargo() {
 }
 
 PARTS=(programs browser postgresql redis proxies databases pgbouncer models llama_cpp agentdojo schemathesis viewers generators protocols tzdata
-  node tokens express frameworks beside recordings documents packaging cargo)
+  node tokens express frameworks beside sdk_python recordings documents packaging cargo)
 
 # setting NAME PATH: a variable of the tests, where the path is there and the variable is not set.
 setting() {
@@ -317,6 +326,7 @@ settings() {
   setting WOMBAT_TEST_FRAMEWORKS_NODE "$cache/frameworks-node"
   setting WOMBAT_TEST_BESIDE_PYTHON "$cache/beside-py/bin/python"
   setting WOMBAT_TEST_BESIDE_NODE "$cache/beside-node"
+  setting WOMBAT_TEST_SDK_PYTHON "$cache/sdk-py/bin/python"
   setting WOMBAT_TEST_DOCUMENTS "$cache/documents"
   setting WOMBAT_TEST_PACKAGING "$cache/packaging/bin/python"
   setting WOMBAT_TEST_MDBOOK "$cache/bin/mdbook"

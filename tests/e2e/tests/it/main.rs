@@ -45,6 +45,7 @@ mod proxies;
 mod real_model;
 mod round;
 mod schemathesis;
+mod sdk_python;
 mod security;
 mod skips;
 mod streams;

@@ -80,20 +80,34 @@ pub(crate) fn npm_of(variable: &str, package: &Path) -> Option<PathBuf> {
     found
 }
 
-/// The Python in which just these versions are installed.
+/// The Python of the frameworks in `tests/frameworks/python`.
 pub(crate) fn pypi_of(variable: &str, requirements: &Path) -> Option<PathBuf> {
-    let check = "import importlib.metadata as m, sys\n\
-        for line in open(sys.argv[1]): name, version = line.split('=='); assert m.version(name) == version.strip()";
-    let named = std::env::var_os(variable).map(PathBuf::from);
-    let found = named.filter(|python| {
-        let mut command = std::process::Command::new(python);
-        command.args(["-c", check]).arg(requirements).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    });
+    let found = exactly(variable, requirements);
     if found.is_none() {
         lacks("a framework of tests/frameworks/python", "frameworks");
     }
     found
+}
+
+/// The Python of the tests in `sdk/python`.
+pub(crate) fn sdk_python(requirements: &Path) -> Option<PathBuf> {
+    let found = exactly("WOMBAT_TEST_SDK_PYTHON", requirements);
+    if found.is_none() {
+        lacks("a package of sdk/python/requirements-tests.txt", "sdk_python");
+    }
+    found
+}
+
+/// The Python in which just these versions are installed.
+fn exactly(variable: &str, requirements: &Path) -> Option<PathBuf> {
+    let check = "import importlib.metadata as m, sys\n\
+        for line in open(sys.argv[1]): name, version = line.split('=='); assert m.version(name) == version.strip()";
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    named.filter(|python| {
+        let mut command = std::process::Command::new(python);
+        command.args(["-c", check]).arg(requirements).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    })
 }
 
 /// The Python in which these modules are installed.

@@ -12,7 +12,7 @@ use super::root;
 pub(super) fn documents() -> Vec<PathBuf> {
     let root = root();
     let mut found = Vec::new();
-    for dir in ["", "docs", "examples/*", "packaging", "packaging/*"] {
+    for dir in ["", "docs", "examples/*", "packaging", "packaging/*", "sdk/*"] {
         let dirs = match dir.strip_suffix("/*") {
             None => vec![root.join(dir)],
             Some(parent) => subfolders(&root.join(parent)),
