@@ -307,6 +307,7 @@ impl RunContext<'_> {
         let mut span = self.run.span.child(Side::Internal, || format!("execute_tool {name}"));
         span.set("gen_ai.operation.name", "execute_tool");
         span.set("gen_ai.tool.name", name.into_owned());
+        span.set("gen_ai.tool.type", "function");
         span.set("gen_ai.tool.call.id", id.into_owned());
         span.set_content("gen_ai.tool.call.arguments", || {
             redaction::traced(self.redactor.as_ref(), call.arguments.clone())
@@ -353,15 +354,7 @@ impl RunContext<'_> {
             _ => {}
         }
         made.took = started.elapsed();
-        span.set_content("gen_ai.tool.call.result", || {
-            let content = self.content(&made.reply, planned);
-            redaction::logged(self.redactor.as_ref(), &content).into_owned()
-        });
-        if made.reply.is_ok() || !made.waits.is_empty() {
-            span.succeed()
-        } else {
-            span.fail("tool_error")
-        }
+        self.trace_reply(&mut span, &made.reply, !made.waits.is_empty(), planned);
         Ok(made)
     }
 
