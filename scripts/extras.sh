@@ -118,6 +118,21 @@ part_schemathesis() {
     "$cache/schemathesis/bin/pip" install --quiet "$schemathesis"
   fi
 }
+# Viewers of traces (docs/OPERATIONS.md), each with its own versions of what both use. Of MLflow's packages only what its server
+# needs: those for training models are half a gigabyte.
+part_viewers() {
+  python
+  local viewer list
+  for viewer in phoenix mlflow; do
+    list="tests/e2e/tests/peers/viewers-$viewer.txt"
+    if ! cmp -s "$list" "$cache/viewers/$viewer/packages.txt"; then
+      python3 -m venv --clear "$cache/viewers/$viewer"
+      # All of them with their versions, so that nothing is chosen anew.
+      "$cache/viewers/$viewer/bin/pip" install --quiet --no-compile --no-deps --requirement "$list"
+      cp "$list" "$cache/viewers/$viewer/packages.txt"
+    fi
+  done
+}
 # What checks the daemon's OpenAPI document, and generators of clients from it.
 part_generators() {
   python
@@ -287,8 +302,8 @@ part_cargo() {
   rustup target list --installed | grep -qx "$target" || rustup target add "$target"
 }
 
-PARTS=(programs browser postgresql redis proxies databases pgbouncer models llama_cpp agentdojo schemathesis generators protocols tzdata
-  node tokens express sdk_typescript frameworks beside sdk_python recordings documents packaging cargo)
+PARTS=(programs browser postgresql redis proxies databases pgbouncer models llama_cpp agentdojo schemathesis viewers generators protocols
+  tzdata node tokens express sdk_typescript frameworks beside sdk_python recordings documents packaging cargo)
 
 # setting NAME PATH: a variable of the tests, where the path is there and the variable is not set.
 setting() {
@@ -299,6 +314,7 @@ settings() {
   setting WOMBAT_TEST_LLAMA_CPP_PYTHON "$cache/llama-cpp-python/bin/python"
   setting WOMBAT_TEST_AGENTDOJO "$cache/agentdojo/bin/python"
   setting WOMBAT_TEST_SCHEMATHESIS "$cache/schemathesis/bin/schemathesis"
+  setting WOMBAT_TEST_VIEWERS "$cache/viewers"
   setting WOMBAT_TEST_GENERATORS_PYTHON "$cache/generators-py/bin/python"
   setting WOMBAT_TEST_GENERATORS_NODE "$cache/generators-node"
   setting WOMBAT_TEST_PROTOCOLS "$cache/protocols/bin/python"

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::media::MediaUse;
@@ -64,6 +65,9 @@ struct Counts {
     /// What the attempt in flight has received, bytes.
     bytes: AtomicU64,
     attempts: Mutex<Attempts>,
+    /// How many events of an attempt are still looked at for the answer's id; 0 unless that is wanted.
+    looks: AtomicU64,
+    wants_id: bool,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +76,8 @@ struct Attempts {
     asked: Option<ModelRef>,
     /// Those that broke off.
     broken: Vec<Attempt>,
+    /// The provider's id of the answer.
+    id: Option<String>,
 }
 
 /// What came of one attempt.
@@ -86,7 +92,32 @@ pub struct Attempt {
 /// About this many bytes are a token.
 const BYTES_PER_TOKEN: u64 = 4;
 
+/// In how many events of a stream the answer's id is looked for: it stands in the first ones.
+const ID_LOOKS: u64 = 4;
+
 impl Received {
+    /// One that also notes the provider's id of the answer.
+    pub fn with_id() -> Self {
+        Self(Arc::new(Counts { wants_id: true, ..Counts::default() }))
+    }
+
+    /// The provider's id of the newest attempt's answer, where it is noted and has come.
+    pub fn id(&self) -> Option<String> {
+        self.attempts(|attempts| attempts.id.clone())
+    }
+
+    /// Looks for the id in an event of a stream, or in a whole answer.
+    pub(crate) fn look(&self, event: &[u8]) {
+        let left = self.0.looks.load(Ordering::Relaxed);
+        if left == 0 {
+            return;
+        }
+        let id = id_in(event);
+        let left = if id.is_some() { 0 } else { left - 1 };
+        self.0.looks.store(left, Ordering::Relaxed);
+        self.attempts(|attempts| attempts.id = id);
+    }
+
     /// The attempts whose answer had begun when they failed.
     pub fn broken(&self) -> Vec<Attempt> {
         self.attempts(|attempts| attempts.broken.clone())
@@ -101,7 +132,11 @@ impl Received {
     /// An attempt begins.
     pub(crate) fn attempt_begins(&self, model: &ModelRef) {
         self.0.bytes.store(0, Ordering::Relaxed);
-        self.attempts(|attempts| attempts.asked = Some(model.clone()));
+        self.0.looks.store(if self.0.wants_id { ID_LOOKS } else { 0 }, Ordering::Relaxed);
+        self.attempts(|attempts| {
+            attempts.asked = Some(model.clone());
+            attempts.id = None;
+        });
     }
 
     /// The attempt failed. What had come of its answer by then stays counted.
@@ -137,6 +172,27 @@ impl Received {
     }
 }
 
+/// An answer's id, in the places where the protocols have it.
+fn id_in(event: &[u8]) -> Option<String> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Event {
+        id: Option<String>,
+        #[serde(rename = "responseId")]
+        response_id: Option<String>,
+        message: Option<Inner>,
+        response: Option<Inner>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        id: Option<String>,
+    }
+    let event: Event = serde_json::from_slice(event).ok()?;
+    let inner = event.message.or(event.response).and_then(|inner| inner.id);
+    event.id.or(event.response_id).or(inner).filter(|id| !id.is_empty())
+}
+
 /// How often a call was retried or fell back to another model.
 #[derive(Debug, Clone, Default)]
 pub struct Tally(Arc<[AtomicU64; 2]>);
@@ -160,5 +216,42 @@ impl Tally {
     /// Counts the use of the fallback.
     pub(crate) fn count_fallback(&self) {
         self.0[1].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_an_answer_is_found_where_each_protocol_has_it() {
+        for event in [
+            r#"{"id":"x1","object":"chat.completion.chunk","choices":[]}"#,
+            r#"{"type":"message_start","message":{"id":"x1","content":[]}}"#,
+            r#"{"type":"response.created","response":{"id":"x1"}}"#,
+            r#"{"candidates":[],"responseId":"x1"}"#,
+        ] {
+            assert_eq!(id_in(event.as_bytes()).as_deref(), Some("x1"), "{event}");
+        }
+        for event in ["", "[]", "{}", r#"{"id":""}"#, r#"{"message":"no"}"#, r#"{"id":7}"#] {
+            assert_eq!(id_in(event.as_bytes()), None, "{event}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_noted_only_where_it_is_wanted_and_is_the_newest_attempts() {
+        let model = ModelRef::new(crate::Provider::OpenAi, "m");
+        let (with, without) = (Received::with_id(), Received::default());
+        for received in [&with, &without] {
+            received.attempt_begins(&model);
+            received.look(b"{}");
+            received.look(br#"{"id":"a"}"#);
+            received.look(br#"{"id":"b"}"#);
+        }
+        assert_eq!((with.id().as_deref(), without.id()), (Some("a"), None));
+        with.attempt_begins(&model);
+        assert_eq!(with.id(), None);
+        with.look(br#"{"id":"c"}"#);
+        assert_eq!(with.id().as_deref(), Some("c"));
     }
 }

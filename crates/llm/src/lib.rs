@@ -27,6 +27,7 @@ mod provider;
 mod retry_policy;
 mod sentence;
 mod server;
+mod thought_text;
 mod wildcard;
 
 pub use client::LlmClient;
@@ -38,3 +39,4 @@ pub use model::{ModelError, ModelRef, Provider, Tier};
 pub use sentence::cut_at_sentence;
 pub use server::{ServerFinding, ServerFindingKind};
 pub use settings::{Endpoint, LlmConfigError, LlmSettings, OpenAiApi, RetrySettings, Timeouts};
+pub use thought_text::thought_text;

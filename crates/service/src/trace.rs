@@ -1,6 +1,7 @@
 //! The trace that a request belongs to: `x-trace-id`, W3C `traceparent`.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -14,14 +15,16 @@ pub struct TraceId {
     text: Arc<str>,
     bytes: u128,
     /// The caller's span, if it sent one.
-    parent: Option<u64>,
+    parent: Option<NonZeroU64>,
+    /// The span of the run that answers the request; 0 where none does.
+    run: u64,
 }
 
 impl TraceId {
     /// A new UUIDv7.
     pub fn random() -> Self {
         let id = Uuid::now_v7();
-        Self { text: id.to_string().into(), bytes: id.as_u128(), parent: None }
+        Self::of(id.to_string().into(), id.as_u128(), None)
     }
 
     /// The incoming `x-trace-id`, or the trace id of an incoming `traceparent`, or a new one. Invalid
@@ -31,11 +34,15 @@ impl TraceId {
         let parent = of_traceparent.and(traceparent).and_then(span_id_of);
         match (x_trace_id.filter(|text| is_safe(text)), of_traceparent) {
             // Spans belong to the caller's trace, whatever its id is shown as.
-            (Some(text), Some(hex)) => Self { text: text.into(), bytes: parse_hex(hex), parent },
-            (Some(text), None) => Self { text: text.into(), bytes: bytes_of(text), parent },
-            (None, Some(hex)) => Self { text: hex.into(), bytes: parse_hex(hex), parent },
+            (Some(text), Some(hex)) => Self::of(text.into(), parse_hex(hex), parent),
+            (Some(text), None) => Self::of(text.into(), bytes_of(text), parent),
+            (None, Some(hex)) => Self::of(hex.into(), parse_hex(hex), parent),
             (None, None) => Self::random(),
         }
+    }
+
+    fn of(text: Arc<str>, bytes: u128, parent: Option<NonZeroU64>) -> Self {
+        Self { text, bytes, parent, run: new_span_id() }
     }
 
     /// The id as text.
@@ -50,13 +57,23 @@ impl TraceId {
 
     /// The caller's span, if it sent one.
     pub(crate) fn parent(&self) -> Option<u64> {
-        self.parent
+        self.parent.map(NonZeroU64::get)
+    }
+
+    /// The same for a request that no run answers.
+    #[must_use]
+    pub fn without_run(&self) -> Self {
+        Self { run: 0, ..self.clone() }
+    }
+
+    /// The span of the run that answers the request, 0 where none does; what comes before it can be put below it.
+    pub(crate) fn run(&self) -> u64 {
+        self.run
     }
 
     /// A `traceparent` of this trace with a new span id.
     pub fn traceparent(&self) -> String {
-        let span = Uuid::new_v4().as_u64_pair().0;
-        format!("00-{:032x}-{:016x}-01", self.bytes, span.max(1))
+        format!("00-{:032x}-{:016x}-01", self.bytes, new_span_id())
     }
 }
 
@@ -84,8 +101,14 @@ fn trace_id_of(traceparent: &str) -> Option<&str> {
 }
 
 /// The span id of a `traceparent` whose trace id is valid.
-fn span_id_of(traceparent: &str) -> Option<u64> {
-    u64::from_str_radix(traceparent.trim().split('-').nth(2)?, 16).ok()
+fn span_id_of(traceparent: &str) -> Option<NonZeroU64> {
+    let id = u64::from_str_radix(traceparent.trim().split('-').nth(2)?, 16).ok()?;
+    NonZeroU64::new(id)
+}
+
+/// The id of a new span.
+pub(crate) fn new_span_id() -> u64 {
+    Uuid::new_v4().as_u64_pair().0.max(1)
 }
 
 fn parse_hex(hex: &str) -> u128 {

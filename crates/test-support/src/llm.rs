@@ -205,8 +205,8 @@ fn stream(body: &Value) -> impl IntoResponse {
     }
     let piece = |delta: &Value, reason: &Value, usage: &Value| {
         let choices = json!([{ "index": 0, "delta": delta, "finish_reason": reason }]);
-        let chunk =
-            json!({ "object": "chat.completion.chunk", "choices": choices, "usage": usage });
+        let chunk = json!({ "id": body["id"], "object": "chat.completion.chunk", "choices": choices,
+            "usage": usage });
         format!("data: {chunk}\n\n")
     };
     let mut events: Vec<_> = match delta["content"].as_str() {

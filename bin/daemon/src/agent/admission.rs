@@ -57,6 +57,7 @@ impl RunDriver<'_> {
         let before = async || self.task_before(&client, &model, &snapshot).await;
         let found = find_task(&client, sessions, queue, self.request, before).await?;
         let (task_id, resolving) = found;
+        self.span.set_conversation(&task_id);
         let place = self.place(&lasting, &task_id).await?;
         drop(resolving);
         let journal = fenced(&journal, &client, &place);
@@ -96,6 +97,7 @@ impl RunDriver<'_> {
         recorded: &RecordedRequest,
         earlier: &Run,
     ) -> Result<Admission, RunError> {
+        self.span.set_conversation(&recorded.task_id);
         self.check_fingerprint(recorded)?;
         let is_completed = self.refuse_cancelled(client, journal).await?;
         let mut earlier = earlier.clone();

@@ -91,7 +91,7 @@ pub(crate) async fn can(app: &App, trace: &TraceId, asked: &Can) -> Result<CanAn
     app.workspaces.admit(role).map_err(RunError::from)?;
     let kept = asked.workspace.as_deref();
     let asks = Asked { session: &session, key: None, detached: false, kept };
-    let customer = customers::customer(app, trace, asks).await?;
+    let customer = customers::customer(app, &trace.without_run(), asks).await?;
     let backend = |error| RunError::backend(&error);
     let traceparent = trace.traceparent();
     let capabilities = app.backend.capabilities(&traceparent).await.map_err(backend)?;

@@ -11,7 +11,7 @@ use mc_client::idempotency::RunKey;
 use mc_client::runs::RunStatus;
 use mc_client::steps::{ChildCall, Parent};
 use serde_json::Map;
-use service::otel::{Side, Span};
+use service::otel::Span;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -25,9 +25,10 @@ use super::customers::{self, Asked};
 use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
 use super::journal::{ChildReport, Journal, empty_chain};
-use super::launch::{TIMEOUT_GRACE, describe, outcome_label};
+use super::launch::{TIMEOUT_GRACE, outcome_label};
 use super::prepare::Earlier;
 use super::redaction;
+use super::traced;
 use crate::run::answer::RunAnswer;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -100,12 +101,9 @@ impl RunContext<'_> {
         let (app, started) = (self.run.app, Instant::now());
         let request = Box::pin(self.request_of(child, key, message)).await?;
         let role = &child.role;
-        let mut span = span.child(Side::Internal, || format!("invoke_agent {role}"));
-        span.set("gen_ai.operation.name", "invoke_agent");
-        span.set("gen_ai.agent.name", role.clone());
-        span.set("wombat.run_id", handle.run_id.clone());
         let profile = self.snapshot.admit(role)?.narrowed(request.customer.rules.as_ref());
         let redactor = redaction::of_profile(app, &request, &profile);
+        let mut span = traced::begin_below(span, &request, &handle.run_id, redactor.as_ref());
         let finalizer = RunFinalizer::detached(handle.clone(), app.runs.tracker().clone());
         let finalizer = finalizer.redacting(redactor.clone());
         let driver = RunDriver {
@@ -138,7 +136,7 @@ impl RunContext<'_> {
             }
             Err(error) => Err(error),
         };
-        describe(&mut span, handle, &result);
+        traced::describe(&mut span, (&request, redactor.as_ref()), handle, &result);
         finalizer.finish(&result).await;
         if let Err(RunError { kind: RunErrorKind::JournalRejected(_), cause, .. }) = &result {
             audit::journal_rejected(app, &request.session, key, self.run.trace, cause).await;

@@ -17,7 +17,7 @@ use mc_client::types::Capabilities;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use service::otel::{Side, Span};
+use service::otel::Span;
 use service::trace::TraceId;
 use wombat_core::agent_config::{ApprovalEntry, CustomerRules};
 use wombat_core::session::SessionKey;
@@ -50,7 +50,7 @@ pub(crate) async fn customer(
     trace: &TraceId,
     asked: Asked<'_>,
 ) -> Result<Arc<Customer>, RunError> {
-    let mut span = Span::of_request(trace, Side::Internal, || "read profile".to_owned());
+    let mut span = Span::before_run(trace, || "read profile".to_owned());
     let customer = narrowing(app, &span.traceparent(), asked).await;
     match &customer {
         Ok(_) => span.succeed(),

@@ -10,7 +10,6 @@ use mc_client::idempotency::RunKey;
 use mc_client::runs::Run;
 use mc_client::tool_requests::{ToolRequest, ToolRequestQuery, ToolRequestStatus};
 use mc_client::types::Capabilities;
-use service::otel::{Side, Span};
 use service::trace::TraceId;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -23,6 +22,7 @@ use super::launch::{Leader, wait_for};
 use super::lease::SessionLease;
 use super::redaction;
 use super::take_up;
+use super::traced;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::registry::{Joined, Outcome, Registration};
@@ -213,8 +213,7 @@ async fn admit_and_run(
     };
     let finalizer = RunFinalizer::detached(handle.clone(), app.runs.tracker().clone());
     let finalizer = finalizer.redacting(redactor.clone());
-    let role = request.session.role();
-    let span = Span::of_request(trace, Side::Internal, || format!("invoke_agent {role}"));
+    let mut span = traced::begin(trace, request, &handle.run_id, redactor.as_ref());
     let key = request.key.clone().unwrap_or_else(RunKey::random);
     let driver = RunDriver {
         app,
@@ -238,10 +237,13 @@ async fn admit_and_run(
     let (accepted, place) = match admitted {
         Ok(Admission::Go(accepted, place)) => (accepted, place),
         Ok(Admission::Over(accepted)) => {
+            span.succeed();
             drop(tell.send(Ok(accepted)));
             return None;
         }
         Err(error) => {
+            let failed = Err(error.clone());
+            traced::describe(&mut span, (request, redactor.as_ref()), &handle, &failed);
             drop(tell.send(Err(error.clone())));
             return Some(Err(error));
         }

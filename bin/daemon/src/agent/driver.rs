@@ -126,7 +126,7 @@ impl RunDriver<'_> {
         let policy = app.settings.session_policy;
         let (capabilities, turn) = tokio::try_join!(
             self.capabilities(),
-            acquire_turn(&client, &app.sessions, policy, self.request, task_before),
+            acquire_turn(&client, &app.sessions, policy, self.request, self.span, task_before),
         )?;
         let task_id = turn.task_id;
         let lease = self.lease(&client, &capabilities, &task_id).await?;

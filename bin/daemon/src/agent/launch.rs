@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mc_client::idempotency::RunKey;
-use service::otel::{Side, Span};
 use service::trace::TraceId;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -18,9 +17,10 @@ use super::driver::RunDriver;
 use super::finalizer::RunFinalizer;
 use super::redaction;
 use super::stands::Stands;
+use super::traced;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
-use crate::run::registry::{Joined, Outcome, Registration, RunHandle};
+use crate::run::registry::{Joined, Outcome, Registration};
 use crate::run::request::{RunRequest, fingerprint};
 use crate::state::App;
 
@@ -151,11 +151,7 @@ async fn run_to_end(
     let redactor = profile.and_then(|profile| redaction::of_profile(app, &request, profile));
     let finalizer = RunFinalizer::new(handle.clone(), app.runs.tracker().clone());
     let finalizer = finalizer.redacting(redactor.clone());
-    let role = request.session.role().clone();
-    let mut span = Span::of_request(&trace, Side::Internal, || format!("invoke_agent {role}"));
-    span.set("gen_ai.operation.name", "invoke_agent");
-    span.set("gen_ai.agent.name", role.to_string());
-    span.set("wombat.run_id", handle.run_id.clone());
+    let mut span = traced::begin(&trace, &request, &handle.run_id, redactor.as_ref());
     let driver = RunDriver {
         app,
         request: &request,
@@ -193,7 +189,7 @@ async fn run_to_end(
             Box::pin(stands.or_answer(driver.plain_client(), &handle, stopped)).await
         }
     };
-    describe(&mut span, &handle, &result);
+    traced::describe(&mut span, (&request, redactor.as_ref()), &handle, &result);
     finalizer.finish(&result).await;
     if let Err(RunError { kind: RunErrorKind::JournalRejected(_), cause, .. }) = &result {
         Box::pin(audit::journal_rejected(app, &request.session, &run_key, &trace, cause)).await;
@@ -205,25 +201,6 @@ async fn run_to_end(
     app.metrics.run(is_known.then_some(role.as_str()), outcome_label(&outcome), started.elapsed());
     app.webhooks.send(&request, &handle, &outcome);
     outcome
-}
-
-/// Span attributes of the end of a run.
-pub(super) fn describe(
-    span: &mut Span,
-    handle: &RunHandle,
-    result: &Result<crate::run::answer::RunAnswer, RunError>,
-) {
-    let tally = handle.meter.read_with_estimate();
-    let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-    span.set("gen_ai.usage.input_tokens", count(tally.usage.prompt_tokens));
-    span.set("gen_ai.usage.output_tokens", count(tally.usage.completion_tokens));
-    match result {
-        Ok(answer) => {
-            span.set("gen_ai.conversation.id", answer.task_id.clone());
-            span.succeed();
-        }
-        Err(error) => span.fail(error.code()),
-    }
 }
 
 /// Logs the end of a run, and marks its usage as exact unless the run was dropped.

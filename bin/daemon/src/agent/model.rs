@@ -5,15 +5,14 @@ use std::sync::Arc;
 use llm::event::{Completion, StreamEvent};
 use llm::model::ModelRef;
 use llm::request::{LlmRequest, Message, ResponseSchema, ToolChoice, ToolList};
-use llm::{CallContext, LlmClient, Received, Tally};
-use serde_json::json;
+use llm::{CallContext, LlmClient, Tally};
 use service::otel::{Side, Span};
 use tokio::time::{Instant, timeout_at};
 use wombat_core::redact::Redactor;
 
 use super::budget::{Budget, Reserved};
 use super::most_price::{MostPrice, floor};
-use super::redaction;
+use super::traced;
 use super::words::{GoingOn, Words};
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::{EventSink, RunEvent};
@@ -82,9 +81,9 @@ impl ModelCaller<'_> {
         let started = Instant::now();
         let mut said = String::new();
         let mut span = self.span.child(Side::Client, || format!("chat {}", self.model.name));
-        self.describe_call(&mut span, &request);
+        traced::describe_call(&mut span, self.model, &request, self.redactor);
         let tally = Tally::default();
-        let received = Received::default();
+        let received = traced::received(&span);
         let call = CallContext {
             traceparent: Some(span.traceparent()),
             tally: tally.clone(),
@@ -112,7 +111,7 @@ impl ModelCaller<'_> {
         if let Ok(completion) = &mut result {
             complete_usage(&mut completion.usage, prompt_tokens, &completion.message);
         }
-        self.describe_answer(&mut span, &result);
+        traced::describe_answer(&mut span, &result, &in_flight.received, self.redactor);
         self.app.metrics.model(self.model, result.as_ref().ok(), &tally, started.elapsed());
         match result {
             Ok(completion) => {
@@ -166,36 +165,6 @@ impl ModelCaller<'_> {
         let limits = [self.limits.max_output_tokens, affordable, of_window];
         let longest = limits.into_iter().flatten().min();
         longest.map(|longest| of_model.map_or(longest, |most| longest.min(most)))
-    }
-
-    /// Span attributes of a call (OpenTelemetry's GenAI conventions).
-    fn describe_call(&self, span: &mut Span, request: &LlmRequest) {
-        span.set("gen_ai.operation.name", "chat");
-        span.set("gen_ai.provider.name", self.model.provider.as_str());
-        span.set("gen_ai.request.model", self.model.name.clone());
-        if let Some(limit) = request.max_output_tokens {
-            span.set("gen_ai.request.max_tokens", i64::from(limit));
-        }
-        span.set_content("gen_ai.input.messages", || {
-            redaction::traced(self.redactor, json!(request.messages))
-        });
-    }
-
-    /// Span attributes of the answer.
-    fn describe_answer(&self, span: &mut Span, result: &Result<Completion, RunError>) {
-        match result {
-            Ok(completion) => {
-                let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-                span.set("gen_ai.response.model", completion.model.clone());
-                span.set("gen_ai.usage.input_tokens", count(completion.usage.prompt_tokens));
-                span.set("gen_ai.usage.output_tokens", count(completion.usage.completion_tokens));
-                span.set_content("gen_ai.output.messages", || {
-                    redaction::traced(self.redactor, json!([completion.message]))
-                });
-                span.succeed();
-            }
-            Err(error) => span.fail(error.code()),
-        }
     }
 
     async fn stream(

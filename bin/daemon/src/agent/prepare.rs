@@ -6,6 +6,7 @@ use mc_client::client::AgentClient;
 use mc_client::error::McError;
 use mc_client::idempotency::task_key;
 use mc_client::types::{Capabilities, CreateTask, FileMeta, Message, Task};
+use service::otel::Span;
 use wombat_core::session::{Role, SessionKey};
 
 use super::driver::RunDriver;
@@ -35,10 +36,12 @@ pub(super) async fn acquire_turn(
     sessions: &Sessions,
     policy: SessionPolicy,
     request: &RunRequest,
+    span: &Span,
     task_before: impl AsyncFnOnce() -> Result<Option<String>, RunError>,
 ) -> Result<TaskTurn, RunError> {
     let session = &request.session;
     let (task_id, resolving) = find_task(client, sessions, policy, request, task_before).await?;
+    span.set_conversation(&task_id);
     let mut enter = Box::pin(sessions.enter(lane(session, &task_id), policy));
     // The first poll puts this run into the queue; after that the next message may resolve.
     let turn = tokio::select! {

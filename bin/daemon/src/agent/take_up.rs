@@ -24,12 +24,13 @@ use super::driver::RunDriver;
 use super::ends::Ends;
 use super::finalizer::RunFinalizer;
 use super::journal::Journal;
-use super::launch::{TIMEOUT_GRACE, describe, outcome_label, settle};
+use super::launch::{TIMEOUT_GRACE, outcome_label, settle};
 use super::lease::SessionLease;
 use super::prepare::busy;
 use super::recorder::Recorder;
 use super::redaction;
 use super::stands::Stands;
+use super::traced;
 use crate::run::answer::RunAnswer;
 use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
@@ -66,9 +67,10 @@ pub(super) struct Life<'a> {
 
 impl Life<'_> {
     /// Waits for the turn, and runs. `None` where another instance does, or did.
-    pub(super) async fn run(self, place: Place) -> Option<Outcome> {
+    pub(super) async fn run(mut self, place: Place) -> Option<Outcome> {
         let handle = self.registration.handle.clone();
         let task_id = place.task_id.clone();
+        self.span.set_conversation(&task_id);
         let turn = tokio::select! {
             turn = Box::pin(self.turn(place)) => turn,
             why = handle.stopped() => Err(RunError::new(why)),
@@ -76,9 +78,13 @@ impl Life<'_> {
         };
         match turn {
             Ok(Some((turn, lease))) => Box::pin(self.execute(turn, lease, &task_id)).await,
-            Ok(None) => None,
+            Ok(None) => {
+                self.span.succeed();
+                None
+            }
             Err(error) => {
                 let result = self.stands().or_answer(self.client(), &handle, Err(error)).await;
+                self.describe(&result);
                 let outcome: Outcome = result.clone().map(Arc::new);
                 if !is_another_s(&result) {
                     self.announce(&task_id, &outcome).await;
@@ -111,6 +117,12 @@ impl Life<'_> {
             let (app, request) = (self.app, self.request);
             Ends { app, request, client: &client, task_id }.push(outcome, told).await;
         }
+    }
+
+    /// Says in the trace what the run came to.
+    fn describe(&mut self, result: &Result<RunAnswer, RunError>) {
+        let (redactor, handle) = (self.finalizer.redactor(), &self.registration.handle);
+        traced::describe(&mut self.span, (self.request, redactor.as_ref()), handle, result);
     }
 
     fn stands(&self) -> Stands<'_> {
@@ -238,12 +250,13 @@ impl Life<'_> {
         let result = match result {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => {
+                self.span.succeed();
                 self.finalizer.give_back();
                 return None;
             }
             Err(error) => self.stands().or_answer(self.client(), &handle, Err(error)).await,
         };
-        describe(&mut self.span, &handle, &result);
+        self.describe(&result);
         let outcome: Outcome = result.clone().map(Arc::new);
         // Another instance ends it, and says so.
         let is_ours = !is_another_s(&result);

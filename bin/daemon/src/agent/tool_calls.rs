@@ -1,6 +1,5 @@
 //! The tool calls of one turn of the model: concurrent, journaled, with approval where needed.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -321,6 +320,7 @@ impl RunContext<'_> {
         let mut span = self.run.span.child(Side::Internal, || format!("execute_tool {name}"));
         span.set("gen_ai.operation.name", "execute_tool");
         span.set("gen_ai.tool.name", name.into_owned());
+        span.set("gen_ai.tool.type", "function");
         span.set("gen_ai.tool.call.id", id.into_owned());
         span.set_content("gen_ai.tool.call.arguments", || {
             redaction::traced(self.redactor.as_ref(), call.arguments.clone())
@@ -374,18 +374,8 @@ impl RunContext<'_> {
         }
         made.took = started.elapsed();
         made.kept = self.keep_result(&made.reply, planned).await;
-        span.set_content("gen_ai.tool.call.result", || {
-            let content = match &made.kept {
-                Some((content, _)) => Cow::Borrowed(&**content),
-                None => Cow::Owned(self.content(&made.reply, planned)),
-            };
-            redaction::logged(self.redactor.as_ref(), &content).into_owned()
-        });
-        if made.reply.is_ok() || !made.waits.is_empty() {
-            span.succeed()
-        } else {
-            span.fail("tool_error")
-        }
+        let kept = made.kept.as_ref().map(|(content, _)| content.as_str());
+        self.trace_reply(&mut span, (&made.reply, kept), !made.waits.is_empty(), planned);
         Ok(made)
     }
 

@@ -139,7 +139,7 @@ async fn customer_of(
     let user = UserId::parse(user).map_err(|error| wrong("user_id", error.to_string()))?;
     let session = SessionKey::new(user, role.clone());
     let asked = Asked { session: &session, key: None, detached: false, kept };
-    let customer = customers::customer(app, trace, asked).await?;
+    let customer = customers::customer(app, &trace.without_run(), asked).await?;
     if customer.is_unread {
         return Err(RunError::new(RunErrorKind::BackendUnavailable).into());
     }

@@ -218,8 +218,7 @@ impl Parts {
             let answer = self.script().answer(request, call).await?;
             return Ok(Pieces::Offline(OfflineStream::new(answer)));
         }
-        let traceparent = call.traceparent.as_deref();
-        let mut stream = self.network.stream(model, request, traceparent, mode).await?;
+        let mut stream = self.network.stream(model, request, call, mode).await?;
         call.shown.note(stream.used());
         Ok(Pieces::Network(Box::new(stream)))
     }

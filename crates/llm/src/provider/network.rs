@@ -22,7 +22,7 @@ use super::target::Target;
 use super::thought_filter::{self, ThoughtFilter};
 use super::tool_form::{RefusedTools, ToolForm};
 use super::wire::{Delta, Reader};
-use crate::context::Received;
+use crate::context::{CallContext, Received};
 use crate::error::LlmErrorKind;
 use crate::event::FinishReason;
 use crate::final_tool::FinalTool;
@@ -100,10 +100,11 @@ impl Network {
         &self,
         model: &ModelRef,
         request: &LlmRequest,
-        traceparent: Option<&str>,
+        call: &CallContext,
         mode: Mode,
     ) -> Result<LiveStream, Failure> {
         let target = self.target(model.provider)?;
+        let traceparent = call.traceparent.as_deref();
         let opened = async {
             let plain = mode.is_plain.then(|| history::without_tools(request));
             let request = plain.as_ref().unwrap_or(request);
@@ -126,6 +127,7 @@ impl Network {
                 Body::Events(events) => live.events = Some(events),
                 Body::Whole(bytes) => {
                     live.size = bytes.len();
+                    call.received.look(&bytes);
                     let answer = target.parse(&read_json(&bytes)?)?;
                     let reply = thought_filter::reply_in(&answer.message, true);
                     let answer = live.checked(answer, Some(reply))?;
@@ -261,14 +263,18 @@ impl LiveStream {
                     ));
                 }
                 Some(data) if is_error => return Err(self.target.error(data)),
-                Some(data) => match self.reader.usual_event(data) {
-                    Some(delta) => delta?,
-                    None => {
-                        let event: Value = serde_json::from_str(data)
-                            .map_err(|_| Failure::garbled("an event of the stream is not JSON"))?;
-                        self.reader.event(&event)?
+                Some(data) => {
+                    received.look(data.as_bytes());
+                    match self.reader.usual_event(data) {
+                        Some(delta) => delta?,
+                        None => {
+                            let event: Value = serde_json::from_str(data).map_err(|_| {
+                                Failure::garbled("an event of the stream is not JSON")
+                            })?;
+                            self.reader.event(&event)?
+                        }
                     }
-                },
+                }
             };
             match delta {
                 Delta::Nothing => received.hidden(),

@@ -7,12 +7,14 @@ use std::time::SystemTime;
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId as OtelTraceId, TraceState,
 };
-use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry::{Array, InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks, SpanProcessor as _};
-use uuid::Uuid;
 
 use super::exporter::EXPORTER;
-use crate::trace::TraceId;
+use crate::trace::{TraceId, new_span_id};
+
+/// Which thread of messages a span belongs to.
+const CONVERSATION: &str = "gen_ai.conversation.id";
 
 /// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,22 +47,48 @@ struct Record {
     begun: SystemTime,
     attributes: Vec<KeyValue>,
     status: Option<Status>,
+    /// The conversation, once it is known; until then what stands for it.
+    conversation: OnceLock<Arc<str>>,
+    before: Option<Arc<str>>,
+}
+
+impl Record {
+    fn conversation(&self) -> Option<&Arc<str>> {
+        self.conversation.get().or(self.before.as_ref())
+    }
 }
 
 impl Span {
     /// A child of the caller's span, or the root of the trace. The name is only built when the span is
     /// recorded.
     pub fn of_request(trace: &TraceId, side: Side, name: impl FnOnce() -> String) -> Self {
-        Self::begin(trace.bytes(), trace.parent(), true, side, name)
+        Self::begin((trace.bytes(), new_span_id()), trace.parent(), true, side, name)
     }
 
-    /// A child of this span.
+    /// The span of the run that answers a request, of which there is one.
+    pub fn of_run(trace: &TraceId, name: impl FnOnce() -> String) -> Self {
+        Self::begin((trace.bytes(), trace.run()), trace.parent(), true, Side::Internal, name)
+    }
+
+    /// What is done for a request before its run: below the caller's span or, where there is none, the run's.
+    pub fn before_run(trace: &TraceId, name: impl FnOnce() -> String) -> Self {
+        let parent = trace.parent();
+        let above = parent.or(Some(trace.run())).filter(|id| *id != 0);
+        let ids = (trace.bytes(), new_span_id());
+        Self::begin(ids, above, parent.is_some(), Side::Internal, name)
+    }
+
+    /// A child of this span, in the same conversation.
     pub fn child(&self, side: Side, name: impl FnOnce() -> String) -> Self {
-        Self::begin(self.trace, Some(self.id), false, side, name)
+        let mut child = Self::begin((self.trace, new_span_id()), Some(self.id), false, side, name);
+        if let (Some(record), Some(own)) = (&mut child.record, &self.record) {
+            record.before = own.conversation().cloned();
+        }
+        child
     }
 
     fn begin(
-        trace: u128,
+        (trace, id): (u128, u64),
         parent: Option<u64>,
         parent_is_remote: bool,
         side: Side,
@@ -75,9 +103,11 @@ impl Span {
                 begun: SystemTime::now(),
                 attributes: Vec::new(),
                 status: None,
+                conversation: OnceLock::new(),
+                before: None,
             })
         });
-        Self { trace, id: Uuid::new_v4().as_u64_pair().0.max(1), record }
+        Self { trace, id, record }
     }
 
     /// The `traceparent` of calls within this span (W3C Trace Context).
@@ -85,17 +115,52 @@ impl Span {
         format!("00-{:032x}-{:016x}-01", self.trace, self.id)
     }
 
-    /// Adds an attribute of the semantic conventions.
+    /// Whether the span is recorded. Where it is not, nothing that is set on it is kept.
+    pub fn is_recorded(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// Whether the span is recorded with message content, which the operator has to enable.
+    pub fn has_content(&self) -> bool {
+        self.record.is_some() && EXPORTER.get().is_some_and(|exporter| exporter.content)
+    }
+
+    /// Sets an attribute of the semantic conventions.
     pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
-        if let Some(record) = &mut self.record {
-            record.attributes.push(KeyValue::new(key, value.into()));
+        let Some(record) = &mut self.record else { return };
+        let value = value.into();
+        match record.attributes.iter_mut().find(|known| known.key.as_str() == key) {
+            Some(known) => known.value = value,
+            None => record.attributes.push(KeyValue::new(key, value)),
         }
     }
 
-    /// Adds message content as an attribute, if the operator has enabled that.
+    /// Sets an attribute that is a list with this one text.
+    pub fn set_list(&mut self, key: &'static str, only: &'static str) {
+        if self.record.is_some() {
+            self.set(key, Value::Array(Array::String(vec![only.into()])));
+        }
+    }
+
+    /// Sets message content as an attribute, if the operator has enabled that.
     pub fn set_content(&mut self, key: &'static str, text: impl FnOnce() -> String) {
-        if self.record.is_some() && EXPORTER.get().is_some_and(|exporter| exporter.content) {
+        if self.has_content() {
             self.set(key, text());
+        }
+    }
+
+    /// Says what stands for the conversation until that is known.
+    pub fn set_session(&mut self, session: impl FnOnce() -> String) {
+        if let Some(record) = &mut self.record {
+            record.before = Some(session().into());
+        }
+    }
+
+    /// Says which conversation the span belongs to, and those below it that begin from now on; the first word
+    /// counts.
+    pub fn set_conversation(&self, id: &str) {
+        if let Some(record) = &self.record {
+            record.conversation.get_or_init(|| id.into());
         }
     }
 
@@ -118,8 +183,12 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
+        if let Some(id) = self.record.as_ref().and_then(|record| record.conversation().cloned()) {
+            self.set(CONVERSATION, Value::String(id.into()));
+        }
         let (Some(record), Some(exporter)) = (self.record.take(), EXPORTER.get()) else { return };
-        let Record { parent, parent_is_remote, side, name, begun, attributes, status } = *record;
+        let Record { parent, parent_is_remote, side, name, begun, attributes, status, .. } =
+            *record;
         exporter.processor.on_end(SpanData {
             span_context: SpanContext::new(
                 OtelTraceId::from(self.trace),
