@@ -13,6 +13,7 @@ mod lists;
 mod prompts;
 mod queue;
 mod report;
+mod tools;
 mod writes;
 
 use std::io::{Error, Result};
@@ -28,6 +29,7 @@ const USAGE: &str = "usage: bench COMMAND
   dispatch               notifications through the dispatcher
   queue                  the reference backend's queue
   writes [BACKEND …]     durable writes of the reference backend, or of these builds of it in turns
+  tools DIR              finding the right one of GitHub's operations there (scripts/documents.sh)
   lists [sqlite|postgres|URL] [RUNS]
                          lists of a million runs with ten million steps (6 GB of temporary files), or of what is there
   documents DIR          OpenAPI documents in this folder (scripts/documents.sh)
@@ -48,6 +50,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let Some((command, rest)) = arguments.split_first() else { return Err(Error::other(USAGE)) };
     match (command.as_str(), rest) {
         ("report", sections) => return report::run(sections),
+        ("tools", [folder]) => return tools::run(folder.as_ref()),
         ("documents", [folder]) => return documents::run(folder.as_ref()),
         // Started by `documents`.
         ("document", [file]) => return documents::one(file.as_ref()),

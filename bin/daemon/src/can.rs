@@ -106,6 +106,9 @@ fn line(answer: &CanAnswer) -> String {
     if let Some(pattern) = &rule.pattern {
         let _infallible = write!(line, " {pattern:?}");
     }
+    if answer.deferred {
+        line += "; the model finds it by find_tools";
+    }
     for error in &answer.errors {
         let _infallible = write!(line, "\n  {error}");
     }

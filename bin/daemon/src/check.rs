@@ -272,6 +272,7 @@ impl Report {
             http.clone(),
             settings.workspace.clone(),
             model,
+            settings.tools_direct,
         );
         let Inspection { known, document, problems, mapped, roles } =
             tools.inspect(&snapshot, &capabilities).await;
@@ -291,6 +292,14 @@ impl Report {
             let names: Vec<_> = external.map(|tool| tool.name.as_str()).collect();
             if !names.is_empty() {
                 self.good(format!("tools: {role} has {}", shown_names(&names)));
+            }
+            let deferred = tools.iter().filter(|tool| tool.deferred).count();
+            if deferred > 0 {
+                self.good(format!(
+                    "tools: {role}'s model is given {} at once and finds {deferred} by find_tools \
+                     (WOMBAT_TOOLS_DIRECT, tools.defer)",
+                    tools.len() - deferred
+                ));
             }
         }
         for what in mapped {

@@ -178,7 +178,9 @@ impl Trial {
             let rules = profile.tools.customer().map(|rules| rules.id().to_owned());
             let mut sets = tools.sets.lock().unwrap_or_else(PoisonError::into_inner);
             let of_role = sets.entry((case.role.clone(), rules));
-            of_role.or_insert_with(|| Arc::new(tools.tools.of_role(&snapshot, &profile))).clone()
+            let most = self.app.settings.tools_direct;
+            let make = || Arc::new(tools.tools.of_role(&snapshot, &profile, most));
+            of_role.or_insert_with(make).clone()
         };
         let memories = case.memories.iter().enumerate().map(memory).collect();
         let answers = Replay::new(case.id.clone(), Answers::of(case), case.now, memories);

@@ -119,6 +119,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// `WOMBAT_TOOL_RESULT_MAX_CHARS`.
     pub tool_result_max_chars: usize,
+    /// `WOMBAT_TOOLS_DIRECT`.
+    pub tools_direct: usize,
     /// `WOMBAT_BACKEND_OPENAPI`.
     pub openapi: Option<OpenApiPlace>,
     /// `WOMBAT_WEBHOOK_ALLOW_PRIVATE`.
@@ -197,6 +199,7 @@ impl Settings {
             r.number("WOMBAT_MAX_BODY_BYTES", 2_097_152_usize, 1_024..=1_073_741_824);
         let tool_result_max_chars =
             r.number("WOMBAT_TOOL_RESULT_MAX_CHARS", 20_000_usize, 100..=10_000_000);
+        let tools_direct = r.number("WOMBAT_TOOLS_DIRECT", 40_usize, 0..=10_000);
         let webhook_allow_private = r.flag("WOMBAT_WEBHOOK_ALLOW_PRIVATE", false);
         let log_format = r.parse_optional("WOMBAT_LOG_FORMAT", "pretty or json");
         let log_filter = r.text("RUST_LOG", "info");
@@ -262,6 +265,7 @@ impl Settings {
             drain,
             max_body_bytes,
             tool_result_max_chars,
+            tools_direct,
             openapi,
             webhook_allow_private,
             protocols,

@@ -94,8 +94,9 @@ impl Workspaces {
     ) -> Self {
         let served = opened.into_iter().map(|(name, path, workspace)| {
             let (openapi, http) = (settings.openapi.clone(), http.clone());
-            let tools = Arc::new(Tools::new(openapi, backend, http, path, llm.clone()));
-            (name, Served { workspace, tools })
+            let tools =
+                Tools::new(openapi, backend, http, path, llm.clone(), settings.tools_direct);
+            (name, Served { workspace, tools: Arc::new(tools) })
         });
         Self(served.collect())
     }

@@ -10,6 +10,7 @@ use service::forwarded::{Front, TrustedProxies};
 use crate::deltas::DeltasConfig;
 use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
+use crate::store::artifacts::ArtifactLimits;
 use crate::store::budgets::Nanos;
 use crate::store::database::Database;
 use crate::store::files::FileLimits;
@@ -36,6 +37,8 @@ pub struct Config {
     pub profile_max_age: Duration,
     /// How much is kept of files.
     pub files: FileLimits,
+    /// How much is kept of long results of tools.
+    pub artifacts: ArtifactLimits,
     /// For how long things are kept.
     pub retention: Retention,
     /// How often a run that nobody works on is given out without a new step, until it has failed.

@@ -6,7 +6,7 @@ mod endpoints;
 mod operation;
 
 use mc_client::{
-    approval_rules, audit, budgets, delivery_options, deltas, leases, memories, orphans,
+    approval_rules, artifacts, audit, budgets, delivery_options, deltas, leases, memories, orphans,
     owned_data, profiles, run_lists, runs, schedules, tool_requests, tools, types,
 };
 use serde_json::{Map, Value, json};
@@ -45,6 +45,7 @@ use self::operation::operation;
     runs::RunNote,
     runs::PutRun,
     runs::PutStep,
+    artifacts::Artifact,
     deltas::PostDeltas,
     deltas::DeltasNote,
     deltas::Deltas,

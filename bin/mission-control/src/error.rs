@@ -164,6 +164,17 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded", text)
                     .with_details(json!({ "quota_bytes": quota_bytes, "used_bytes": used_bytes }))
             }
+            StoreError::ArtifactNotFound => {
+                Self::new(StatusCode::NOT_FOUND, "artifact_not_found", text)
+            }
+            StoreError::ArtifactTooLarge { max_bytes } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "artifact_too_large", text)
+                    .with_details(json!({ "max_bytes": max_bytes }))
+            }
+            StoreError::ArtifactQuota { quota_bytes, used_bytes } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded", text)
+                    .with_details(json!({ "quota_bytes": quota_bytes, "used_bytes": used_bytes }))
+            }
             StoreError::Unstorable(_) => {
                 Self::new(StatusCode::BAD_REQUEST, "invalid_payload", text)
             }
@@ -325,6 +336,12 @@ mod tests {
             (StoreError::DeltasFull { max_bytes: 1 }, (413, "deltas_full", None)),
             (StoreError::FileNotFound { file_id: status() }, (404, "file_not_found", None)),
             (StoreError::FileTooLarge { max_bytes: 1 }, (413, "file_too_large", None)),
+            (StoreError::ArtifactNotFound, (404, "artifact_not_found", None)),
+            (StoreError::ArtifactTooLarge { max_bytes: 1 }, (413, "artifact_too_large", None)),
+            (
+                StoreError::ArtifactQuota { quota_bytes: 2, used_bytes: 1 },
+                (413, "quota_exceeded", None),
+            ),
             (
                 StoreError::QuotaExceeded { quota_bytes: 2, used_bytes: 1 },
                 (413, "quota_exceeded", None),

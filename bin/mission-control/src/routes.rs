@@ -2,6 +2,7 @@
 
 pub(crate) mod answering;
 pub(crate) mod approval_rules;
+mod artifacts;
 mod audit;
 mod budgets;
 pub(crate) mod decisions;
@@ -49,7 +50,7 @@ fn task_page(front: &Front) -> String {
 }
 
 /// The optional features that this backend has.
-const FEATURES: [&str; 34] = [
+const FEATURES: [&str; 35] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -68,6 +69,7 @@ const FEATURES: [&str; 34] = [
     "standup",
     "run_journal",
     "run_stream",
+    "artifacts",
     "orphans",
     "tool_requests",
     "decisions",
@@ -113,6 +115,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/runs/{run_key}", get(runs::get).put(runs::put))
         .route("/runs/{run_key}/steps/{index}", put(runs::put_step))
         .route("/runs/{run_key}/cancel", post(runs::cancel))
+        .route("/runs/{run_key}/artifacts/{sha256}", get(artifacts::get).put(artifacts::put))
         .route("/runs/{run_key}/deltas", get(deltas::get).post(deltas::post))
         .route("/tool-requests", get(tool_requests::list).post(tool_requests::create))
         .route("/tool-requests/{id}", get(tool_requests::get).patch(tool_requests::decide))

@@ -149,6 +149,9 @@ async fn delete_expired(store: &Store, retention: &Retention) -> Infallible {
         if let Err(error) = store.delete_gone_files().await {
             tracing::warn!(%error, "could not delete files that nothing names");
         }
+        if let Err(error) = store.delete_expired_artifacts().await {
+            tracing::warn!(%error, "could not delete long results that have expired");
+        }
         match store.expire(retention).await {
             Ok(counts) => {
                 let many: u64 = counts.values().sum();

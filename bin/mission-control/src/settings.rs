@@ -16,6 +16,7 @@ use crate::deltas::{DeltasConfig, StreamUrl};
 use crate::login::password::BoardPassword;
 use crate::login::proxy::ProxyLogin;
 use crate::mentions::is_role;
+use crate::store::artifacts::ArtifactLimits;
 use crate::store::budgets::Nanos;
 use crate::store::database::{CONNECTIONS, Database, MIN_CONNECTIONS};
 use crate::store::files::FileLimits;
@@ -57,6 +58,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
     let budget = budget(&mut r);
     let deltas = deltas(&mut r);
     let files = files(&mut r);
+    let artifacts = artifacts(&mut r);
     let retention = retention(&mut r);
     let orphan_max_attempts = r.number("MC_ORPHAN_MAX_ATTEMPTS", 8_u32, 1..=1_000);
     let profile_max_age = r.seconds("MC_PROFILE_MAX_AGE", 0, 0..=300);
@@ -84,6 +86,7 @@ pub fn read(layers: &Layers) -> Result<Settings, SettingsError> {
             budget,
             deltas,
             files,
+            artifacts,
             retention,
             orphan_max_attempts,
             profile_max_age,
@@ -299,6 +302,21 @@ fn files(r: &mut Reader<'_>) -> FileLimits {
     FileLimits {
         max_bytes: r.number("MC_FILE_MAX_BYTES", unset.max_bytes, 1..=MOST),
         quota_bytes: r.number("MC_FILES_QUOTA_BYTES", unset.quota_bytes, 0..=MOST),
+    }
+}
+
+/// How much is kept of long results of tools.
+fn artifacts(r: &mut Reader<'_>) -> ArtifactLimits {
+    /// One is read into memory.
+    const LONGEST: u64 = 64 * 1024 * 1024;
+    /// More than any disk has.
+    const MOST: u64 = 1 << 50;
+    let unset = ArtifactLimits::default();
+    let ttl = r.number("MC_ARTIFACT_TTL_SECS", unset.ttl.as_secs(), 1..=31_536_000);
+    ArtifactLimits {
+        max_bytes: r.number("MC_ARTIFACT_MAX_BYTES", unset.max_bytes, 1..=LONGEST),
+        quota_bytes: r.number("MC_ARTIFACTS_QUOTA_BYTES", unset.quota_bytes, 0..=MOST),
+        ttl: Duration::from_secs(ttl),
     }
 }
 

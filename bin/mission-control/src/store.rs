@@ -8,6 +8,7 @@
 
 pub mod answering;
 pub mod approval_rules;
+pub mod artifacts;
 pub mod audit;
 mod audit_expiry;
 pub mod audit_limits;

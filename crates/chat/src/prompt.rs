@@ -204,11 +204,12 @@ fn listing(agent: &AgentInfo, tools: &[ListedTool]) -> String {
 
 /// What a role may do with a tool.
 fn told(verdict: &ToolVerdict) -> String {
-    let ToolVerdict { role, may_call, why } = verdict;
+    let ToolVerdict { role, may_call, why, deferred } = verdict;
     let why = why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+    let found = if *deferred { " by find_tools" } else { "" };
     match may_call {
-        MayCall::Yes => role.clone(),
-        MayCall::WithApproval => format!("{role} with approval{why}"),
+        MayCall::Yes => format!("{role}{found}"),
+        MayCall::WithApproval => format!("{role} with approval{why}{found}"),
         MayCall::No => format!("not {role}{why}"),
     }
 }
@@ -260,6 +261,7 @@ mod tests {
             role: role.to_owned(),
             may_call,
             why: why.map(str::to_owned),
+            deferred: role == "scout" && may_call == MayCall::Yes,
         };
         let agent =
             AgentInfo { role: "scout".into(), model_tier: "cheap".into(), ..AgentInfo::default() };
@@ -283,7 +285,7 @@ mod tests {
         assert_eq!(
             listing(&agent, &tools),
             "scout (model tier: cheap)\n\
-             create_task  scout, boss\n\
+             create_task  scout by find_tools, boss\n\
              pay          not scout (denied by \"pay\" in agent-config.json), \
              boss with approval (\"pay\" in agent-config.json)"
         );

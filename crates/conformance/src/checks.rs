@@ -1,5 +1,6 @@
 //! The checks, a file for each chapter of the contract.
 
+pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod auth;
 mod budget_scopes;

@@ -23,7 +23,7 @@ use serde_json::json;
 use shown::counted;
 
 use crate::checks::{
-    audit, auth, capabilities, decisions, delivery_options, errors, events, files,
+    artifacts, audit, auth, capabilities, decisions, delivery_options, errors, events, files,
     heartbeat_standup, idempotency, invariants, journal, limits, memories, objects, orphans,
     owned_data, paging, profiles, queue, roles, run_lists, run_stream, schedules, tenancy,
 };
@@ -107,6 +107,7 @@ chapters! {
     "wake" => heartbeat_standup,
     "journal" => journal,
     "runs" => run_stream,
+    "artifacts" => artifacts,
     "orphans" => orphans,
     "decisions" => decisions,
     "schedules" => schedules,

@@ -66,7 +66,7 @@ pub struct RunningTools {
 pub struct RoleTools {
     /// The role's name.
     pub role: String,
-    /// Its tools, in the order in which a model sees them.
+    /// Its tools, in the order in which a model sees them; those that it has to find come last.
     pub tools: Vec<ToolInfo>,
 }
 
@@ -79,6 +79,9 @@ pub struct ToolInfo {
     pub name: String,
     /// Where it comes from: `built-in`, `openapi`, `backend` or `mcp`.
     pub source: String,
+    /// Whether a model is not given it at once, but finds it by `find_tools`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
 }
 
 /// A tool, and who may call it.
@@ -103,6 +106,9 @@ pub struct ToolVerdict {
     /// The rule that says so, with its file, where it is not simply a yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Whether the role's model is not given it at once, but finds it by `find_tools`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
 }
 
 /// Whether a role may call a tool.

@@ -126,4 +126,7 @@ pub struct CanAnswer {
     /// Why it is refused, in words: what is wrong with the arguments, say. Empty where it is not.
     #[serde(default)]
     pub errors: Vec<String>,
+    /// Whether the role's model is not given the tool at once, but finds it by `find_tools`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
 }

@@ -99,6 +99,13 @@ impl Answers {
         }
     }
 
+    /// Whether there is an answer to any call of just this tool.
+    pub fn has_any(&self, tool: &str) -> bool {
+        let is_of = |key: &String| key.split_once('\n').is_some_and(|(name, _)| name == tool);
+        self.recorded.keys().any(is_of)
+            || self.fixtures.iter().any(|fixture| fixture.tool.names(tool))
+    }
+
     /// What there is on the next call. No fixture approves a call.
     pub fn next(&mut self, call: AskedCall<'_>) -> Option<Answer> {
         let ignored = self.ignore.get(call.tool).map_or(&[][..], Vec::as_slice);
@@ -199,6 +206,20 @@ mod tests {
     ) -> Option<Answer> {
         let meant = (tool, arguments);
         answers.next(AskedCall { tool, arguments, meant, endpoint: None, needs_approval })
+    }
+
+    #[test]
+    fn it_is_known_which_tools_have_answers() {
+        let recorded = json!({ "answers": [{ "tool": "read_result", "content": "x" }] });
+        let written = json!({ "fixtures": [{ "tool": "read_result", "content": "x" }] });
+        let any = json!({ "fixtures": [{ "tool": "*", "content": "x" }] });
+        for (written, is_there) in [(recorded, true), (written, true), (any, false)] {
+            let answers = Answers::of(&case(written));
+            assert_eq!(
+                (answers.has_any("read_result"), answers.has_any("read")),
+                (is_there, false)
+            );
+        }
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl From<&str> for Pattern {
 }
 
 impl Pattern {
+    /// Whether it is the name of this tool.
+    pub(crate) fn names(&self, tool: &str) -> bool {
+        self.0 == tool
+    }
+
     /// Whether a call of this tool is meant. `endpoint` is where the tool calls, where that is always the same
     /// place; a call of `call_backend` has its own among the arguments.
     pub fn fits(&self, tool: &str, endpoint: Option<&str>, arguments: &Value) -> bool {

@@ -22,13 +22,17 @@ const SEALED: &str = "sealed";
 /// The field of a step that holds the values of its placeholders, for the runs that give them back.
 pub const RESTORES: &str = "restores";
 
+/// The field of a step that holds the values in it that the rules do not find by themselves, with their kinds.
+pub const REVEALED: &str = "revealed";
+
 /// Separates this use of a key from all others.
 const LABEL: &str = "sealed 1";
 
 /// Fields that hold no text of anybody.
-const PLAIN: [&str; 8] = [
+const PLAIN: [&str; 9] = [
     "mac",
     RESTORES,
+    REVEALED,
     SEALED,
     "workspace_digest",
     "profile_digest",
@@ -69,6 +73,10 @@ pub enum Place {
     Step(u32),
     /// The values of placeholders in the step of this number.
     Restores(u32),
+    /// The values in the step of this number that the rules do not find by themselves.
+    Revealed(u32),
+    /// The values of placeholders in a long result.
+    Result,
     /// Beside the fields of the event of this id.
     Event(i64),
     /// In the body of the run that has this name.
@@ -81,6 +89,8 @@ impl fmt::Display for Place {
         match self {
             Self::Step(number) => write!(f, "step {number}"),
             Self::Restores(number) => write!(f, "the values of placeholders of step {number}"),
+            Self::Revealed(number) => write!(f, "the values to be found in step {number}"),
+            Self::Result => f.write_str("the values of placeholders of a long result"),
             Self::Event(id) => write!(f, "event {id}"),
             Self::Body(name) => write!(f, "field {name} of the run"),
         }

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod approval_rules;
+pub mod artifacts;
 pub mod audit;
 mod backend;
 pub mod budgets;

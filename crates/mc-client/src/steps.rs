@@ -200,6 +200,32 @@ pub struct PromptReport {
     pub shortened: Option<usize>,
 }
 
+/// A result that was too long for the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptResult {
+    /// What the model calls it: the beginning of its hash.
+    pub id: String,
+    /// The SHA-256 of its text, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Its length, bytes of UTF-8.
+    pub size: u64,
+    /// Whether the backend keeps it (feature `artifacts`).
+    pub stored: bool,
+    /// Set where values in it were replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Replaced>,
+}
+
+/// What was replaced in a kept result.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Whether placeholders stand for values as they are written in the text, not as its JSON means them.
+    pub exact: bool,
+    /// The values, where they come back: sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<String>,
+}
+
 /// A tool's result: [`TOOL`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ToolStep {
@@ -250,6 +276,12 @@ pub struct ToolStep {
     /// The run that the call was handed on to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<ChildReport>,
+    /// The whole result, where the model got its beginning only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<KeptResult>,
+    /// The tools that the model has from then on, to the end of the run: those that the call has found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loaded: Vec<String>,
     /// The roles that the call has notified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentioned: Vec<String>,

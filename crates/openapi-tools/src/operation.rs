@@ -18,6 +18,9 @@ const MAX_DESCRIPTION: usize = 1024;
 /// The largest schema of arguments, bytes of JSON.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
+/// The most tags of an operation that are read, and the longest one, characters.
+const MAX_TAGS: (usize, usize) = (8, 60);
+
 /// The most media types of answers that are asked for.
 const MAX_ACCEPTED: usize = 8;
 
@@ -29,6 +32,7 @@ pub struct Operation {
     pub(crate) path: String,
     pub(crate) template: Template,
     pub(crate) description: String,
+    pub(crate) tags: Vec<String>,
     pub(crate) schema: Value,
     /// What is not known of its arguments: a line each.
     pub(crate) unknown: Vec<String>,
@@ -62,6 +66,11 @@ impl Operation {
     /// The description, from the document.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// Its tags in the document.
+    pub fn tags(&self) -> &[String] {
+        &self.tags
     }
 
     /// Whether the document says that the operation takes the header `Idempotency-Key`, and so can
@@ -120,6 +129,7 @@ impl Operation {
             path: path.to_owned(),
             template,
             description: describe(operation, method, path),
+            tags: tags(operation),
             schema,
             unknown,
             parameters,
@@ -195,6 +205,14 @@ fn arguments(
         schema["$defs"] = Value::Object(definitions);
     }
     schema
+}
+
+fn tags(operation: &Value) -> Vec<String> {
+    let (most, longest) = MAX_TAGS;
+    let tags = operation.get("tags").and_then(Value::as_array).into_iter().flatten();
+    let tags = tags.filter_map(Value::as_str).map(str::trim);
+    let fits = |tag: &&str| !tag.is_empty() && tag.chars().count() <= longest;
+    tags.filter(fits).take(most).map(str::to_owned).collect()
 }
 
 fn describe(operation: &Value, method: &str, path: &str) -> String {

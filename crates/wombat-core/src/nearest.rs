@@ -1,5 +1,7 @@
 //! The name that somebody probably meant.
 
+use std::cmp::Reverse;
+
 /// The known name that a misspelt one is nearest to: another case of it, else few wrong letters for
 /// its length.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -14,7 +16,10 @@ pub(crate) fn nearest_within<'a>(
 ) -> Option<&'a str> {
     let name = name.to_lowercase();
     let distance = |known: &str| strsim::damerau_levenshtein(&name, &known.to_lowercase());
-    let (far, nearest) = known.into_iter().map(|known| (distance(known), known)).min()?;
+    // Of two that are as far, the one that begins alike: of `denied` it is `deny`, not `defer`.
+    let alike = |known: &str| name.chars().zip(known.chars()).take_while(|(a, b)| a == b).count();
+    let rated = known.into_iter().map(|known| (distance(known), Reverse(alike(known)), known));
+    let (far, _, nearest) = rated.min()?;
     (far <= max).then_some(nearest)
 }
 
@@ -35,6 +40,7 @@ mod tests {
         ] {
             assert_eq!(nearest(name, known), near, "{name}");
         }
+        assert_eq!(nearest_within("denied", ["defer", "deny"], 3), Some("deny"));
         assert_eq!(nearest("x", []), None);
     }
 }

@@ -55,6 +55,9 @@ pub struct ToolLists {
     /// Which of [`ENABLED_TOOLS`] the role has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub enable: Vec<String>,
+    /// What a model is not given at once, but finds by `find_tools`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defer: Vec<String>,
 }
 
 impl ToolLists {
@@ -89,6 +92,7 @@ pub struct ToolPermissions {
     own: RuleLists,
     customer: Option<Arc<CustomerRules>>,
     idempotent: Vec<ToolPattern>,
+    defer: Vec<ToolPattern>,
     enabled: BTreeSet<&'static str>,
 }
 
@@ -110,7 +114,9 @@ impl ToolPermissions {
     pub(crate) fn read(lists: &ToolLists, problems: &mut Vec<String>) -> Self {
         let own = RuleLists::read(lists.allow.as_deref(), &lists.deny, &lists.approval, problems);
         let idempotent = lists::patterns(&lists.idempotent, problems);
-        Self { own, customer: None, idempotent, enabled: enabled::read(&lists.enable, problems) }
+        let defer = lists::patterns(&lists.defer, problems);
+        let enabled = enabled::read(&lists.enable, problems);
+        Self { own, customer: None, idempotent, defer, enabled }
     }
 
     /// The same, narrowed by a customer's rules: a call must be allowed by both, and is denied or waits for a
@@ -159,7 +165,7 @@ impl ToolPermissions {
         };
         let approval = lists.approval.iter().map(|entry| &entry.tool);
         let restricting = lists.deny.iter().chain(approval);
-        let exact = lists.allow.iter().flatten().chain(&lists.idempotent);
+        let exact = lists.allow.iter().flatten().chain(&lists.idempotent).chain(&lists.defer);
         let allow = exact.filter(|text| is_unmatched(text, true));
         let all = allow.chain(restricting.filter(|text| is_unmatched(text, false)));
         all.map(String::as_str).collect()
@@ -190,6 +196,21 @@ impl ToolPermissions {
             ToolPattern::Name(name) => glob(name, tool),
             ToolPattern::Endpoint { exact, .. } => {
                 endpoint.is_some_and(|(method, path)| exact.matches(method, path))
+            }
+        })
+    }
+
+    /// Whether `defer` names a tool: by its name, or by a pattern that covers its endpoint.
+    pub fn defers(&self, tool: &NamedTool<'_>) -> bool {
+        self.defer.iter().any(|pattern| pattern.covers(tool))
+    }
+
+    /// Whether `allow` names just this tool, without a `*`.
+    pub fn names_exactly(&self, tool: &NamedTool<'_>) -> bool {
+        self.own.allow.iter().flatten().any(|pattern| match pattern {
+            ToolPattern::Name(name) => name == tool.name || tool.id == Some(name),
+            ToolPattern::Endpoint { exact, .. } => {
+                tool.endpoint.is_some_and(|own| exact.covers(own) && own.covers(exact))
             }
         })
     }

@@ -3,6 +3,7 @@
 //! Kinds that are built in are found by scanners in linear time, those with check digits only
 //! where these are right; a role's own patterns have the syntax of RE2, of which no search looks back.
 
+mod alone;
 mod checks;
 mod emails;
 mod escapes;
@@ -18,7 +19,7 @@ mod stream;
 mod values;
 
 pub use self::checks::{luhn, mod97};
-pub use self::placeholder::RedactKey;
+pub use self::placeholder::{RedactKey, border_before, in_quotes};
 pub use self::redactor::Redactor;
 pub use self::rules::{RedactMode, RedactRules, Targets};
 pub use self::spans::Found;

@@ -248,6 +248,7 @@ impl Judge {
             in_doubt: false,
             dry: true,
             mentions: None,
+            loaded: &[],
         };
         let called = endpoint_of(&arguments);
         let id = String::new();
@@ -306,7 +307,8 @@ impl Judge {
         let is_plain = decision == CallDecision::Allowed && rule == tools::unrestricted();
         let rule = if is_plain { self.unrestricted(tool) } else { rule };
         let (tool, rule) = (tool.to_owned(), journal::rule(&rule));
-        CanAnswer { decision, tool, endpoint: None, rule, errors }
+        let deferred = decision != CallDecision::Denied && self.tools.is_deferred(&tool);
+        CanAnswer { decision, tool, endpoint: None, rule, errors, deferred }
     }
 }
 

@@ -14,6 +14,8 @@ use super::driver::RunDriver;
 use super::files::RunFiles;
 use super::handing_on::HandedOn;
 use super::journal::Journal;
+use super::kept_results::KeptResults;
+use super::loaded_tools::LoadedTools;
 use crate::tools::ToolSet;
 
 /// An admitted run with everything that was found out before the model is called. All steps of the
@@ -43,6 +45,10 @@ pub(super) struct RunContext<'a> {
     pub(super) journal: Journal,
     /// What it hands on to other roles.
     pub(super) handed_on: HandedOn,
+    /// Its results that were too long for the model.
+    pub(super) kept: KeptResults,
+    /// The tools that its model was given since it began.
+    pub(super) loaded: LoadedTools,
     /// Why it has no memories; see [`RunContext::memory_warning`].
     pub(super) memory_warning: OnceLock<String>,
 }

@@ -41,7 +41,7 @@ impl RunContext<'_> {
         messages: Vec<Message>,
         typed: Option<Typed>,
     ) -> Result<RunAnswer, RunError> {
-        let caller = self.model_caller(typed.as_ref());
+        let mut caller = self.model_caller(typed.as_ref());
         let is_json = typed.is_some();
         let mut progress = Progress::default();
         let mut state = RunState::new(messages, self.run.request.limits.max_steps);
@@ -49,7 +49,7 @@ impl RunContext<'_> {
             state = state.typed();
         }
         let media = self.run.app.llm.media_support(&self.model);
-        let mut window = Window::new(self.prompt_room(), estimate_tools(caller.tools), media);
+        let mut window = Window::new(self.prompt_room(), estimate_tools(&caller.tools), media);
         let mut attempts = Attempts::default();
         let mut made = HashMap::new();
         let mut place = Place {
@@ -96,6 +96,10 @@ impl RunContext<'_> {
                     let named = done.iter().flat_map(|step| refused(&step.mentions_refused));
                     progress.mentions_refused.extend(named);
                     done.iter().for_each(|step| attempts.add(step));
+                    if let Some(tools) = self.load(&done) {
+                        window.set_tools(estimate_tools(&tools));
+                        caller.tools = tools;
+                    }
                     let results = Box::pin(self.results(done)).await;
                     let results = results.map_err(|error| {
                         let said = self.shown(state.text_so_far(), is_json);
@@ -277,7 +281,7 @@ impl RunContext<'_> {
         ModelCaller {
             app: self.run.app,
             model: &self.model,
-            tools: self.tools.specs(),
+            tools: self.tools.specs().clone(),
             response_schema: typed.map(|typed| self.schema_wanted(typed)),
             limits: self.run.request.limits,
             call_context: CallContext {

@@ -21,7 +21,9 @@ use super::finalizer::RunFinalizer;
 use super::finish::Progress;
 use super::handing_on::HandedOn;
 use super::journal::Journal;
+use super::kept_results::KeptResults;
 use super::lease::SessionLease;
+use super::loaded_tools::LoadedTools;
 use super::prepare::{LookupResult, acquire_turn, look_up};
 use super::redaction;
 use super::replay::Replay;
@@ -152,6 +154,8 @@ impl RunDriver<'_> {
             task_id,
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
+            kept: KeptResults::default(),
+            loaded: LoadedTools::default(),
             memory_warning: OnceLock::new(),
             journal,
         };
@@ -196,6 +200,8 @@ impl RunDriver<'_> {
             task_id: task_id.to_owned(),
             files: RunFiles::default(),
             handed_on: HandedOn::of(&journal, &self.handle.tree),
+            kept: KeptResults::default(),
+            loaded: LoadedTools::default(),
             memory_warning: OnceLock::new(),
             journal,
         }

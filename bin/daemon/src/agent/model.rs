@@ -31,7 +31,7 @@ const LEAST_ROOM: u64 = 1_024;
 pub(super) struct ModelCaller<'a> {
     pub(super) app: &'a App,
     pub(super) model: &'a ModelRef,
-    pub(super) tools: &'a ToolList,
+    pub(super) tools: ToolList,
     /// The schema of the reply.
     pub(super) response_schema: Option<Arc<ResponseSchema>>,
     pub(super) limits: RunLimits,

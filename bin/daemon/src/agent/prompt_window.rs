@@ -80,6 +80,11 @@ impl Window {
         Self { room, tools, halvings: 0, media }
     }
 
+    /// Counts with other tools from now on.
+    pub(super) fn set_tools(&mut self, tools: u64) {
+        self.tools = tools;
+    }
+
     /// The room for the prompt, tokens.
     pub(super) fn room(&self) -> Option<u64> {
         self.room

@@ -24,6 +24,7 @@ use crate::run::output::OutputFormat;
 use crate::run::request::RunRequest;
 use crate::run::state_machine::{PlannedCall, identity};
 use crate::state::App;
+use crate::tools::READ_RESULT;
 
 /// The redactor of a run of this role, where that has anything redacted: by the rules of the snapshot that the run
 /// works with.
@@ -46,6 +47,11 @@ pub(super) fn of_run(app: &App, request: &RunRequest) -> Result<Option<Arc<Redac
     Ok(of_profile(app, request, &chosen.profile))
 }
 
+/// One that replaces nothing, for what was replaced by other rules.
+pub(super) fn restoring(app: &App, request: &RunRequest) -> Arc<Redactor> {
+    made(app, request, Arc::new(RedactRules::giving_back()))
+}
+
 fn made(app: &App, request: &RunRequest, rules: Arc<RedactRules>) -> Arc<Redactor> {
     let (key, user) = (app.settings.redact_key.clone(), request.session.user().as_str());
     Arc::new(Redactor::new(rules, key, user))
@@ -56,9 +62,7 @@ fn made(app: &App, request: &RunRequest, rules: Arc<RedactRules>) -> Arc<Redacto
 pub(super) fn of_journal(journal: &Journal, run: &RunDriver<'_>) -> Option<Arc<Redactor>> {
     let redactor = match &run.redactor {
         Some(redactor) => Some(redactor.clone()),
-        None if journal.gives_back() => {
-            Some(made(run.app, run.request, Arc::new(RedactRules::giving_back())))
-        }
+        None if journal.gives_back() => Some(restoring(run.app, run.request)),
         None => None,
     };
     journal.give_back_by(redactor.as_ref());
@@ -273,6 +277,8 @@ impl RunContext<'_> {
                 call.arguments.clone_from(&recorded.arguments);
             }
             let before = call.arguments.clone();
+            // What it reads has placeholders.
+            let redactor = redactor.filter(|_| call.name != READ_RESULT);
             if redactor.is_some_and(|redactor| redactor.restore_value(&mut call.arguments))
                 && let Some(schema) = self.tools.parameters(&call.name)
             {

@@ -36,7 +36,7 @@ use crate::run::error::{RunError, RunErrorKind};
 use crate::run::events::EventSink;
 use crate::run::request::RunRequest;
 use crate::state::App;
-use crate::tools::{ASK_USER, OwnCall, RequestedCall, ToolReply, ToolSet};
+use crate::tools::{ASK_USER, FIND_TOOLS, OwnCall, READ_RESULT, RequestedCall, ToolReply, ToolSet};
 
 /// The tool that reads the workspace, and answers for itself.
 const READ_SKILL: &str = "read_skill";
@@ -98,9 +98,10 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a case answers a call. The workspace answers for itself, and a question is the run's own.
+/// Whether a case answers a call. The workspace and the list of tools answer for themselves, and a question is the
+/// run's own.
 pub(super) fn is_answered(call: &ToolCall) -> bool {
-    !matches!(call.name.as_str(), READ_SKILL | ASK_USER)
+    !matches!(call.name.as_str(), READ_SKILL | ASK_USER | FIND_TOOLS)
 }
 
 /// A call on which the journal has no decision: it waits, as it did.
@@ -155,6 +156,11 @@ impl Replay {
         if let (1, Some(Message::System { content })) = (asked.turns, messages.first()) {
             asked.prompt.clone_from(content);
         }
+    }
+
+    /// Whether the model of the case reads on in results: in what was recorded, or written for it.
+    pub(super) fn reads_results(&self) -> bool {
+        lock(&self.answers).has_any(READ_RESULT)
     }
 
     /// The answer to a call of which the rules say this. A call that nothing answers ends the run.

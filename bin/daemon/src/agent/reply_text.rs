@@ -39,7 +39,11 @@ impl RunContext<'_> {
 
     /// The same, after a note on the arguments where a person gave the call others.
     pub(super) fn content_of(&self, reply: &ToolReply, attempt: &Attempt<'_>) -> String {
-        let content = self.content(reply, &attempt.planned);
+        self.noted(self.content(reply, &attempt.planned), attempt)
+    }
+
+    /// A result after a note on the arguments where a person gave the call others.
+    pub(super) fn noted(&self, content: String, attempt: &Attempt<'_>) -> String {
         if attempt.requested.is_none() {
             return content;
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use daemon_api::{Step, ToolRequest};
 use futures::StreamExt as _;
 use futures::stream;
+use mc_client::steps::KeptResult;
 use service::otel::Side;
 
 use super::approval::{Decision, Word};
@@ -16,12 +17,12 @@ use super::handing_on::Handed;
 use super::journal::{ChildReport, ToolStep, millis, report};
 use super::mentions;
 use super::redaction;
-use super::replay;
+use super::replay::{self, Replay};
 use crate::run::attachments::{KnownFile, known};
 use crate::run::error::RunError;
 use crate::run::events::RunEvent;
 use crate::run::state_machine::PlannedCall;
-use crate::tools::{Mentions, OwnCall, Question, ToolContext, ToolReply};
+use crate::tools::{Mentions, OwnCall, Question, READ_RESULT, ToolContext, ToolReply};
 
 /// How many calls of one turn are made concurrently (docs/RUNS.md).
 pub(super) const PARALLEL_CALLS: usize = 8;
@@ -66,12 +67,15 @@ struct Made {
     child: Option<Box<ChildReport>>,
     /// The roles that it has named.
     mentions: Option<Mentions>,
+    /// What the model gets of a long result, and what is kept of that.
+    kept: Option<(String, Option<KeptResult>)>,
 }
 
 impl Made {
     /// A call that took no time.
     fn at_once(reply: ToolReply) -> Self {
-        Self { reply, took: Duration::ZERO, waits: Vec::new(), child: None, mentions: None }
+        let (took, waits) = (Duration::ZERO, Vec::new());
+        Self { reply, took, waits, child: None, mentions: None, kept: None }
     }
 }
 
@@ -237,7 +241,7 @@ impl RunContext<'_> {
                 }
             }
         };
-        let Made { reply, took, waits, child, mentions } = made;
+        let Made { reply, took, waits, child, mentions, kept } = made;
         if !waits.is_empty() {
             return Ok(Called::Below(waits));
         }
@@ -247,6 +251,13 @@ impl RunContext<'_> {
             format!("{said} (user {user:?}, role {role:?})")
         });
         let (files, saved) = Box::pin(self.files_of(&reply)).await;
+        let (content, artifact) = match kept {
+            Some((content, artifact)) => (self.noted(content, attempt), artifact),
+            None => (self.content_of(&reply, attempt), None),
+        };
+        let mut loaded = self.tools.loaded_by(&planned.call);
+        let reads = artifact.is_some() || self.run.replay.is_some_and(Replay::reads_results);
+        loaded.extend(reads.then(|| READ_RESULT.to_owned()));
         let mut step = ToolStep {
             files,
             saved,
@@ -258,7 +269,8 @@ impl RunContext<'_> {
             unclear: reply.is_unclear(),
             operation: attempt.identity.operation.clone(),
             key: reply.is_made().then(|| attempt.key.clone()),
-            content: self.content_of(&reply, attempt),
+            content,
+            artifact,
             refused,
             error: self.of_whole(&reply, ToolReply::failure),
             rule: reply.rule().cloned(),
@@ -268,6 +280,7 @@ impl RunContext<'_> {
             decided_by: word.decided_by,
             rule_id: word.rule_id,
             child: child.map(|child| *child),
+            loaded,
             ..ToolStep::default()
         };
         mentions::note(&mut step, mentions);
@@ -315,6 +328,7 @@ impl RunContext<'_> {
         let traceparent = span.traceparent();
         let client = self.client.clone().with_trace(&traceparent);
         let mentions = self.mentions_of_call(call).await;
+        let loaded = self.loaded.names();
         let context = ToolContext {
             client: &client,
             snapshot: &self.snapshot,
@@ -331,6 +345,7 @@ impl RunContext<'_> {
             in_doubt: attempt.is_in_doubt(),
             dry: self.run.replay.is_some() && replay::is_answered(call),
             mentions: mentions.as_ref(),
+            loaded: &loaded,
         };
         let started = Instant::now();
         let reply = self.tools.call(&context, call, &attempt.key).await;
@@ -351,10 +366,16 @@ impl RunContext<'_> {
                 let (reply, mentions) = self.mention(attempt, errand).await;
                 made = Made { mentions: Some(mentions), ..Made::at_once(reply) };
             }
+            ToolReply::OfRun(OwnCall::Result(read)) => {
+                let reply = Box::pin(self.read_result(read)).await;
+                made = Made::at_once(reply);
+            }
             _ => {}
         }
         made.took = started.elapsed();
-        self.trace_reply(&mut span, &made.reply, !made.waits.is_empty(), planned);
+        made.kept = self.keep_result(&made.reply, planned).await;
+        let kept = made.kept.as_ref().map(|(content, _)| content.as_str());
+        self.trace_reply(&mut span, (&made.reply, kept), !made.waits.is_empty(), planned);
         Ok(made)
     }
 

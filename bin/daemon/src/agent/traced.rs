@@ -203,7 +203,7 @@ impl RunContext<'_> {
     pub(super) fn trace_reply(
         &self,
         span: &mut Span,
-        reply: &ToolReply,
+        (reply, kept): (&ToolReply, Option<&str>),
         waits: bool,
         planned: &PlannedCall,
     ) {
@@ -217,7 +217,9 @@ impl RunContext<'_> {
             return span.succeed();
         }
         span.set_content("gen_ai.tool.call.result", || {
-            logged(self.redactor.as_ref(), &self.content(reply, planned)).into_owned()
+            // What was kept of a long one is not looked through once more.
+            let content = kept.map_or_else(|| self.content(reply, planned), str::to_owned);
+            logged(self.redactor.as_ref(), &content).into_owned()
         });
         if reply.is_ok() { span.succeed() } else { span.fail("tool_error") }
     }

@@ -16,8 +16,17 @@ use super::specs::MISSION_CONTROL;
 use super::{method_override, refusal};
 use crate::run::attachments::{name_for, plain_name};
 
-/// How many bytes of an answer are read; the text for the model is cut further.
-pub(super) const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// How many bytes of an answer are read where the model gets what fits, and reads on in the rest.
+const MAX_READ_ON: usize = 8 * 1024 * 1024;
+
+/// How many are read where it gets no more than the beginning, and where a run's redactor would know all their values.
+const MAX_CUT: usize = 1024 * 1024;
+
+/// How many bytes of an answer are read.
+pub(super) fn most_of_answer(context: &ToolContext<'_>) -> usize {
+    let is_redacted = context.profile.redact.is_some();
+    if context.tools.reads_results() && !is_redacted { MAX_READ_ON } else { MAX_CUT }
+}
 
 /// Calls an endpoint.
 pub(super) async fn call(context: &ToolContext<'_>, arguments: &Value, key: String) -> ToolReply {
@@ -76,7 +85,7 @@ fn prepare(
         path_and_query,
         body,
         idempotency_key,
-        max_bytes: MAX_ANSWER_BYTES,
+        max_bytes: most_of_answer(context),
     })
 }
 

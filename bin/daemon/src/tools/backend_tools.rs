@@ -10,7 +10,7 @@ use serde_json::Value;
 use wombat_core::agent_config::{AgentProfile, NamedTool, RuleRef};
 use wombat_core::endpoint::{EndpointPattern, NormalPath};
 
-use super::backend_http::{MAX_ANSWER_BYTES, reply};
+use super::backend_http::{most_of_answer, reply};
 use super::context::ToolContext;
 use super::refreshing_cache::RefreshingCache;
 use super::reply::ToolReply;
@@ -148,8 +148,8 @@ pub(super) async fn call(
     if let Err(reply) = context.permit(decision, tool) {
         return reply;
     }
-    let called =
-        context.client.call_backend_tool(name, arguments, Some(key), MAX_ANSWER_BYTES).await;
+    let most = most_of_answer(context);
+    let called = context.client.call_backend_tool(name, arguments, Some(key), most).await;
     match called {
         Ok(response) => reply(response),
         Err(error) => ToolReply::failed(&error),

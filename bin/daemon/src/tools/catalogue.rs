@@ -15,6 +15,7 @@ use wombat_core::workspace::Snapshot;
 
 use super::backend_tools;
 use super::context::TOOL_TIMEOUT;
+use super::deferred::ToolIndex;
 use super::mcp::{Listed, McpServer, McpTool};
 use super::openapi::{NamedOperations, OpenApiTool};
 use super::replayed::{CaseTool, ReplayedTool};
@@ -29,6 +30,8 @@ pub(super) struct ExternalTool {
     pub(super) spec: ToolSpec,
     pub(super) schema: Arc<Schema>,
     pub(super) source: Source,
+    /// What its source files it under.
+    pub(super) tags: Vec<String>,
     /// See [`super::identity::definition`]; computed when it is first needed.
     pub(super) definition: OnceLock<String>,
 }
@@ -51,6 +54,7 @@ pub(super) struct Catalogue {
     pub(super) openapi_problems: Vec<String>,
     pub(super) backend_problems: Vec<String>,
     pub(super) mcp_problems: Vec<(String, String)>,
+    index: OnceLock<ToolIndex>,
 }
 
 impl Catalogue {
@@ -158,6 +162,11 @@ impl Catalogue {
         catalogue
     }
 
+    /// The tools as they are looked for; made when it is first needed.
+    pub(super) fn index(&self) -> &ToolIndex {
+        self.index.get_or_init(|| ToolIndex::of(&self.tools))
+    }
+
     /// The number of tools of a kind.
     pub(super) fn count(&self, of_kind: impl Fn(&ExternalTool) -> bool) -> usize {
         self.tools.iter().filter(|tool| of_kind(tool)).count()
@@ -182,6 +191,28 @@ impl ExternalTool {
     /// The name that models see.
     pub(super) fn name(&self) -> &str {
         &self.spec.name
+    }
+
+    /// The tool, as rules name it.
+    pub(super) fn named(&self) -> NamedTool<'_> {
+        match &self.source {
+            Source::OpenApi(tool) => tool.named(),
+            Source::Replayed(tool) => tool.named(),
+            Source::Backend(name) => {
+                NamedTool { id: Some(name), ..NamedTool::without_endpoint(self.name()) }
+            }
+            Source::Mcp(..) => NamedTool::without_endpoint(self.name()),
+        }
+    }
+
+    /// Whether the workspace names just this one: a role's `allow` by its name, or a skill by its endpoint.
+    pub(super) fn is_exactly_named(&self, snapshot: &Snapshot, profile: &AgentProfile) -> bool {
+        let named = self.named();
+        let mut declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
+        profile.tools.names_exactly(&named)
+            || named
+                .endpoint
+                .is_some_and(|own| declared.any(|theirs| theirs.covers(own) && own.covers(theirs)))
     }
 
     /// Whether a role may have it.
@@ -266,7 +297,12 @@ impl ValidDefinition {
     fn named(self, name: String, source: Source) -> Arc<ExternalTool> {
         let spec = ToolSpec { name, description: self.description, parameters: self.parameters };
         let schema = Arc::new(self.schema);
-        Arc::new(ExternalTool { spec, schema, source, definition: OnceLock::new() })
+        let tags = match &source {
+            Source::OpenApi(tool) => tool.operation.tags().to_vec(),
+            Source::Mcp(server, _) => vec![server.name().to_owned()],
+            Source::Backend(_) | Source::Replayed(_) => Vec::new(),
+        };
+        Arc::new(ExternalTool { spec, schema, source, tags, definition: OnceLock::new() })
     }
 }
 

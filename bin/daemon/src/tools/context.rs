@@ -53,6 +53,8 @@ pub struct ToolContext<'a> {
     pub dry: bool,
     /// The roles that the call's text names, where the role may name any.
     pub mentions: Option<&'a Mentions>,
+    /// The tools that the run's model was given since the run began.
+    pub loaded: &'a [String],
 }
 
 impl ToolContext<'_> {

@@ -30,7 +30,7 @@ use super::operations::BackendOperations;
 use super::refreshing_cache::RefreshingCache;
 use super::replayed::CaseTool;
 use super::set::ToolSet;
-use super::source_state::SourcesState;
+use super::source_state::{SourcesState, ToolCounts};
 use crate::backend::Backend;
 
 /// How many roles' tool sets are cached.
@@ -56,6 +56,8 @@ pub struct Tools {
     built: Latest<Built>,
     /// The warnings of patterns that match nothing, as they have been logged.
     warned: Arc<Mutex<Vec<String>>>,
+    /// How many tools a model is given at once.
+    direct: usize,
 }
 
 /// The tools built from one state of all sources.
@@ -66,6 +68,8 @@ struct Built {
     operations: Arc<BackendOperations>,
     /// Whether a skill declares an endpoint that the document does not have.
     is_incomplete: bool,
+    /// How many tools a model is given at once.
+    direct: usize,
     /// By role, and by the customer's rules that narrow it.
     sets: Mutex<HashMap<SetKey, Arc<ToolSet>>>,
 }
@@ -107,7 +111,7 @@ fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
 
 impl Built {
     /// Compiles all schemas. `has_openapi`: whether there should be a document.
-    fn of(from: Sources, has_openapi: bool) -> Self {
+    fn of(from: Sources, has_openapi: bool, direct: usize) -> Self {
         let named =
             from.document.as_ref().map(|document| NamedOperations::of(document, &from.snapshot));
         let backend = from.backend.as_deref();
@@ -127,7 +131,7 @@ impl Built {
             BackendOperations::collect(document, offered, &catalogue, from.snapshot.mcp());
         let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
         let is_incomplete = from.document.is_some() && operations.lacks_declared(&from.snapshot);
-        Self { from, catalogue, operations, is_incomplete, sets: Mutex::default() }
+        Self { from, catalogue, operations, is_incomplete, direct, sets: Mutex::default() }
     }
 
     fn sets(&self) -> MutexGuard<'_, HashMap<SetKey, Arc<ToolSet>>> {
@@ -137,7 +141,8 @@ impl Built {
     /// The tools of a role, for a snapshot with these sources.
     fn set(&self, snapshot: &Arc<Snapshot>, profile: &AgentProfile) -> ToolSet {
         let (capabilities, operations) = (&self.from.capabilities, &self.operations);
-        ToolSet::build(snapshot, profile, capabilities, &self.catalogue, operations)
+        let of = (&**snapshot, profile);
+        ToolSet::build(of, capabilities, &self.catalogue, operations, self.direct)
     }
 
     /// Logs, once, the patterns of roles that can match nothing, as far as all sources are known.
@@ -183,6 +188,7 @@ impl Tools {
         http: reqwest::Client,
         workspace: PathBuf,
         llm: LlmClient,
+        direct: usize,
     ) -> Self {
         let agent = |backend: &Arc<Backend>| {
             let backend = backend.clone();
@@ -204,6 +210,7 @@ impl Tools {
             llm,
             built: Latest::default(),
             warned: Arc::default(),
+            direct,
         }
     }
 
@@ -309,9 +316,9 @@ impl Tools {
     async fn built(&self, sources: Sources) -> Arc<Built> {
         let (from, has_openapi) = (sources.clone(), self.openapi.is_some());
         let may_offer_tools = self.application.may_offer_tools(&sources.capabilities);
-        let warned = self.warned.clone();
+        let (warned, direct) = (self.warned.clone(), self.direct);
         let build = move || {
-            let built = Built::of(from, has_openapi);
+            let built = Built::of(from, has_openapi, direct);
             built.warn_of_unmatched(has_openapi, may_offer_tools, &warned);
             built
         };
@@ -331,9 +338,17 @@ impl Tools {
             .is_some_and(|built| self.application.may_offer_tools(&built.from.capabilities));
         let sets: Vec<_> = built
             .iter()
-            .flat_map(|built| built.sets().values().cloned().collect::<Vec<_>>())
+            .flat_map(|built| built.sets().clone().into_iter().collect::<Vec<_>>())
             .collect();
-        let forms: Vec<_> = sets.iter().flat_map(|set| self.forms(set)).collect();
+        let forms: Vec<_> = sets.iter().flat_map(|(_, set)| self.forms(set)).collect();
+        // Of a role as it is, without a customer's rules.
+        let of_roles = sets.iter().filter(|((_, customer), _)| customer.is_none());
+        let deferring = of_roles.filter(|(_, set)| !set.deferred_names().is_empty());
+        let count = |set: &ToolSet| ToolCounts {
+            direct: set.specs().len(),
+            deferred: set.deferred_names().len(),
+        };
+        let deferred = deferring.map(|((role, _), set)| (role.to_string(), count(set))).collect();
         let openapi = self.openapi.as_ref().map(|openapi| {
             let (document, mut state) = openapi.state();
             state.operations = document.map(|document| document.candidates().count());
@@ -353,7 +368,7 @@ impl Tools {
         });
         let problems = catalogue.as_ref().map_or(&[][..], |catalogue| &catalogue.mcp_problems);
         let mcp = self.mcp.states(snapshot.mcp(), problems);
-        SourcesState { openapi, backend, mcp, models: model_forms::report(&forms) }
+        SourcesState { openapi, backend, mcp, deferred, models: model_forms::report(&forms) }
     }
 
     /// Disconnects the MCP servers and stops their programs.

@@ -187,6 +187,7 @@ mod tests {
         let endpoint = EndpointPattern::of_template("POST", "/users/{id}/pay").unwrap();
         let schema = Schema::compile(&json!({}), &mut Budget::default()).unwrap().schema;
         let tool = ExternalTool {
+            tags: Vec::new(),
             spec: llm::request::ToolSpec {
                 name: "pay".to_owned(),
                 description: String::new(),

@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use super::specs::FIND_TOOLS;
+
 /// The most names that are suggested.
 const MAX_SUGGESTED: usize = 3;
 
@@ -11,11 +13,13 @@ const MAX_LISTED: usize = 100;
 /// The most characters of an unknown name that are repeated.
 const MAX_SHOWN: usize = 80;
 
-/// What a model is told when it calls a tool that does not exist: the nearest names, and all there are.
-pub(super) fn unknown_tool(asked: &str, names: &[&str]) -> String {
+/// What a model is told when it calls a tool that does not exist: the nearest names, and all that it is given.
+/// `others` are those that it may find.
+pub(super) fn unknown_tool(asked: &str, names: &[&str], others: &[&str]) -> String {
     let shown: String = asked.chars().take(MAX_SHOWN).collect();
     let mut text = format!("there is no tool {shown:?}");
-    let near = nearest(asked, names);
+    let all: Vec<&str> = names.iter().chain(others).copied().collect();
+    let near = nearest(asked, &all);
     if !near.is_empty() {
         text.push_str(&format!("; nearest: {}", near.join(", ")));
     }
@@ -27,6 +31,9 @@ pub(super) fn unknown_tool(asked: &str, names: &[&str]) -> String {
     text.push_str(&format!("; the tools are: {}", listed.join(", ")));
     if names.len() > listed.len() {
         text.push_str(&format!(" and {} more", names.len() - listed.len()));
+    }
+    if !others.is_empty() {
+        text.push_str(&format!("; {FIND_TOOLS} finds {} others", others.len()));
     }
     text
 }
@@ -95,7 +102,7 @@ mod tests {
 
     #[test]
     fn all_names_are_told_within_bounds() {
-        let told = unknown_tool("list tasks", &NAMES);
+        let told = unknown_tool("list tasks", &NAMES, &[]);
         assert!(
             told.starts_with("there is no tool \"list tasks\"; nearest: list_tasks; "),
             "{told}"
@@ -103,8 +110,8 @@ mod tests {
         assert!(told.ends_with("files__read_file, list_notifications"), "{told}");
         let many: Vec<_> = (0..300).map(|n| format!("tool_{n}")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
-        let told = unknown_tool(&"ü".repeat(10_000), &many);
+        let told = unknown_tool(&"ü".repeat(10_000), &many, &[]);
         assert!(told.len() < 2_000 && told.ends_with("tool_99 and 200 more"), "{told}");
-        assert_eq!(unknown_tool("x", &[]), "there is no tool \"x\"; there are no tools");
+        assert_eq!(unknown_tool("x", &[], &[]), "there is no tool \"x\"; there are no tools");
     }
 }

@@ -12,7 +12,7 @@ use wombat_core::agent_config::{AgentProfile, NamedTool, RuleRef};
 use wombat_core::endpoint::{EndpointPattern, NormalPath, declares_reserved};
 use wombat_core::workspace::Snapshot;
 
-use super::backend_http::{MAX_ANSWER_BYTES, reply, with_key};
+use super::backend_http::{most_of_answer, reply, with_key};
 use super::context::ToolContext;
 use super::discovery::{Loaded, Source};
 use super::method_override;
@@ -146,7 +146,7 @@ impl OpenApiTool {
         format!("{} {}", self.operation.method(), self.operation.endpoint())
     }
 
-    fn named(&self) -> NamedTool<'_> {
+    pub(super) fn named(&self) -> NamedTool<'_> {
         let (name, id) = (self.operation.name(), self.id.as_deref());
         NamedTool { name, id, endpoint: Some(&self.endpoint) }
     }
@@ -209,7 +209,7 @@ impl OpenApiTool {
             path_and_query,
             body,
             idempotency_key,
-            max_bytes: MAX_ANSWER_BYTES,
+            max_bytes: most_of_answer(context),
         })
     }
 }

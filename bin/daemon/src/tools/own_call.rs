@@ -11,6 +11,28 @@ pub enum OwnCall {
     Agent(Box<Errand>),
     /// Another role is notified.
     Mention(Box<Errand>),
+    /// A long result of the run is read on.
+    Result(ReadRequest),
+}
+
+/// What is to be read of which result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// Its id.
+    pub id: String,
+    /// What of it.
+    pub how: Reading,
+}
+
+/// A way of reading a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// From a character on.
+    From(usize),
+    /// What a JSONPath finds.
+    Path(String),
+    /// What has these words.
+    Words(String),
 }
 
 /// What a person is asked.

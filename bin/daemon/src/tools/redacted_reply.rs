@@ -34,7 +34,9 @@ impl ToolReply {
         redactor: &Redactor,
         told: impl Fn(&Self) -> Option<String>,
     ) -> Option<String> {
-        let Some(redacted) = self.redacted(redactor, true) else { return told(self) };
+        // A long result of which nothing is told is not looked through.
+        let of_values = told(self)?;
+        let Some(redacted) = self.redacted(redactor, true) else { return Some(of_values) };
         let told = told(&redacted)?;
         let whole = redactor.restore_all(&told, false);
         let is_short = whole.chars().count() <= MAX_ERROR_CHARS;
@@ -64,6 +66,8 @@ impl ToolReply {
         };
         Some(match self {
             Self::Data(said) => Self::Data(answer(said)),
+            Self::Part(said) if exact => Self::Part(text(said)),
+            Self::Part(said) => Self::Part(redactor.redact_again(said).into_owned()),
             Self::Recorded { ok, text } => Self::Recorded { ok: *ok, text: answer(text) },
             // The files themselves come beside the text.
             Self::Files { text, .. } => Self::Files { text: answer(text), files: Vec::new() },

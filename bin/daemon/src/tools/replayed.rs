@@ -61,7 +61,7 @@ struct Calls {
 /// The tools of all cases of a file, with their schemas compiled.
 #[derive(Debug)]
 pub struct CaseTools {
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
     operations: Arc<BackendOperations>,
     capabilities: Capabilities,
     /// What is wrong with some of them: a line each.
@@ -87,12 +87,14 @@ impl CaseTools {
         let needs = enabled::ALL.iter().flat_map(|tool| tool.needs.iter().copied());
         let features = FEATURES.into_iter().chain(needs).map(|name| (name.to_owned(), true));
         let capabilities = Capabilities { features: features.collect(), ..Capabilities::default() };
-        Self { catalogue, operations: Arc::new(operations), capabilities, problems }
+        let (catalogue, operations) = (Arc::new(catalogue), Arc::new(operations));
+        Self { catalogue, operations, capabilities, problems }
     }
 
-    /// The tools of a role.
-    pub fn of_role(&self, snapshot: &Snapshot, profile: &AgentProfile) -> ToolSet {
-        ToolSet::build(snapshot, profile, &self.capabilities, &self.catalogue, &self.operations)
+    /// The tools of a role, whose model is given `most` of them at once.
+    pub fn of_role(&self, snapshot: &Snapshot, profile: &AgentProfile, most: usize) -> ToolSet {
+        let of = (snapshot, profile);
+        ToolSet::build(of, &self.capabilities, &self.catalogue, &self.operations, most)
     }
 }
 
@@ -120,7 +122,7 @@ impl CaseTool {
 }
 
 impl ReplayedTool {
-    fn named(&self) -> NamedTool<'_> {
+    pub(super) fn named(&self) -> NamedTool<'_> {
         let endpoint = self.calls.as_ref().map(|calls| &calls.endpoint);
         NamedTool { name: &self.name, id: None, endpoint }
     }

@@ -41,6 +41,8 @@ pub enum ToolReply {
         /// The files.
         files: Vec<ToolFile>,
     },
+    /// A part of an earlier result: what was replaced in that stays as it is.
+    Part(String),
     /// The call has made this file, which is attached to the run's reply.
     Saved(FileMeta),
     /// The call succeeded; text of the workspace, which its owner wrote: trusted like the prompt.
@@ -149,6 +151,21 @@ impl ToolReply {
         Self::Forbidden { why: why.into(), rule: Box::new(rule) }
     }
 
+    /// The text of a result that came from outside.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Data(text) | Self::Files { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The same where it has more characters.
+    pub fn long_text(&self, most: usize) -> Option<&str> {
+        // There are never more characters than bytes.
+        let text = self.text().filter(|text| text.len() > most)?;
+        text.char_indices().nth(most).map(|_| text)
+    }
+
     /// The rule that refused the call.
     pub fn rule(&self) -> Option<&Rule> {
         if let Self::Forbidden { rule, .. } = self { Some(rule) } else { None }
@@ -180,6 +197,7 @@ impl ToolReply {
         let why = match self {
             Self::Data(_)
             | Self::Files { .. }
+            | Self::Part(_)
             | Self::Saved(_)
             | Self::Trusted(_)
             | Self::Answered(_)
@@ -208,7 +226,9 @@ impl ToolReply {
             }
             Self::Refused { code, why } => whole_words(&format!("{code}: {why}")),
             Self::OfRun(OwnCall::Question(_)) => NO_ONE_TO_ASK.to_owned(),
-            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_)) => NOT_HERE.to_owned(),
+            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_) | OwnCall::Result(_)) => {
+                NOT_HERE.to_owned()
+            }
         };
         Some(why)
     }
@@ -219,6 +239,7 @@ impl ToolReply {
             self,
             Self::Data(_)
                 | Self::Files { .. }
+                | Self::Part(_)
                 | Self::Saved(_)
                 | Self::Trusted(_)
                 | Self::Answered(_)
@@ -231,6 +252,7 @@ impl ToolReply {
         match self {
             Self::Data(_)
             | Self::Files { .. }
+            | Self::Part(_)
             | Self::Saved(_)
             | Self::Trusted(_)
             | Self::Rejected(_)
@@ -267,9 +289,10 @@ impl ToolReply {
         cut: &dyn Fn(&str, bool) -> String,
     ) -> String {
         match self {
-            Self::Data(text) | Self::Files { text, .. } | Self::Recorded { text, .. } => {
-                mark.fence(tool, &cut(text, false))
-            }
+            Self::Data(text)
+            | Self::Files { text, .. }
+            | Self::Part(text)
+            | Self::Recorded { text, .. } => mark.fence(tool, &cut(text, false)),
             Self::Saved(file) => {
                 let FileMeta { file_id, name, size, .. } = file;
                 let said = "saved; it is attached to your reply";
@@ -306,7 +329,9 @@ impl ToolReply {
             }
             // Read by the model only where there is no way to ask a person.
             Self::OfRun(OwnCall::Question(_)) => not_made(NO_ONE_TO_ASK, cut),
-            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_)) => not_made(NOT_HERE, cut),
+            Self::OfRun(OwnCall::Agent(_) | OwnCall::Mention(_) | OwnCall::Result(_)) => {
+                not_made(NOT_HERE, cut)
+            }
             Self::Refused { code, why } => {
                 json!({ "error": break_control_tokens(&cut(why, false)), "code": code }).to_string()
             }

@@ -9,8 +9,8 @@ use mc_client::steps::RefusedTool;
 use mc_client::types::Capabilities;
 use serde_json::{Value, json};
 use wombat_core::agent_config::{
-    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleOrigin, RuleRef,
-    ToolPermissions, enabling_list,
+    AgentProfile, ENABLED_TOOLS, MemoryAccess, NamedTool, Permission, RuleList, RuleOrigin,
+    RuleRef, ToolPermissions, enabling_list,
 };
 use wombat_core::endpoint::{EndpointPattern, declares_reserved};
 use wombat_core::operations::{Operation, Operations};
@@ -18,13 +18,16 @@ use wombat_core::workspace::Snapshot;
 
 use super::catalogue::{Catalogue, ExternalTool, Source};
 use super::context::{TOOL_TIMEOUT, ToolContext};
+use super::deferred::{Deferred, Plan};
 use super::enabled::{self, EnabledTool};
 use super::identity::{self, CallIdentity};
 use super::nearest::unknown_tool;
 use super::operations::BackendOperations;
 use super::reply::ToolReply;
 use super::specs::{Builtin, RequestedCall};
-use super::{backend_http, backend_tools, memories, memory_specs, mission_control, rules};
+use super::{
+    backend_http, backend_tools, memories, memory_specs, mission_control, read_result, rules,
+};
 use schemas::{Budget, Schema};
 
 /// How many tools are told that a rule keeps from a role.
@@ -36,7 +39,9 @@ const MAX_PROBLEMS: usize = 8;
 /// The tools that a role may call.
 #[derive(Debug)]
 pub struct ToolSet {
+    /// Those that the model is given at once.
     specs: ToolList,
+    deferred: Option<Box<Deferred>>,
     operations: Arc<BackendOperations>,
     rules: Arc<ToolPermissions>,
     memory: MemoryAccess,
@@ -72,14 +77,16 @@ impl Tool {
 }
 
 impl ToolSet {
-    /// Collects the tools that the backend has, the workspace declares and the role may use.
+    /// Collects the tools that the backend has, the workspace declares and the role may use; its model is given
+    /// `most` of them at once.
     pub(super) fn build(
-        snapshot: &Snapshot,
-        profile: &AgentProfile,
+        (snapshot, profile): (&Snapshot, &AgentProfile),
         capabilities: &Capabilities,
-        catalogue: &Catalogue,
+        catalogue: &Arc<Catalogue>,
         operations: &Arc<BackendOperations>,
+        most: usize,
     ) -> Self {
+        let plan = Plan::new(snapshot, profile, most);
         let could_allow = |builtin: Builtin| match builtin {
             Builtin::CallBackend => {
                 let declared = snapshot.endpoints().iter().map(|declared| &declared.pattern);
@@ -101,6 +108,11 @@ impl ToolSet {
         };
         let has_skills = snapshot.skills().iter().any(|skill| skill.enabled);
         let mut specs = Vec::new();
+        let (mut own_deferred, mut deferred) = (Vec::new(), Vec::new());
+        let mut give = |spec: ToolSpec, endpoint: Option<&EndpointPattern>| {
+            let tool = NamedTool { name: &spec.name, id: None, endpoint };
+            if plan.defers(&tool) { own_deferred.push(spec) } else { specs.push(spec) }
+        };
         let mut tools = HashMap::new();
         for builtin in Builtin::ALL {
             if !builtin.available(capabilities, has_skills, snapshot.endpoints())
@@ -124,7 +136,7 @@ impl ToolSet {
             }
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Builtin(builtin, schema));
-                specs.push(spec);
+                give(spec, builtin.endpoint().as_ref());
             }
         }
         for tool in enabled::ALL {
@@ -138,17 +150,41 @@ impl ToolSet {
             let spec = tool.spec();
             if let Some(schema) = own_schema(&spec) {
                 tools.insert(spec.name.clone(), Tool::Enabled(tool, schema));
-                specs.push(spec);
+                give(spec, None);
             }
         }
+        let reader = read_result::spec();
+        let rule = profile.tools.withheld_by(&NamedTool::without_endpoint(&reader.name));
+        // It calls nothing, so that no list has to allow it.
+        if rule.is_none_or(|rule| rule.list != RuleList::Deny)
+            && let Some(schema) = own_schema(reader)
+        {
+            tools.insert(reader.name.clone(), Tool::Builtin(Builtin::ReadResult, schema));
+        }
+        let mut external = Vec::new();
         for tool in &catalogue.tools {
             if !tool.is_for(snapshot, profile) {
                 refuse(tool.name(), tool.withheld(snapshot, profile));
                 continue;
             }
             tools.insert(tool.name().to_owned(), Tool::External(tool.clone()));
-            specs.push(tool.spec.clone());
+            external.push(tool);
         }
+        deferred.extend(own_deferred.iter().map(|spec| spec.name.clone()));
+        let direct = plan.direct(&external, specs.len());
+        let later = external.iter().zip(&direct).filter(|(_, is_direct)| !**is_direct);
+        deferred.extend(later.map(|(tool, _)| tool.name().to_owned()));
+        let is_external = |name: &str| matches!(tools.get(name), Some(Tool::External(_)));
+        let deferred = Deferred::new(catalogue, deferred, own_deferred, is_external);
+        if let Some(deferred) = &deferred {
+            let finder = deferred.finder();
+            if let Some(schema) = own_schema(&finder) {
+                tools.insert(finder.name.clone(), Tool::Builtin(Builtin::FindTools, schema));
+                specs.push(finder);
+            }
+        }
+        let first = external.into_iter().zip(direct).filter(|(_, is_direct)| *is_direct);
+        specs.extend(first.map(|(tool, _)| tool.spec.clone()));
         let (operations, of_role) = (operations.clone(), profile.tools.clone());
         let memory = profile.memory.clone();
         let ids =
@@ -157,10 +193,11 @@ impl ToolSet {
             |tool: &str| matches!(tools.get(tool), Some(Tool::External(tool)) if tool.is_openapi());
         let ids = ids.filter(|(id, tool)| is_operation(tool) && !tools.contains_key(id));
         let ids = ids.map(|(id, tool)| (id, tool.clone())).collect();
-        Self { specs: specs.into(), operations, rules: of_role, memory, tools, ids, refused }
+        let specs = specs.into();
+        Self { specs, deferred, operations, rules: of_role, memory, tools, ids, refused }
     }
 
-    /// The names of the tools as the model sees them.
+    /// The names of the tools that the model is given at once.
     pub fn offered(&self) -> Vec<String> {
         self.specs.iter().map(|spec| spec.name.clone()).collect()
     }
@@ -175,6 +212,24 @@ impl ToolSet {
         self.tools.get(name).or_else(|| self.tools.get(self.ids.get(name)?))
     }
 
+    /// The name of the tool that has this name, or this id.
+    pub(super) fn name_of<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        if self.tools.contains_key(name) { Some(name) } else { Some(self.ids.get(name)?) }
+    }
+
+    /// The tools that the model is not given at once.
+    pub(super) fn deferred(&self) -> Option<&Deferred> {
+        self.deferred.as_deref()
+    }
+
+    /// The tool of this name that is not built in.
+    pub(super) fn external(&self, name: &str) -> Option<&ExternalTool> {
+        match self.tools.get(name)? {
+            Tool::External(tool) => Some(tool),
+            Tool::Builtin(..) | Tool::Enabled(..) => None,
+        }
+    }
+
     /// What is known of the backend's operations, for the role's rules.
     pub fn known_operations(&self) -> &Operations {
         &self.operations.known
@@ -185,15 +240,20 @@ impl ToolSet {
         &self.operations
     }
 
-    /// The tools as the model sees them.
+    /// The tools that the model is given at once, as it sees them.
     pub fn specs(&self) -> &ToolList {
         &self.specs
     }
 
     /// The JSON Schema of a tool's arguments, as the model sees it.
     pub fn parameters(&self, name: &str) -> Option<&Value> {
-        let name = if self.tools.contains_key(name) { name } else { self.ids.get(name)? };
-        Some(&self.specs.iter().find(|spec| spec.name == name)?.parameters)
+        let name = self.name_of(name)?;
+        if let Some(tool) = self.external(name) {
+            return Some(&tool.spec.parameters);
+        }
+        let own = || self.deferred()?.own(name);
+        let spec = self.specs.iter().find(|spec| spec.name == name).or_else(own)?;
+        Some(&spec.parameters)
     }
 
     /// Whether the set has a tool of this name.
@@ -224,6 +284,20 @@ impl ToolSet {
             None => CallIdentity::of_tool(asked.tool, asked.arguments),
         };
         identity.known_to(profile, asked.tool)
+    }
+
+    /// Whether a call only reads, so that making it once more changes nothing.
+    pub fn only_reads(&self, profile: &AgentProfile, call: &ToolCall) -> bool {
+        let is_get = |(method, _): &(String, String)| method == "GET";
+        match self.tool(&call.name) {
+            Some(Tool::Builtin(Builtin::CallBackend, _)) | Some(Tool::External(_)) => {
+                self.identify(profile, call).endpoint.as_ref().is_some_and(is_get)
+            }
+            Some(Tool::Builtin(builtin, _)) => builtin
+                .call(&call.arguments)
+                .is_some_and(|call| call.is_ok_and(|(method, _)| method == "GET")),
+            Some(Tool::Enabled(..)) | None => false,
+        }
     }
 
     /// A hash of a tool's definition, where it is not the daemon's own: it can change while a call waits.
@@ -265,6 +339,12 @@ impl ToolSet {
             return ToolReply::NotMade(format!("{:?} cannot be asked for", asked.tool));
         }
         match self.checked(context, asked.tool, asked.arguments).await {
+            Ok((Tool::Builtin(Builtin::FindTools | Builtin::ReadResult, _), _)) => {
+                ToolReply::NotMade(format!(
+                    "{:?} needs nobody's approval; call it directly",
+                    asked.tool
+                ))
+            }
             Ok((Tool::Enabled(tool, _), _)) if !tool.approves => ToolReply::NotMade(format!(
                 "{:?} asks a person itself; call it directly",
                 asked.tool
@@ -335,12 +415,18 @@ impl ToolSet {
                 let rule = rules::rule(context.snapshot, &context.profile.role, &rule);
                 return Err(ToolReply::forbidden(why, rule));
             }
-            let names: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
-            return Err(ToolReply::forbidden(unknown_tool(name, &names), rules::undeclared()));
+            let shown: Vec<_> = self.specs.iter().map(|spec| spec.name.as_str()).collect();
+            let deferred = self.deferred().map_or(&[][..], Deferred::names);
+            let deferred: Vec<_> = deferred.iter().map(String::as_str).collect();
+            let why = unknown_tool(name, &shown, &deferred);
+            return Err(ToolReply::forbidden(why, rules::undeclared()));
         };
         let arguments = if arguments.is_null() { &*EMPTY } else { arguments };
         let fits = check(tool.schema(), arguments).await;
-        fits.map_err(|why| ToolReply::forbidden(why, rules::schema()))?;
+        fits.map_err(|mut why| {
+            why.extend(self.definition_told(name, context.loaded));
+            ToolReply::forbidden(why, rules::schema())
+        })?;
         Ok((tool, arguments))
     }
 }
@@ -374,6 +460,14 @@ async fn perform(
         Tool::Builtin(Builtin::CallBackend, _) => {
             return backend_http::call(context, arguments, key).await;
         }
+        // They call nothing: one tells only what the role may call, the other what its run was told.
+        Tool::Builtin(Builtin::FindTools | Builtin::ReadResult, _) if context.dry => {
+            return ToolReply::Judged { waits: false, rule: None };
+        }
+        Tool::Builtin(Builtin::FindTools, _) => {
+            return context.tools.find_tools(arguments, context.loaded);
+        }
+        Tool::Builtin(Builtin::ReadResult, _) => return read_result::wanted(arguments),
         Tool::Builtin(builtin, _) => *builtin,
         Tool::Enabled(tool, _) => {
             let mut ruling = context.decide(name, None, arguments);
@@ -432,8 +526,8 @@ async fn perform(
         Builtin::Recall => memories::recall(context, arguments).await,
         Builtin::Remember => memories::remember(context, arguments, key).await,
         Builtin::Forget => memories::forget(context, arguments, &key).await,
-        // Both are handled above.
-        Builtin::CallBackend | Builtin::RequestTool => {
+        // They are handled above.
+        Builtin::CallBackend | Builtin::RequestTool | Builtin::FindTools | Builtin::ReadResult => {
             ToolReply::NotMade(format!("{name:?} cannot be called like this"))
         }
     }

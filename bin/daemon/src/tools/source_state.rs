@@ -78,6 +78,15 @@ pub struct ModelTools {
     pub unseen: Option<String>,
 }
 
+/// How many tools a role's model is given, where it finds others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ToolCounts {
+    /// At once.
+    pub direct: usize,
+    /// By `find_tools`.
+    pub deferred: usize,
+}
+
 /// All sources.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct SourcesState {
@@ -89,6 +98,9 @@ pub struct SourcesState {
     pub backend: Option<SourceState>,
     /// The MCP servers by their names in `mcp.json`.
     pub mcp: BTreeMap<String, SourceState>,
+    /// How many tools are given at once and found, by role, where any are found: of roles that have been run.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub deferred: BTreeMap<String, ToolCounts>,
     /// What is left out, cut and mapped, by model.
     pub models: BTreeMap<String, ModelTools>,
 }

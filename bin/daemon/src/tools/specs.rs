@@ -27,6 +27,15 @@ const ID: &str = "{id}";
 /// The tool that requests a person's approval.
 const REQUEST_TOOL: &str = "request_tool";
 
+/// The tool that finds other tools.
+pub const FIND_TOOLS: &str = "find_tools";
+
+/// The tool that reads on in a result.
+pub const READ_RESULT: &str = "read_result";
+
+/// The longest question for tools, characters.
+const MAX_QUESTION: usize = 500;
+
 /// The call that a person has to approve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestedCall<'a> {
@@ -76,11 +85,15 @@ pub(super) enum Builtin {
     Recall,
     Remember,
     Forget,
+    /// Where tools are deferred.
+    FindTools,
+    /// Where a result was too long.
+    ReadResult,
 }
 
 /// The names of the built-in tools, also of those that a role has to enable.
-pub fn builtin_names() -> [&'static str; 16] {
-    let mut names = [""; 16];
+pub fn builtin_names() -> [&'static str; 18] {
+    let mut names = [""; 18];
     let all = Builtin::ALL.into_iter().map(Builtin::name).chain(ENABLED_TOOLS);
     names.iter_mut().zip(all).for_each(|(place, name)| *place = name);
     names
@@ -88,7 +101,7 @@ pub fn builtin_names() -> [&'static str; 16] {
 
 impl Builtin {
     /// All of them, in the order in which the model sees them.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::CreateTask,
         Self::ListTasks,
         Self::UpdateTask,
@@ -101,6 +114,8 @@ impl Builtin {
         Self::Recall,
         Self::Remember,
         Self::Forget,
+        Self::FindTools,
+        Self::ReadResult,
     ];
 
     /// The tool's name.
@@ -118,6 +133,8 @@ impl Builtin {
             Self::Recall => "recall",
             Self::Remember => "remember",
             Self::Forget => "forget",
+            Self::FindTools => FIND_TOOLS,
+            Self::ReadResult => READ_RESULT,
         }
     }
 
@@ -151,7 +168,9 @@ impl Builtin {
             Self::Recall => ("GET", "/memories"),
             Self::Remember => ("POST", "/memories"),
             Self::Forget => ("DELETE", "/memories/{id}"),
-            Self::ReadSkill | Self::CallBackend => return None,
+            Self::ReadSkill | Self::CallBackend | Self::FindTools | Self::ReadResult => {
+                return None;
+            }
         })
     }
 
@@ -176,6 +195,8 @@ impl Builtin {
                 capabilities.has("tool_requests") && capabilities.has("run_journal")
             }
             Self::Recall | Self::Remember | Self::Forget => capabilities.has("memories"),
+            // Roles have the one that have tools to find, runs the other that have results to read.
+            Self::FindTools | Self::ReadResult => false,
         }
     }
 
@@ -192,7 +213,9 @@ impl Builtin {
             | Self::ListNotifications
             | Self::ReadSkill
             | Self::CallBackend
-            | Self::RequestTool => true,
+            | Self::RequestTool
+            | Self::FindTools
+            | Self::ReadResult => true,
         }
     }
 
@@ -239,6 +262,14 @@ impl Builtin {
             Self::Recall => memory_specs::RECALL,
             Self::Remember => memory_specs::REMEMBER,
             Self::Forget => memory_specs::FORGET,
+            Self::ReadResult => {
+                "Read more of a result that was cut: from a character on (offset), by a JSONPath, or the parts that \
+                 have some words (query). Give one of the three."
+            }
+            Self::FindTools => {
+                "Find more tools: not all that you may call are shown. Say in a few words what is to be done and with \
+                 what, such as \"send an invoice\". The tools that fit best can be called from your next step on."
+            }
         }
     }
 
@@ -317,6 +348,21 @@ impl Builtin {
             Self::Recall => object(memory_specs::of_recall(), &["query"]),
             Self::Remember => object(memory_specs::of_remember(), &["text", "scope"]),
             Self::Forget => object(memory_specs::of_forget(), &["id"]),
+            Self::ReadResult => object(
+                json!({
+                    "id": { "type": "string", "minLength": 1, "maxLength": 64, "description": "The id that the note of the cut result names." },
+                    "offset": { "type": "integer", "minimum": 0, "description": "The character to read from." },
+                    "jsonpath": { "type": "string", "minLength": 1, "maxLength": 500, "description": "Of JSON: what this JSONPath finds, such as $.items[?@.status == 'open'].id" },
+                    "query": { "type": "string", "minLength": 1, "maxLength": MAX_QUESTION, "description": "The parts that have these words." }
+                }),
+                &["id"],
+            ),
+            Self::FindTools => object(
+                json!({
+                    "query": { "type": "string", "minLength": 1, "maxLength": MAX_QUESTION, "description": "What is to be done, in English where the tools are." }
+                }),
+                &["query"],
+            ),
         }
     }
 }

@@ -104,7 +104,7 @@ async fn a_value_is_replaced_before_a_result_is_cut() {
     let (status, answer) = world.daemon.send(&message(json!({}))).await;
     assert_eq!(status, 200, "{answer}");
     let got = model_texts(&world).await;
-    assert!(got.contains("[cut: the first 1000"), "{got}");
+    assert!(got.contains("[cut: the first 9"), "{got}");
     assert!(!got.contains("jane"), "{got}");
 }
 

@@ -95,7 +95,9 @@ pub(super) fn operation(endpoint: &Endpoint) -> Value {
     };
     let mut success = json!({ "description": "Done.", "content": content });
     if let Answer::Bytes(schema) = endpoint.answer {
-        let told = format!("The bytes, of any type; with `meta=true` {schema} as JSON.");
+        let meta = format!("; with `meta=true` {schema} as JSON");
+        let meta = if schema.is_empty() { "" } else { &*meta };
+        let told = format!("The bytes, of any type{meta}.");
         success = json!({ "description": told });
     }
     if endpoint.is_create() {

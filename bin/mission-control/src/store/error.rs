@@ -109,6 +109,25 @@ pub enum StoreError {
         /// How much they have.
         used_bytes: u64,
     },
+    /// There is no such long result any more, or there never was, or it is another user's.
+    #[error("there is no such result")]
+    ArtifactNotFound,
+    /// A long result is larger than is kept.
+    #[error("the result is larger than is kept, {max_bytes} bytes (MC_ARTIFACT_MAX_BYTES)")]
+    ArtifactTooLarge {
+        /// How large one may be.
+        max_bytes: u64,
+    },
+    /// The user's long results take all the room there is for them.
+    #[error(
+        "the user's long results have {used_bytes} bytes by now, and may have {quota_bytes} with this one (MC_ARTIFACTS_QUOTA_BYTES)"
+    )]
+    ArtifactQuota {
+        /// How much they may have.
+        quota_bytes: u64,
+        /// How much they have.
+        used_bytes: u64,
+    },
     /// A text that this database cannot store; others may.
     #[error("{0}")]
     Unstorable(&'static str),

@@ -33,7 +33,7 @@ macro_rules! step {
 }
 
 /// All migrations. A file that has been released is never changed: databases keep its checksum.
-const STEPS: [Step; 27] = [
+const STEPS: [Step; 28] = [
     step!(1, "0001", "start"),
     step!(2, "0002", "wakes"),
     step!(3, "0003", "leased"),
@@ -61,6 +61,7 @@ const STEPS: [Step; 27] = [
     step!(26, "0026", "delivery_options"),
     step!(27, "0027", "owned_data"),
     step!(29, "0029", "long_lists"),
+    step!(30, "0030", "artifacts"),
 ];
 
 /// The migrations of a SQLite file.

@@ -39,7 +39,14 @@ const fn thread(table: &'static str) -> Owned {
 
 /// All of them; what refers to another one comes before it. The audit log is not among them: it is kept, and names
 /// nobody once an erasure is complete.
-pub(super) const OWNED: [Owned; 33] = [
+pub(super) const OWNED: [Owned; 34] = [
+    Owned {
+        table: "run_artifacts",
+        kind: Some("artifacts"),
+        key: "run_seq, sha256",
+        whose: OWN,
+        is_thread: false,
+    },
     of_run("run_deltas", "deltas", "run_seq, first_id"),
     of_run("run_told", "run_told", "run_seq"),
     of_run("run_steps", "steps", "run_seq, step_index"),
@@ -88,8 +95,8 @@ pub(super) const OWNED: [Owned; 33] = [
 ];
 
 /// What is deleted with a run, before it.
-const RUN_PARTS: [&str; 6] =
-    ["run_deltas", "run_told", "run_steps", "run_labels", "run_texts", "feedback"];
+const RUN_PARTS: [&str; 7] =
+    ["run_artifacts", "run_deltas", "run_told", "run_steps", "run_labels", "run_texts", "feedback"];
 
 /// The most runs, and about the most steps, that are deleted at a time, so that other writes do not wait long.
 const RUNS_AT_A_TIME: i64 = 50;

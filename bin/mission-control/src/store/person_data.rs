@@ -14,8 +14,14 @@ use super::owned_tables::{AUDIT, AUDIT_OF, OWNED, Owned};
 /// How many rows are read at a time: some are large.
 const ROWS: i64 = 32;
 
+/// The table whose rows are read one at a time, as one may have megabytes.
+const LARGE: &str = "run_artifacts";
+
 /// How many items wait for their reader.
 const AHEAD: usize = 16;
+
+/// Tables of runs' parts that say themselves whose they are.
+const OF_RUNS: [&str; 2] = ["feedback", LARGE];
 
 /// Columns whose text is JSON.
 const JSON: [&str; 20] = [
@@ -112,12 +118,13 @@ async fn next(
         true => String::new(),
         false => format!(" AND ({key}) > ({})", places.join(", ")),
     };
-    let run = match *whose == super::owned_tables::OF_RUN || *table == "feedback" {
+    let run = match *whose == super::owned_tables::OF_RUN || OF_RUNS.contains(table) {
         true => ", (SELECT run_key FROM runs r WHERE r.seq = run_seq) AS run_key",
         false => "",
     };
+    let rows = if *table == LARGE { 1 } else { ROWS };
     let text = format!(
-        "SELECT t.*{run} FROM {table} t WHERE {whose}{further} ORDER BY {key} LIMIT {ROWS}"
+        "SELECT t.*{run} FROM {table} t WHERE {whose}{further} ORDER BY {key} LIMIT {rows}"
     );
     Ok(sqlx::query_with(AssertSqlSafe(text), arguments).fetch_all(reader).await?)
 }
@@ -144,6 +151,10 @@ impl Store {
             let Some(kind) = owned.kind else { continue };
             let mut after = Vec::new();
             loop {
+                if owned.table == LARGE {
+                    // No further one is read before the reader has taken the last.
+                    told.reserve_many(AHEAD).await.map_err(|_| StoreError::Interrupted)?;
+                }
                 let rows = next(&mut *self.reader.acquire().await?, owned, user_id, &after).await?;
                 let Some(last) = rows.last() else { break };
                 after = key_of(owned, last);

@@ -180,6 +180,7 @@ async fn an_export_has_a_line_for_every_row_of_every_table() {
             "file_parts" | "audit_subjects" | "audit_reasons" => continue,
             "run_steps" => "steps",
             "run_deltas" => "deltas",
+            "run_artifacts" => "artifacts",
             other => other,
         };
         assert!(kinds.contains_key(kind), "{kind} is not exported: {kinds:?}");

@@ -19,7 +19,7 @@ use crate::planted::alter;
 use crate::variations;
 
 /// Fault, and the check that must fail.
-const FAULTS: [(&str, &str); 131] = [
+const FAULTS: [(&str, &str); 134] = [
     ("takes alg none", "auth.alg-none"),
     ("takes HS512", "auth.other-algorithm"),
     ("verifies no signature", "auth.tampered"),
@@ -57,6 +57,9 @@ const FAULTS: [(&str, &str); 131] = [
     ("forgets updated_at", "objects.task"),
     ("forgets doc_type", "objects.document"),
     ("another hash", "files.file"),
+    ("another size", "artifacts.artifact"),
+    ("takes any artifact", "artifacts.artifact-hash"),
+    ("artifacts for everybody", "artifacts.anothers-artifact"),
     ("a file each time", "files.equal-file"),
     ("believes what it is told", "files.media-type"),
     ("takes any name", "files.file-name"),

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use wombat_mission_control::deltas::DeltasConfig;
 use wombat_mission_control::store::budgets::Nanos;
 use wombat_mission_control::store::database::Database;
+use wombat_mission_control::store::artifacts::ArtifactLimits;
 use wombat_mission_control::store::files::FileLimits;
 use service::forwarded::{Front, TrustedProxies};
 use wombat_mission_control::{BoardPassword, Config, ProxyLogin, RunError};
@@ -100,6 +101,7 @@ pub(crate) struct Options {
     pub(crate) leads: &'static [&'static str],
     pub(crate) deltas: DeltasConfig,
     pub(crate) files: FileLimits,
+    pub(crate) artifacts: ArtifactLimits,
     pub(crate) orphan_max_attempts: u32,
     pub(crate) rules_per_user: u32,
     pub(crate) retention: &'static str,
@@ -117,6 +119,7 @@ impl Default for Options {
             leads: &[],
             deltas: DeltasConfig::default(),
             files: FileLimits::default(),
+            artifacts: ArtifactLimits::default(),
             orphan_max_attempts: 8,
             rules_per_user: 100,
             retention: "",
@@ -227,6 +230,7 @@ impl Backend {
             demo: options.demo,
             deltas: options.deltas,
             files: options.files,
+            artifacts: options.artifacts,
             orphan_max_attempts: options.orphan_max_attempts,
             rules_per_user: options.rules_per_user,
             retention: options.retention.parse().unwrap(),

@@ -2,6 +2,7 @@
 
 mod answered;
 mod approvals;
+mod artifacts;
 mod attachments;
 mod audit;
 mod auth;

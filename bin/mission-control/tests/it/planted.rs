@@ -41,6 +41,15 @@ pub(crate) fn alter(
             items.into_iter().flatten().for_each(|item| item["agent_role"] = json!("another"));
         }
         "says yes with a 401" if *status == own => *status = StatusCode::UNAUTHORIZED,
+        "another size" if path.contains("/artifacts/") && body["size"].is_number() => {
+            body["size"] = json!(0);
+        }
+        "takes any artifact" if *status == 400 && path.contains("/artifacts/") => {
+            (*status, *body) = (StatusCode::CREATED, json!({ "size": 2 }));
+        }
+        "artifacts for everybody" if *status == own && path.contains("/artifacts/") => {
+            (*status, *body) = (StatusCode::OK, json!("x"));
+        }
         "another hash" if path.contains("/files") => body["sha256"] = json!("00"),
         "a file each time" if *status == 200 && path.ends_with("/files") => {
             (*status, body["file_id"]) = (StatusCode::CREATED, json!(uuid::Uuid::new_v4()));

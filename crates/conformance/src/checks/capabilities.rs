@@ -6,7 +6,7 @@ use crate::suite::Suite;
 use crate::verdict::{ensure, failed};
 
 /// The optional features of the contract. A backend may announce others of its own.
-const KNOWN: [&str; 28] = [
+const KNOWN: [&str; 29] = [
     "tasks_get",
     "messages_list",
     "message_lookup",
@@ -30,6 +30,7 @@ const KNOWN: [&str; 28] = [
     "approval_rules",
     "run_journal",
     "run_stream",
+    "artifacts",
     "orphans",
     "tools",
     "session_leases",

@@ -12,8 +12,12 @@ use crate::world::World;
 /// Method and path of an endpoint.
 type Endpoint = (Method, &'static str);
 
+/// A long result of a run.
+const ARTIFACT: &str =
+    "/runs/x/artifacts/2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+
 /// The endpoints of each feature; those of the required part have an empty name.
-const ENDPOINTS: [(&str, &[(&str, &str)]); 24] = [
+const ENDPOINTS: [(&str, &[(&str, &str)]); 25] = [
     (
         "",
         &[
@@ -30,6 +34,7 @@ const ENDPOINTS: [(&str, &[(&str, &str)]); 24] = [
     ("message_lookup", &[("GET", "/messages?idempotency_key=x")]),
     ("documents_list", &[("GET", "/documents"), ("GET", "/documents/x")]),
     ("files", &[("PUT", "/files?name=x"), ("GET", "/files/x"), ("DELETE", "/files/x")]),
+    ("artifacts", &[("PUT", ARTIFACT), ("GET", ARTIFACT)]),
     (
         "notifications",
         &[("GET", "/notifications"), ("POST", "/notifications"), ("POST", "/notifications/x/read")],

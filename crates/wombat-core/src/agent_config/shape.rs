@@ -9,7 +9,8 @@ use crate::json_lines::{Step, line_at};
 use crate::nearest::nearest_within;
 
 /// The keys of an agent's `tools`.
-pub(crate) const TOOLS_KEYS: [&str; 5] = ["allow", "deny", "approval", "idempotent", "enable"];
+pub(crate) const TOOLS_KEYS: [&str; 6] =
+    ["allow", "deny", "approval", "idempotent", "enable", "defer"];
 
 /// The most wrong letters of a key that is taken for a misspelt one: `denied` has three.
 const MAX_WRONG: usize = 3;

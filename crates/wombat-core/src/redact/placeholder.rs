@@ -188,6 +188,49 @@ pub(super) fn percent_encoded(value: &str) -> impl Iterator<Item = String> + '_ 
     })
 }
 
+/// A place in a text, or the beginning of what has the form of a placeholder where it is within that. The place is
+/// one of a character.
+pub fn border_before(text: &str, at: usize) -> usize {
+    let bytes = text.as_bytes();
+    let from = at.saturating_sub(MAX_KIND + DIGITS + 4);
+    let is_around = |start: &usize| {
+        let begin = (bytes[*start] == b'[').then(|| begin_of(&bytes[*start..]));
+        matches!(begin, Some(Begin::Whole(length)) if *start + length > at)
+    };
+    (from..at.min(bytes.len())).find(is_around).unwrap_or(at)
+}
+
+/// JSON in which numbers were replaced: what stands there in the form of a placeholder is a text.
+pub fn in_quotes(json: &str) -> Cow<'_, str> {
+    let bytes = json.as_bytes();
+    let (mut out, mut copied, mut at, mut is_text) = (String::new(), 0, 0, false);
+    while let Some(byte) = bytes.get(at) {
+        at += match byte {
+            b'\\' if is_text => 2,
+            b'"' => {
+                is_text = !is_text;
+                1
+            }
+            b'[' if !is_text => match begin_of(&bytes[at..]) {
+                Begin::Whole(length) => {
+                    let end = at + length;
+                    out.push_str(&json[copied..at]);
+                    out.extend(["\"", &json[at..end], "\""]);
+                    copied = end;
+                    length
+                }
+                Begin::Partly | Begin::Other => 1,
+            },
+            _ => 1,
+        };
+    }
+    if copied == 0 {
+        return Cow::Borrowed(json);
+    }
+    out.push_str(&json[copied..]);
+    Cow::Owned(out)
+}
+
 /// Where a placeholder begins of which more may follow after the text's end; the end where none does.
 pub(super) fn open_end(text: &str) -> usize {
     let bytes = text.as_bytes();

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+use super::alone::{self, Alone};
 use super::escapes::meant;
 use super::placeholder::{RedactKey, all_in, all_written, percent_encoded};
 use super::rules::{RedactMode, RedactRules};
+use super::spans::merge;
 
 /// See the module. What it restores is known to this run of this user only.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub struct Redactor {
     key: RedactKey,
     user: String,
     known: Mutex<Known>,
+    alone: Alone,
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +35,8 @@ struct Known {
 impl Redactor {
     /// The redactor of a run of this user.
     pub fn new(rules: Arc<RedactRules>, key: RedactKey, user: &str) -> Self {
-        Self { rules, key, user: user.to_owned(), known: Mutex::default() }
+        let (user, known, alone) = (user.to_owned(), Mutex::default(), Alone::default());
+        Self { rules, key, user, known, alone }
     }
 
     /// Its rules.
@@ -48,6 +52,11 @@ impl Redactor {
     /// Whether the rules say so.
     pub(super) fn gives_back(&self) -> bool {
         self.rules.to.provider && self.rules.mode == RedactMode::RedactRestore
+    }
+
+    /// What is found without what stands around it.
+    pub(super) fn alone(&self) -> &Alone {
+        &self.alone
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -83,6 +92,7 @@ impl Redactor {
     pub(super) fn replace<'t>(&self, text: &'t str, manner: &Manner<'_>) -> Cow<'t, str> {
         let mut out: Option<String> = None;
         let mut copied = 0;
+        let revealed = self.alone.all();
         let mut put = |range: Range<usize>, kind: &str, value: &str| {
             let out = out.get_or_insert_with(String::new);
             out.push_str(&text[copied..range.start]);
@@ -93,10 +103,14 @@ impl Redactor {
             match piece {
                 Piece::Text(piece) => {
                     let part = &text[piece.clone()];
-                    let found = match manner.field.filter(|_| piece.start == 0) {
+                    let mut found = match manner.field.filter(|_| piece.start == 0) {
                         Some(name) => self.rules.find_in_field(name, part),
                         None => self.rules.find(part),
                     };
+                    if !revealed.is_empty() {
+                        alone::find(&revealed, part, &mut found);
+                        found = merge(found);
+                    }
                     for found in found {
                         let value = &part[found.range.clone()];
                         let range = piece.start + found.range.start..piece.start + found.range.end;
@@ -173,27 +187,34 @@ impl Redactor {
 
     /// The same with values as they stand within a text of JSON, where it `is_json`.
     pub fn restore_as<'t>(&self, text: &'t str, is_json: bool) -> Cow<'t, str> {
-        self.put_back(text, is_json, (self.gives_back(), false))
+        let all = self.gives_back();
+        self.put_back(text, is_json, &Back { all, ..Back::default() })
     }
 
     /// The same of an argument of a call, in which a model may have written a placeholder as links have it.
     pub(super) fn restore_argument<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.put_back(text, false, (self.gives_back(), true))
+        let all = self.gives_back();
+        self.put_back(text, false, &Back { all, links: true, ..Back::default() })
     }
 
     /// A text with all values that this run knows, whether or not they come back by the rules: what was redacted
     /// only to be cut.
     pub fn restore_all<'t>(&self, text: &'t str, is_json: bool) -> Cow<'t, str> {
-        self.put_back(text, is_json, (true, false))
+        self.put_back(text, is_json, &Back { all: true, ..Back::default() })
     }
 
-    fn put_back<'t>(
+    /// The same without values that have more bytes.
+    pub(super) fn restore_short<'t>(
         &self,
         text: &'t str,
         is_json: bool,
-        (all, links): (bool, bool),
+        longest: usize,
     ) -> Cow<'t, str> {
-        let is_encoded = links && memchr::memchr(b'%', text.as_bytes()).is_some();
+        self.put_back(text, is_json, &Back { all: true, longest, ..Back::default() })
+    }
+
+    fn put_back<'t>(&self, text: &'t str, is_json: bool, back: &Back) -> Cow<'t, str> {
+        let is_encoded = back.links && memchr::memchr(b'%', text.as_bytes()).is_some();
         if memchr::memmem::find(text.as_bytes(), b"[[").is_none() && !is_encoded {
             return Cow::Borrowed(text);
         }
@@ -202,7 +223,8 @@ impl Redactor {
         let mut copied = 0;
         for written in all_written(text, is_encoded) {
             let Some(value) = known.values.get(&*written.name) else { continue };
-            if !all && !known.learnt.contains(&*written.name) {
+            let comes_back = back.all || known.learnt.contains(&*written.name);
+            if !comes_back || value.len() > back.longest {
                 continue;
             }
             let out = out.get_or_insert_with(String::new);
@@ -237,12 +259,23 @@ impl Redactor {
 
     /// Takes up what another instance has replaced in this run.
     pub fn learn(&self, values: BTreeMap<String, String>) {
+        self.know(values, true);
+    }
+
+    /// The same of what no model was given placeholders of: only [`Redactor::restore_all`] gives it back.
+    pub fn take_up(&self, values: BTreeMap<String, String>) {
+        self.know(values, false);
+    }
+
+    fn know(&self, values: BTreeMap<String, String>, is_learnt: bool) {
         let mut known = self.known();
         for (placeholder, value) in values {
             if let Some(kind) = kind_in(&placeholder) {
                 let named = (kind.to_owned(), value.clone());
                 known.placeholders.insert(named, placeholder.clone());
-                known.learnt.insert(placeholder.clone());
+                if is_learnt {
+                    known.learnt.insert(placeholder.clone());
+                }
                 known.values.insert(placeholder, value);
             }
         }
@@ -272,6 +305,22 @@ pub(super) enum Literals {
     Nested,
 }
 
+/// Which placeholders become values again.
+struct Back {
+    /// All that are known, and not only those that were learnt.
+    all: bool,
+    /// Also those that a model has written as links have them.
+    links: bool,
+    /// The longest value, bytes.
+    longest: usize,
+}
+
+impl Default for Back {
+    fn default() -> Self {
+        Self { all: false, links: false, longest: usize::MAX }
+    }
+}
+
 /// A part of a text.
 enum Piece {
     /// To be looked at.
@@ -280,7 +329,7 @@ enum Piece {
     Literal(Range<usize>),
 }
 
-fn kind_in(placeholder: &str) -> Option<&str> {
+pub(super) fn kind_in(placeholder: &str) -> Option<&str> {
     let mut all = all_in(placeholder);
     all.next().filter(|range| range.len() == placeholder.len())?;
     Some(placeholder.strip_prefix("[[")?.split_once(':')?.0)

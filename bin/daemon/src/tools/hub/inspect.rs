@@ -145,7 +145,11 @@ impl Tools {
 }
 
 fn of_role(role: &Role, set: &ToolSet) -> RoleTools {
-    let info = |name: &str| ToolInfo { name: name.to_owned(), source: set.source(name).to_owned() };
-    let tools = set.specs().iter().map(|tool| info(&tool.name)).collect();
-    RoleTools { role: role.to_string(), tools }
+    let info = |name: &str, deferred| {
+        let source = set.source(name).to_owned();
+        ToolInfo { name: name.to_owned(), source, deferred }
+    };
+    let direct = set.specs().iter().map(|tool| info(&tool.name, false));
+    let deferred = set.deferred_names().iter().map(|name| info(name, true));
+    RoleTools { role: role.to_string(), tools: direct.chain(deferred).collect() }
 }

@@ -11,7 +11,7 @@ use super::Tools;
 use crate::tools::enabled;
 use crate::tools::operations::BackendOperations;
 use crate::tools::set::ToolSet;
-use crate::tools::specs::Builtin;
+use crate::tools::specs::{Builtin, FIND_TOOLS};
 
 /// The tool whose calls may go to any declared endpoint.
 const CALL_BACKEND: &str = "call_backend";
@@ -31,10 +31,12 @@ impl Tools {
             .into_iter()
             .filter(|tool| tool.available(capabilities, has_skills, snapshot.endpoints()))
             .map(|tool| tool.name().to_owned());
+        let finds = roles.iter().any(|(set, _)| set.has(FIND_TOOLS));
+        let finder = finds.then(|| FIND_TOOLS.to_owned());
         let enabled = enabled::ALL.into_iter().filter(|tool| tool.is_available(capabilities));
         let enabled = enabled.map(|tool| tool.name.to_owned());
         let external = built.catalogue.tools.iter().map(|tool| tool.name().to_owned());
-        let listed = builtins.chain(enabled).chain(external).map(|name| {
+        let listed = builtins.chain(enabled).chain(finder).chain(external).map(|name| {
             let verdicts = roles.iter().map(|(set, role)| verdict(set, role, snapshot, &name));
             ListedTool { roles: verdicts.collect(), name }
         });
@@ -48,14 +50,20 @@ fn verdict(set: &ToolSet, role: &AgentProfile, snapshot: &Snapshot, name: &str) 
     if !set.has(name) {
         let why = set.why_withheld(name).unwrap_or_else(|| match name {
             CALL_BACKEND => "agent-config.json allows it none of the declared endpoints".to_owned(),
+            FIND_TOOLS => "it is given all its tools at once".to_owned(),
             _ => "no enabled skill declares it".to_owned(),
         });
-        return ToolVerdict { role: named, may_call: MayCall::No, why: Some(why) };
+        let (may_call, deferred) = (MayCall::No, false);
+        return ToolVerdict { role: named, may_call, why: Some(why), deferred };
     }
-    match why_approval(set.operations(), role, snapshot, name) {
-        Some(why) => ToolVerdict { role: named, may_call: MayCall::WithApproval, why: Some(why) },
-        None => ToolVerdict { role: named, may_call: MayCall::Yes, why: None },
-    }
+    let deferred = set.is_deferred(name);
+    let why = match name {
+        // It calls nothing.
+        FIND_TOOLS => None,
+        _ => why_approval(set.operations(), role, snapshot, name),
+    };
+    let may_call = if why.is_some() { MayCall::WithApproval } else { MayCall::Yes };
+    ToolVerdict { role: named, may_call, why, deferred }
 }
 
 /// The rule by which calls of a tool, or some of them, wait for a person.

@@ -105,6 +105,7 @@ async fn what_a_models_provider_does_not_take_of_the_tools_is_told() {
         ("LLM_MODEL_FALLBACK", "openai/gpt-x"),
         ("GEMINI_API_KEY", "key"),
         ("OPENAI_API_KEY", "key"),
+        ("WOMBAT_TOOLS_DIRECT", "1000"),
     ];
     let lines = said(&daemon(dir.path(), &["check"], &settings).await);
     let line = |start: &str, what: &str| {

@@ -127,7 +127,7 @@ async fn the_tools_of_an_mcp_server_are_listed_called_and_their_errors_told() {
     assert!(told[0].contains("add did it") && told[0].contains("untrusted-data"), "{told:?}");
     assert!(told[1].contains("/n"), "{told:?}");
     assert!(told[2].contains("no luck"), "{told:?}");
-    assert!(told[3].contains("[cut: the first 20000 of 50000 characters]"));
+    assert!(told[3].contains("[cut: the first 20000 of 50000 characters; "));
     assert!(told[4].contains("given up after 1 seconds"), "{told:?}");
     let got = server.calls();
     assert_eq!(got.len(), 4, "the wrong call is never sent");

@@ -79,7 +79,7 @@ async fn no_part_of_a_value_is_left_where_a_result_is_cut_for_the_journal() {
         // The model is told values.
         assert!(model_texts(&world).await.contains(EMAIL));
         let held = journal_texts(&world).await;
-        assert!(held.contains("[cut: the first 1000") && !held.contains("jane"), "{held}");
+        assert!(held.contains("[cut: the first 9") && !held.contains("jane"), "{held}");
     }
 }
 

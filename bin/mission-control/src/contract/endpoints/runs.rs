@@ -1,9 +1,9 @@
 //! Heartbeats, standups and the journal of runs.
 
-use super::{Answer, Endpoint, Who};
+use super::{Answer, BYTES, Endpoint, Who};
 
 /// The endpoints, in the order of the document.
-pub(super) static ENDPOINTS: [Endpoint; 8] = [
+pub(super) static ENDPOINTS: [Endpoint; 10] = [
     Endpoint {
         method: "post",
         path: "/heartbeat",
@@ -69,6 +69,28 @@ pub(super) static ENDPOINTS: [Endpoint; 8] = [
         query: &[("role", false)],
         body: None,
         answer: Answer::One("RunNote"),
+    },
+    Endpoint {
+        method: "put",
+        path: "/runs/{run_key}/artifacts/{sha256}",
+        feature: "artifacts",
+        id: "put_artifact",
+        summary: "Keeps a long result of a tool, as text, until it expires",
+        who: Who::Tenant,
+        query: &[("role", false)],
+        body: Some(BYTES),
+        answer: Answer::New("Artifact"),
+    },
+    Endpoint {
+        method: "get",
+        path: "/runs/{run_key}/artifacts/{sha256}",
+        feature: "artifacts",
+        id: "get_artifact",
+        summary: "A long result of a tool, whole",
+        who: Who::Tenant,
+        query: &[("role", false)],
+        body: None,
+        answer: Answer::Bytes(""),
     },
     Endpoint {
         method: "post",

@@ -6,7 +6,7 @@ use super::plan::{identifier, shown};
 use crate::store::open::{OpenError, said};
 
 /// The program's tables. To the audit log is only added, unless its oldest entries expire.
-const TABLES: [(&str, &str); 43] = [
+const TABLES: [(&str, &str); 44] = [
     ("_sqlx_migrations", "SELECT"),
     ("approval_rule_uses", ALL),
     ("approval_rules", ALL),
@@ -34,6 +34,7 @@ const TABLES: [(&str, &str); 43] = [
     ("profiles", ALL),
     ("quiet_hours", ALL),
     ("reservations", ALL),
+    ("run_artifacts", ALL),
     ("run_deltas", ALL),
     ("run_hours", ALL),
     ("run_labels", ALL),
