@@ -512,6 +512,8 @@ export interface components {
         CanAnswer: {
             /** @description Whether the call may be made. */
             decision: components["schemas"]["CallDecision"];
+            /** @description Whether the role's model is not given the tool at once, but finds it by `find_tools`. */
+            deferred?: boolean;
             /** @description The endpoint that it reaches, `METHOD /path`. */
             endpoint?: string | null;
             /** @description Why it is refused, in words: what is wrong with the arguments, say. Empty where it is not. */
@@ -913,7 +915,7 @@ export interface components {
              */
             role: string;
             /**
-             * @description Its tools, in the order in which a model sees them.
+             * @description Its tools, in the order in which a model sees them; those that it has to find come last.
              * @default []
              */
             tools: components["schemas"]["ToolInfo"][];
@@ -1201,6 +1203,10 @@ export interface components {
         /** @description All sources. */
         SourcesState: {
             backend?: components["schemas"]["SourceState"] | null;
+            /** @description How many tools are given at once and found, by role, where any are found: of roles that have been run. */
+            deferred?: {
+                [key: string]: components["schemas"]["ToolCounts"];
+            };
             /** @description The MCP servers by their names in `mcp.json`. */
             mcp: {
                 [key: string]: components["schemas"]["SourceState"];
@@ -1241,8 +1247,20 @@ export interface components {
             /** @description The request that a person decided, or the question that one answered. */
             tool_request_id?: string | null;
         };
+        /** @description How many tools a role's model is given, where it finds others. */
+        ToolCounts: {
+            /** @description By `find_tools`. */
+            deferred: number;
+            /** @description At once. */
+            direct: number;
+        };
         /** @description A tool that a role may call. */
         ToolInfo: {
+            /**
+             * @description Whether a model is not given it at once, but finds it by `find_tools`.
+             * @default false
+             */
+            deferred: boolean;
             /**
              * @description Its name.
              * @default
@@ -1289,6 +1307,8 @@ export interface components {
         };
         /** @description What a role may do with a tool. */
         ToolVerdict: {
+            /** @description Whether the role's model is not given it at once, but finds it by `find_tools`. */
+            deferred?: boolean;
             /** @description Whether it may call the tool. */
             may_call: components["schemas"]["MayCall"];
             /** @description The role. */
