@@ -67,4 +67,4 @@ def test_the_wheel_works_in_a_fresh_environment(tmp_path: Path) -> None:
     done = subprocess.run([python, "-c", SCRIPT], env=env, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # All features but `tools`, of which there are none.
-    assert done.stdout.split() == ["36", "t"], done.stdout
+    assert done.stdout.split() == ["37", "t"], done.stdout

@@ -44,6 +44,11 @@ export interface Options<User = unknown> {
   /** The largest file, in bytes (10 MiB), and how many bytes all of a user's files may have (1 GiB). */
   readonly maxFileBytes?: number;
   readonly fileQuotaBytes?: number;
+  /** The largest long result of a tool, in bytes (8 MiB), and how many bytes all of a user's may have (256 MiB). */
+  readonly maxArtifactBytes?: number;
+  readonly artifactQuotaBytes?: number;
+  /** For how many seconds a long result is kept after it was last put (7 days). */
+  readonly artifactTtlSecs?: number;
   /** After how many days without a change each kind of object goes; kinds that are absent stay. */
   readonly retention?: { readonly [kind: string]: number };
   /** What is told of errors that are not the caller's (the console's `error`). */

@@ -62,6 +62,12 @@ class Settings:
     file_max_bytes: int = 20 * 1024 * 1024
     #: The most bytes of all files of a user.
     file_quota_bytes: int = 1024 * 1024 * 1024
+    #: The most bytes of a long result of a tool.
+    artifact_max_bytes: int = 8 * 1024 * 1024
+    #: The most bytes of all long results of a user.
+    artifact_quota_bytes: int = 256 * 1024 * 1024
+    #: For how many seconds a long result is kept after it was last put.
+    artifact_ttl_secs: int = 7 * 24 * 60 * 60
     #: How many standing rules of a user are in force at most.
     rules_per_user: int = 100
     #: After how many days without a change each kind of object goes; kinds that are absent stay.
@@ -78,6 +84,12 @@ class Settings:
             raise ValueError(f"{self.algorithm} needs the public key in PEM as agent_key")
         if not 1 <= self.file_max_bytes <= MAX_UPLOAD:
             raise ValueError(f"file_max_bytes must be 1 to {MAX_UPLOAD}: a file is in memory while it is put")
+        if not 1 <= self.artifact_max_bytes <= MAX_UPLOAD:
+            raise ValueError(f"artifact_max_bytes must be 1 to {MAX_UPLOAD}: a result is in memory while it is put")
+        if not 1 <= self.artifact_ttl_secs <= 31_536_000:
+            raise ValueError("artifact_ttl_secs must be 1 to 31536000, which is a year")
+        if self.artifact_quota_bytes < 0:
+            raise ValueError("artifact_quota_bytes must be 0 or more")
         if self.internal_token is not None and not self.internal_token.strip():
             raise ValueError("the internal token must not be blank; leave it out where no service may call")
 

@@ -27,12 +27,15 @@ interface Owned {
   readonly kind: string;
   /** Whether it stays where messages are kept. */
   readonly isThread?: boolean;
+  /** Whether a row may have megabytes: few are read at a time, each with the key of its run. */
+  readonly isLarge?: boolean;
 }
 
 const own = (kind: string, table = kind): Owned => ({ table: `wombat_${table}`, kind });
 
 /** The tables with rows of users. The audit log is not among them: it is kept, and names nobody afterwards. */
 const OWNED: readonly Owned[] = [
+  { ...own("artifacts"), isLarge: true },
   own("deltas"),
   own("steps"),
   own("feedback"),
@@ -209,14 +212,16 @@ function parsed(text: string) {
 
 /** All items of a user, a line each. They are read at one moment, and told as fast as they are taken. */
 async function* exported(call: Call, userId: string): AsyncGenerator<string> {
-  for (const { table, kind } of OWNED) {
+  for (const { table, kind, isLarge } of OWNED) {
+    const run = isLarge ? sql`, (select run_key from wombat_runs r where r.seq = t.run_seq) as run_key` : sql``;
+    const some = isLarge ? 4 : 100;
     // A part at a time: files and journals are large.
-    for (let offset = 0; ; offset += 100) {
+    for (let offset = 0; ; offset += some) {
       const { rows } = await call.plane.storage.look((tx) =>
-        sql<JsonObject>`select * from ${sql.table(table)} where user_id = ${userId} order by 1, 2, 3 limit 100 offset ${offset}`.execute(tx.q),
+        sql<JsonObject>`select t.*${run} from ${sql.table(table)} t where user_id = ${userId} order by 1, 2, 3 limit ${some} offset ${offset}`.execute(tx.q),
       );
       for (const row of rows) yield `${toJson({ kind, item: itemOf(row) })}\n`;
-      if (rows.length < 100) break;
+      if (rows.length < some) break;
     }
   }
   const entries = await call.plane.storage.look(async (tx) => {

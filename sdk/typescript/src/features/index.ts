@@ -2,6 +2,7 @@
 
 import type { Feature } from "../routing.js";
 import type { Job } from "../upkeep.js";
+import { artifacts, oldArtifacts } from "./artifacts.js";
 import { audit, started } from "./audit.js";
 import { budgets } from "./budgets.js";
 import { decisions } from "./decisions.js";
@@ -47,6 +48,7 @@ export const features: readonly Feature[] = [
   leases,
   runs,
   runStream,
+  artifacts,
   orphans,
   toolRequests,
   decisions,
@@ -65,4 +67,4 @@ export const features: readonly Feature[] = [
 ];
 
 /** What is done at times. */
-export const jobs: readonly Job[] = [oldKeys, oldEvents, oldDeltas, questionEnds, digests, goneFiles, oldMemories, dueSlots, movedSlots, followErasures, oldErasures, expiry, started];
+export const jobs: readonly Job[] = [oldKeys, oldEvents, oldDeltas, oldArtifacts, questionEnds, digests, goneFiles, oldMemories, dueSlots, movedSlots, followErasures, oldErasures, expiry, started];

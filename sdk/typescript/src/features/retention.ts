@@ -139,7 +139,7 @@ const OF_TASK = ["messages", "documents", "notifications", "tool_requests", "lea
 async function drop(tx: Tx, kind: Kind, seqs: number[]): Promise<JsonObject> {
   const some = sql.join(seqs);
   const gone = (table: string, where: RawBuilder<unknown>) => sql`delete from ${sql.table(`wombat_${table}`)} where ${where}`.execute(tx.q);
-  if (kind === "runs") for (const part of ["deltas", "steps", "feedback"]) await gone(part, sql`run_seq in (${some})`);
+  if (kind === "runs") for (const part of ["artifacts", "deltas", "steps", "feedback"]) await gone(part, sql`run_seq in (${some})`);
   if (kind === "tasks") {
     const of = sql`(user_id, task_id) in (select user_id, id from wombat_tasks where seq in (${some}))`;
     await sql`update wombat_runs set task_id = null where ${of}`.execute(tx.q);

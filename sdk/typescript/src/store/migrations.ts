@@ -3,11 +3,13 @@
 import type { Kysely } from "kysely";
 import { type Migration, Migrator } from "kysely/migration";
 
+import { artifactsTable } from "./artifacts-table.js";
 import { start } from "./start.js";
 
 /** All migrations, for an application's own `Migrator`: spread them into what your provider returns. */
 export const migrations: { [name: string]: Migration } = {
   wombat_0001_start: start,
+  wombat_0002_artifacts: artifactsTable,
 };
 
 /**

@@ -113,6 +113,16 @@ export interface Tables {
   };
   wombat_steps: { user_id: string; run_seq: number; step_index: number; kind: string; payload: string; created_at: string };
   wombat_deltas: { user_id: string; run_seq: number; first_id: number; last_id: number; events: string };
+  wombat_artifacts: {
+    user_id: string;
+    run_seq: number;
+    sha256: string;
+    size: number;
+    media_type: string;
+    content: string;
+    created_at: string;
+    expires_at: string;
+  };
   wombat_leases: {
     id: string;
     user_id: string;

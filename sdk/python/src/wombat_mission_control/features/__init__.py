@@ -2,6 +2,7 @@
 
 from . import (
     approval_rules,
+    artifacts,
     audit,
     budgets,
     capabilities,
@@ -32,7 +33,7 @@ from . import (
 
 _PARTS = (
     capabilities, tasks, messages, documents, files, notifications, dispatch, delivery, heartbeat, runs, deltas,
-    orphans, leases, tool_requests, decisions, approval_rules, schedules, budgets, profiles, events, audit, memories,
+    artifacts, orphans, leases, tool_requests, decisions, approval_rules, schedules, budgets, profiles, events, audit, memories,
     run_lists, feedback, erasing, retention, tools,
 )
 

@@ -279,9 +279,11 @@ class _Lines:
 
 def _some(lines: Iterator[bytes]) -> bytes:
     found: list[bytes] = []
+    size = 0
     for line in lines:
         found.append(line)
-        if len(found) >= 100:
+        size += len(line)
+        if len(found) >= 100 or size >= 1024 * 1024:
             break
     return b"".join(found)
 

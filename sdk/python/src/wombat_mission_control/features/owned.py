@@ -38,7 +38,7 @@ class Owned:
 
 #: All of them; what refers to another one comes before it. The audit log is kept, and names nobody afterwards.
 OWNED = [
-    Owned("deltas", t.run_deltas), Owned("run_told", t.run_told), Owned("steps", t.run_steps),
+    Owned("artifacts", t.run_artifacts), Owned("deltas", t.run_deltas), Owned("run_told", t.run_told), Owned("steps", t.run_steps),
     Owned("run_labels", t.run_labels), Owned("feedback", t.feedback), Owned("runs", t.runs),
     Owned("approval_rule_uses", t.approval_rule_uses), Owned("approval_rules", t.approval_rules),
     Owned("tool_requests", t.tool_requests), Owned("session_leases", t.leases),
@@ -99,7 +99,7 @@ def items(conn: Connection, user_id: str) -> Any:
             query = query.add_columns(
                 select(t.runs.c.run_key).where(t.runs.c.seq == owned.table.c.run_seq).scalar_subquery().label("run_key")
             )
-        query = query.where(owned.of(user_id)).order_by(*key).execution_options(yield_per=200)
+        query = query.where(owned.of(user_id)).order_by(*key).execution_options(yield_per=1 if owned.table is t.run_artifacts else 200)
         for row in conn.execute(query):
             yield owned.kind, _item(row)
     for row in conn.execute(entries().where(audit_of(user_id)).order_by(t.audit.c.seq)):

@@ -116,7 +116,7 @@ def _delete(tx: Any, kind: str, seqs: list[int]) -> None:
     if kind == "runs":
         opinions = select(t.feedback.c.seq).where(t.feedback.c.run_seq.in_(seqs))
         tx.conn.execute(delete(t.run_labels).where(t.run_labels.c.feedback_seq.in_(opinions)))
-        for table in (t.feedback, t.run_deltas, t.run_told, t.run_steps):
+        for table in (t.feedback, t.run_artifacts, t.run_deltas, t.run_told, t.run_steps):
             tx.conn.execute(delete(table).where(table.c.run_seq.in_(seqs)))
     if kind == "feedback":
         tx.conn.execute(delete(t.run_labels).where(t.run_labels.c.feedback_seq.in_(seqs)))

@@ -15,6 +15,7 @@ from ..call import Call
 from ..errors import ContractError
 from ..jsonio import now
 from ..storage import tables as t
+from .artifacts import delete_expired
 from .audit import Act, record, record_at_most
 from .deltas import forget_old
 from .delivery import tell_due
@@ -92,6 +93,7 @@ class Upkeep:
         self._every("erasures", 30, lambda: go_on(mc))
         self._every("old", 300, self._forget)
         self._every("files", 300, self._files)
+        self._every("artifacts", 300, lambda: delete_expired(mc))
         if mc.settings.retention_days:
             self._every("retention", 3600, lambda: expire(mc))
 

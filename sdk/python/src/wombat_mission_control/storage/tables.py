@@ -171,6 +171,14 @@ run_told = _table(
     _count("last_id"), _count("bytes"), _count("paced_ms"), _flag("expired"), _moment("written_at"),
 )
 
+run_artifacts = _table(
+    "run_artifacts", Column("run_seq", Big, ForeignKey("wombat_runs.seq", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", Text, primary_key=True), _text("user_id"), Column("size", BigInteger, nullable=False),
+    _text("media_type"), _text("content"), _moment("created_at"), _moment("expires_at"),
+    Index("wombat_run_artifacts_of_user", "user_id", "expires_at", "size"),
+    Index("wombat_run_artifacts_expiry", "expires_at"),
+)
+
 feedback = _table(
     "feedback", _seq(), _id(), Column("run_seq", Big, ForeignKey("wombat_runs.seq", ondelete="CASCADE"), nullable=False),
     _text("user_id"), _text("author_type"), _text("author_id"), Column("message_id", Text), Column("rating", Text),
