@@ -189,7 +189,7 @@ async fn the_capabilities_name_what_is_offered() {
     assert_eq!(
         capabilities.ok(),
         &json!({ "contract_version": "v1", "features": {
-            "agent_mentions": true, "approval_rules": true, "audit": true, "budget_scopes": true, "budgets": true, "decisions": true, "delivery_options": true, "dispatch_batch": true, "dispatch_leases": true, "documents_list": true, "erasure": true, "events_sse": true, "feedback": true, "files": true, "heartbeat": true, "heartbeat_notes": true, "memories": true,
+            "agent_mentions": true, "approval_rules": true, "artifacts": true, "audit": true, "budget_scopes": true, "budgets": true, "decisions": true, "delivery_options": true, "dispatch_batch": true, "dispatch_leases": true, "documents_list": true, "erasure": true, "events_sse": true, "feedback": true, "files": true, "heartbeat": true, "heartbeat_notes": true, "memories": true,
             "message_data": true, "message_lookup": true, "messages_list": true, "notifications": true,
             "notifications_dispatch": true, "notifications_fail": true, "orphans": true, "profile": true, "retention": true, "run_journal": true, "run_stream": true, "runs_list": true, "schedules": true, "session_leases": true, "standup": true,
             "tasks_get": true, "tasks_update": true, "tool_requests": true, "tools": true, "user_messages": true

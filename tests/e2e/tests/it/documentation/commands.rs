@@ -30,7 +30,7 @@ pub(super) use reader::copy;
 use reader::Reader;
 
 /// Pages whose commands no reader of these tests runs, and why.
-const NOT_RUN: [(&str, &str); 9] = [
+const NOT_RUN: [(&str, &str); 11] = [
     ("CONTRIBUTING.md", "the targets of the Makefile, which is what runs the tests"),
     (
         "docs/CONTAINERS.md",
@@ -49,6 +49,11 @@ const NOT_RUN: [(&str, &str); 9] = [
     ("examples/axum-backend/README.md", "the commands of docs/EXAMPLES.md"),
     ("examples/express-backend/README.md", "the commands of docs/EXAMPLES.md"),
     ("examples/fastapi-backend/README.md", "the commands of docs/EXAMPLES.md"),
+    ("sdk/python/README.md", "sdk_python.rs runs the library's tests, which run its application"),
+    (
+        "sdk/typescript/README.md",
+        "scripts/sdk-typescript.sh packs the library and does what stands there",
+    ),
 ];
 
 /// Pages whose commands are run here.
