@@ -34,13 +34,25 @@ fn installed() -> Option<(PathBuf, PathBuf)> {
 struct Viewers {
     phoenix: String,
     mlflow: String,
-    _programs: [Child; 2],
+    _programs: [Group; 2],
     _dir: tempfile::TempDir,
 }
 
-fn start(python: &Path, dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Child {
+/// A program with those that it starts, MLflow's workers say: dropping it kills all of them.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.0.id() {
+            let all = format!("kill -s KILL -- -{id}");
+            let _gone = std::process::Command::new("sh").args(["-c", &all]).status();
+        }
+    }
+}
+
+fn start(python: &Path, dir: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Group {
     let log = |name: &str| std::fs::File::create(dir.join(name)).unwrap();
-    Command::new(python)
+    let program = Command::new(python)
         .args(arguments)
         .envs(settings.iter().copied())
         .env("HOME", dir)
@@ -48,9 +60,10 @@ fn start(python: &Path, dir: &Path, arguments: &[&str], settings: &[(&str, &str)
         .stdin(Stdio::null())
         .stdout(log("out"))
         .stderr(log("err"))
+        .process_group(0)
         .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+        .spawn();
+    Group(program.unwrap())
 }
 
 impl Viewers {
